@@ -1,0 +1,156 @@
+# shellcheck shell=bash
+# What every part of devstack/cloud shares: where things are, how a daemon is started, found again and
+# stopped, and how to wait for one. Sourced, never run.
+#
+# A daemon is known by a pid file that holds its pid and its start time (field 22 of /proc/PID/stat), so that a
+# reused pid is never mistaken for it. Each runs in a session of its own; stopping means the process group.
+
+STATE=${DROVER_CLOUD:-/var/tmp/drover-cloud}
+ETC=$STATE/etc
+LOG=$STATE/log
+PIDS=$STATE/pid
+RUN=$STATE/run
+MARKS=$STATE/done
+
+IP=127.0.0.1
+PASSWORD=drover            # of every account in this cloud
+HOST=$(hostname)
+DB_URL=mysql+pymysql://drover:$PASSWORD@$IP
+RABBIT_URL=rabbit://drover:$PASSWORD@$IP:5672/
+KEYSTONE_URL=http://$IP:5000
+LIBVIRT_URI="qemu+unix:///system?socket=$RUN/libvirt/libvirt-sock"
+
+say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
+die() { say "fatal: $*" >&2; exit 1; }
+
+make_folders() {
+    mkdir -p "$ETC" "$LOG" "$PIDS" "$RUN" "$MARKS" "$STATE"/{bin,tmp}
+    # rabbitmq, mysql, libvirt-qemu and memcache all have to get in.
+    chmod 755 "$STATE" "$ETC"
+    chmod 1777 "$LOG" "$RUN" "$STATE/tmp"
+}
+
+# ---------------------------------------------------------------------------------------------- processes
+start_time() { # PID
+    sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20
+}
+
+pid_of() { # NAME
+    cut -d' ' -f1 "$PIDS/$1.pid"
+}
+
+alive() { # NAME: does the process that we started still run?
+    local pid started
+    [ -s "$PIDS/$1.pid" ] || return 1
+    read -r pid started < "$PIDS/$1.pid"
+    [ -r "/proc/$pid/stat" ] && [ "$(start_time "$pid")" = "$started" ] &&
+        ! grep -qs '^State:.Z' "/proc/$pid/status"
+}
+
+# The machine's own python settings and proxies are none of the cloud's business.
+clean_env() {
+    env -u PYTHONPATH -u PYTHONHOME -u PYTHONUNBUFFERED -u PYTHONDONTWRITEBYTECODE \
+        -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
+        -u all_proxy -u ALL_PROXY "$@"
+}
+
+start() { # NAME COMMAND...
+    local name=$1 pid
+    shift
+    alive "$name" && return 0
+    # fd 9 is the lock of devstack/cloud: a daemon must not inherit it.
+    clean_env setsid nohup "$@" >> "$LOG/$name.out" 2>&1 < /dev/null 9>&- &
+    pid=$!
+    echo "$pid $(start_time $pid)" > "$PIDS/$name.pid"
+    say "started $name (pid $pid)"
+}
+
+stop() { # NAME [SIGNAL]
+    local name=$1 signal=${2:-TERM} pid
+    if ! alive "$name"; then
+        rm -f "$PIDS/$name.pid"
+        return 0
+    fi
+    pid=$(pid_of "$name")
+    kill "-$signal" -- "-$pid" 2>/dev/null || kill "-$signal" "$pid" 2>/dev/null
+    for _ in $(seq 150); do
+        alive "$name" || break
+        sleep 0.1
+    done
+    if alive "$name"; then
+        say "$name ignores SIG$signal, killing it"
+        kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
+    fi
+    rm -f "$PIDS/$name.pid"
+    say "stopped $name"
+}
+
+# Prints the pids of processes of this cloud that have left the session we started them in (privsep
+# daemons, dnsmasq, qemu): those whose command line names a file below our state folder.
+strays() {
+    local dir pid line
+    for dir in /proc/[0-9]*; do
+        pid=${dir#/proc/}
+        line=$(tr '\0' ' ' 2>/dev/null < "$dir/cmdline") || continue
+        case $line in
+        *"$STATE/"*) ;;
+        *) continue ;;
+        esac
+        case ${line%% *} in
+        *qemu-system-* | *dnsmasq | *haproxy | *epmd) echo "$pid" ;;
+        *python3* | *sudo)
+            case $line in
+            *privsep-helper* | *rootwrap*) echo "$pid" ;;
+            esac
+            ;;
+        esac
+    done
+}
+
+# ---------------------------------------------------------------------------------------------- waiting
+wait_until() { # SECONDS NAME WHAT COMMAND...: NAME is the daemon that has to stay alive meanwhile
+    local seconds=$1 name=$2 what=$3 deadline
+    shift 3
+    deadline=$((SECONDS + seconds))
+    while ! "$@" > /dev/null 2>&1; do
+        alive "$name" || die "$name has died, see $LOG/$name.out"
+        [ $SECONDS -lt $deadline ] || die "$name: no $what after $seconds s, see $LOG"
+        sleep 0.2
+    done
+}
+
+tcp_open() { # PORT
+    (exec 3<> "/dev/tcp/$IP/$1") 2>/dev/null
+}
+
+http_answers() { # URL: any status will do
+    curl -s -o /dev/null --noproxy '*' --max-time 10 "$1"
+}
+
+wait_port() { wait_until 90 "$1" "listener on port $2" tcp_open "$2"; }
+wait_http() { wait_until 120 "$1" "answer from $2" http_answers "$2"; }
+
+# ---------------------------------------------------------------------------------------------- steps
+once() { # MARK COMMAND...: run it one time in the life of this state folder
+    local mark=$1
+    shift
+    [ -e "$MARKS/$mark" ] && return 0
+    clean_env "$@" >> "$LOG/setup-$mark.out" 2>&1 9>&- || die "$mark failed, see $LOG/setup-$mark.out"
+    touch "$MARKS/$mark"
+}
+
+# Steps that do not depend on each other run side by side: `task NAME COMMAND...` begins one,
+# `need NAME...` waits for it and ends the script when it failed.
+declare -A TASKS=()
+task() {
+    local name=$1
+    shift
+    "$@" &
+    TASKS[$name]=$!
+}
+need() {
+    local name
+    for name in "$@"; do
+        wait "${TASKS[$name]}" || die "$name did not come up"
+    done
+}

@@ -1,0 +1,319 @@
+# shellcheck shell=bash
+# Writes the configuration of every service below $ETC. The files are rewritten by each `up`, so a change here
+# needs no purge. nova-compute.conf is the one that matters to drover: it is what an operator has on a
+# compute host (no [database] section) and both agents read it unchanged.
+
+auth_options() { # USER: how a service logs in
+    cat << X
+auth_url=$KEYSTONE_URL
+auth_type=password
+project_domain_name=Default
+user_domain_name=Default
+project_name=service
+username=$1
+password=$PASSWORD
+X
+}
+
+authtoken() { # USER: [keystone_authtoken]
+    cat << X
+[keystone_authtoken]
+www_authenticate_uri=$KEYSTONE_URL
+memcached_servers=$IP:11211
+region_name=RegionOne
+$(auth_options "$1")
+X
+}
+
+config_infra() {
+    cat > "$ETC/rabbitmq.conf" << X
+listeners.tcp.1 = $IP:5672
+loopback_users = none
+default_user = drover
+default_pass = $PASSWORD
+default_user_tags.administrator = true
+vm_memory_high_watermark.absolute = 512MB
+disk_free_limit.absolute = 500MB
+log.file.level = warning
+X
+    echo '[].' > "$ETC/rabbit_plugins"
+    # A power failure may cost this database its last second: nobody minds, and schema migrations are faster.
+    cat > "$ETC/my.cnf" << X
+[mysqld]
+user=mysql
+datadir=$STATE/mysql
+socket=$RUN/mysql.sock
+pid-file=$RUN/mysqld.pid
+log-error=$LOG/mariadb.log
+bind-address=$IP
+port=3306
+skip-log-bin
+skip-name-resolve
+performance_schema=OFF
+innodb_buffer_pool_size=128M
+innodb_log_file_size=48M
+innodb_flush_log_at_trx_commit=0
+innodb_flush_method=O_DIRECT_NO_FSYNC
+innodb_doublewrite=0
+max_connections=500
+character-set-server=utf8mb3
+X
+}
+
+config_keystone() {
+    mkdir -p "$ETC/keystone"
+    cat > "$ETC/keystone/keystone.conf" << X
+[DEFAULT]
+log_dir=$LOG
+log_file=keystone.log
+[database]
+connection=$DB_URL/keystone
+[token]
+provider=fernet
+expiration=86400
+[fernet_tokens]
+key_repository=$ETC/keystone/fernet-keys
+[credential]
+key_repository=$ETC/keystone/credential-keys
+[cache]
+enabled=true
+backend=dogpile.cache.memcached
+memcache_servers=$IP:11211
+[oslo_messaging_notifications]
+driver=noop
+X
+}
+
+config_glance() {
+    mkdir -p "$ETC/glance" "$STATE"/glance/{images,staging,tasks}
+    # enabled_import_methods stays at its default: a value without brackets breaks every image call.
+    cat > "$ETC/glance/glance-api.conf" << X
+[DEFAULT]
+bind_host=$IP
+bind_port=9292
+workers=1
+log_dir=$LOG
+log_file=glance-api.log
+enabled_backends=fs:file
+[database]
+connection=$DB_URL/glance
+[glance_store]
+default_backend=fs
+[fs]
+filesystem_store_datadir=$STATE/glance/images
+[os_glance_staging_store]
+filesystem_store_datadir=$STATE/glance/staging
+[os_glance_tasks_store]
+filesystem_store_datadir=$STATE/glance/tasks
+[paste_deploy]
+flavor=keystone
+[oslo_messaging_notifications]
+driver=noop
+$(authtoken glance)
+X
+}
+
+config_placement() {
+    mkdir -p "$ETC/placement"
+    cat > "$ETC/placement/placement.conf" << X
+[DEFAULT]
+log_dir=$LOG
+log_file=placement-api.log
+[api]
+auth_strategy=keystone
+[placement_database]
+connection=$DB_URL/placement
+max_pool_size=5
+$(authtoken placement)
+X
+}
+
+nova_default() { # [DEFAULT] as far as controller and compute host share it
+    cat << X
+[DEFAULT]
+transport_url=$RABBIT_URL
+my_ip=$IP
+host=$HOST
+state_path=$STATE/nova
+log_dir=$LOG
+debug=${DROVER_CLOUD_DEBUG:-false}
+rootwrap_config=/etc/nova/rootwrap.conf
+allow_resize_to_same_host=true
+X
+}
+
+nova_neighbours() { # the sections about other services, the same for controller and compute host
+    cat << X
+[service_user]
+send_service_user_token=true
+$(auth_options nova)
+$(authtoken nova)
+service_token_roles_required=true
+service_token_roles=service
+[placement]
+region_name=RegionOne
+$(auth_options placement)
+[neutron]
+region_name=RegionOne
+service_metadata_proxy=true
+metadata_proxy_shared_secret=$PASSWORD
+$(auth_options neutron)
+[glance]
+api_servers=http://$IP:9292
+[oslo_concurrency]
+lock_path=$STATE/nova/locks
+X
+}
+
+config_nova() {
+    mkdir -p "$ETC/nova" "$STATE"/nova/{instances,locks,tmp}
+    cat > "$ETC/nova/nova.conf" << X
+$(nova_default)
+enabled_apis=osapi_compute
+osapi_compute_listen=$IP
+osapi_compute_workers=1
+[api]
+auth_strategy=keystone
+[api_database]
+connection=$DB_URL/nova_api
+[database]
+connection=$DB_URL/nova
+[conductor]
+workers=1
+[scheduler]
+workers=1
+discover_hosts_in_cells_interval=30
+[vnc]
+enabled=true
+novncproxy_host=$IP
+novncproxy_port=6080
+$(nova_neighbours)
+X
+    # TCG: nested KVM is of no use to a stock guest kernel here, and every other cpu_mode needs KVM.
+    cat > "$ETC/nova/nova-compute.conf" << X
+$(nova_default)
+compute_driver=libvirt.LibvirtDriver
+instances_path=$STATE/nova/instances
+[libvirt]
+virt_type=${DROVER_CLOUD_VIRT_TYPE:-qemu}
+cpu_mode=none
+connection_uri=$LIBVIRT_URI
+inject_partition=-2
+[vnc]
+enabled=true
+server_listen=$IP
+server_proxyclient_address=$IP
+novncproxy_base_url=http://$IP:6080/vnc_lite.html
+$(nova_neighbours)
+X
+}
+
+config_neutron() {
+    mkdir -p "$ETC/neutron" "$STATE/neutron/locks"
+    # linuxbridge is "experimental" in Zed: without the flag neither server nor agent starts.
+    cat > "$ETC/neutron/neutron.conf" << X
+[DEFAULT]
+bind_host=$IP
+host=$HOST
+core_plugin=ml2
+service_plugins=
+auth_strategy=keystone
+transport_url=$RABBIT_URL
+state_path=$STATE/neutron
+log_dir=$LOG
+api_workers=1
+rpc_workers=1
+rpc_state_report_workers=0
+notify_nova_on_port_status_changes=true
+notify_nova_on_port_data_changes=true
+dhcp_agents_per_network=1
+[experimental]
+linuxbridge=true
+[database]
+connection=$DB_URL/neutron
+[nova]
+region_name=RegionOne
+$(auth_options nova)
+[placement]
+region_name=RegionOne
+$(auth_options placement)
+[oslo_concurrency]
+lock_path=$STATE/neutron/locks
+[oslo_messaging_notifications]
+driver=noop
+[agent]
+root_helper=sudo /usr/bin/neutron-rootwrap /etc/neutron/rootwrap.conf
+root_helper_daemon=sudo /usr/bin/neutron-rootwrap-daemon /etc/neutron/rootwrap.conf
+$(authtoken neutron)
+X
+    cat > "$ETC/neutron/ml2.ini" << X
+[ml2]
+type_drivers=flat,vxlan,local
+tenant_network_types=vxlan
+mechanism_drivers=linuxbridge,l2population
+extension_drivers=port_security
+[ml2_type_flat]
+flat_networks=provider
+[ml2_type_vxlan]
+vni_ranges=100:199
+[securitygroup]
+enable_security_group=true
+enable_ipset=true
+firewall_driver=iptables
+X
+    # polling_interval: the wait for network-vif-plugged is the largest fixed part of a boot.
+    # helper_command puts our ebtables first in PATH, see ebtables-by-number.
+    local helper_path=$STATE/bin:/usr/sbin:/usr/bin:/sbin:/bin
+    local helper_conf="--config-file $ETC/neutron/neutron.conf --config-file $ETC/neutron/linuxbridge.ini"
+    cat > "$ETC/neutron/linuxbridge.ini" << X
+[linux_bridge]
+physical_interface_mappings=provider:$EXT_NIC
+[agent]
+polling_interval=1
+[privsep]
+helper_command=env PATH=$helper_path /usr/bin/privsep-helper $helper_conf
+[vxlan]
+enable_vxlan=true
+local_ip=$IP
+l2_population=true
+[securitygroup]
+enable_security_group=true
+enable_ipset=true
+firewall_driver=iptables
+X
+    cat > "$ETC/neutron/dhcp.ini" << X
+[DEFAULT]
+interface_driver=linuxbridge
+dhcp_driver=neutron.agent.linux.dhcp.Dnsmasq
+enable_isolated_metadata=false
+dnsmasq_local_resolv=false
+X
+    install -m 755 "$LIB/ebtables-by-number" "$STATE/bin/ebtables"
+}
+
+print_env() {
+    cat << X
+export OS_AUTH_URL=$KEYSTONE_URL/v3 OS_USERNAME=admin OS_PASSWORD=$PASSWORD OS_PROJECT_NAME=admin
+export OS_USER_DOMAIN_NAME=Default OS_PROJECT_DOMAIN_NAME=Default OS_IDENTITY_API_VERSION=3
+export OS_REGION_NAME=RegionOne OS_COMPUTE_API_VERSION=2.92 OS_PLACEMENT_API_VERSION=1.39
+export DROVER_CLOUD=$STATE
+export DROVER_CLOUD_HOST=$HOST
+export DROVER_CLOUD_CONF=$ETC/nova/nova-compute.conf
+export DROVER_CLOUD_LOG=$LOG
+export DROVER_CLOUD_INSTANCES=$STATE/nova/instances
+export DROVER_CLOUD_LIBVIRT_URI='$LIBVIRT_URI'
+export DROVER_CLOUD_TRANSPORT_URL=$RABBIT_URL
+export no_proxy=$IP,localhost
+unset OS_TOKEN OS_CLOUD
+X
+}
+
+write_config() {
+    config_infra
+    config_keystone
+    config_glance
+    config_placement
+    config_nova
+    config_neutron
+    print_env > "$STATE/env"
+}

@@ -1,0 +1,149 @@
+# shellcheck shell=bash
+# The daemons below OpenStack: RabbitMQ, MariaDB, memcached, libvirtd with virtlogd, and the "physical" network.
+
+EXT_NIC=drover-ext0        # what neutron calls its physical NIC: one end of a veth pair
+EXT_PEER=drover-ext1       # the other end, where the gateway of the provider network lives
+EXT_GATEWAY=10.77.0.1/24
+EPMD_PORT=14369            # an epmd of our own: other RabbitMQ nodes of the machine keep theirs
+
+# ---------------------------------------------------------------------------------------------- RabbitMQ
+# The prefix of a command that runs as user rabbitmq with the node's environment. +sbwt none: no busy waiting in
+# the Erlang schedulers. setpriv executes in place, so that the pid we record is the server's.
+AS_RABBIT=(setpriv --reuid rabbitmq --regid rabbitmq --init-groups env
+    HOME=/var/lib/rabbitmq LC_ALL=C.UTF-8
+    RABBITMQ_NODENAME=drover@localhost "RABBITMQ_MNESIA_BASE=$STATE/rabbitmq" "RABBITMQ_LOG_BASE=$LOG"
+    "RABBITMQ_CONFIG_FILE=$ETC/rabbitmq" "RABBITMQ_PID_FILE=$STATE/rabbitmq/pid"
+    "RABBITMQ_ENABLED_PLUGINS_FILE=$ETC/rabbit_plugins"
+    RABBITMQ_DIST_PORT=25682 ERL_EPMD_ADDRESS=127.0.0.1 "ERL_EPMD_PORT=$EPMD_PORT"
+    "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1} +S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none")
+
+rabbitmqctl() { "${AS_RABBIT[@]}" /usr/lib/rabbitmq/bin/rabbitmqctl "$@"; }
+
+start_rabbitmq() {
+    mkdir -p "$STATE/rabbitmq"
+    chown rabbitmq: "$STATE/rabbitmq"
+    start epmd "${AS_RABBIT[@]}" epmd
+    wait_port epmd $EPMD_PORT
+    start rabbitmq "${AS_RABBIT[@]}" /usr/lib/rabbitmq/bin/rabbitmq-server
+    wait_port rabbitmq 5672
+}
+
+# ---------------------------------------------------------------------------------------------- MariaDB
+mysql_root() { mysql --no-defaults -S "$RUN/mysql.sock" "$@"; }
+
+create_databases() {
+    local name
+    {
+        for name in keystone glance placement nova_api nova nova_cell0 neutron; do
+            echo "CREATE DATABASE IF NOT EXISTS $name CHARACTER SET utf8mb3;"
+        done
+        echo "GRANT ALL PRIVILEGES ON *.* TO drover@'$IP' IDENTIFIED BY '$PASSWORD';"
+    } | mysql_root
+}
+
+start_mariadb() {
+    mkdir -p "$STATE/mysql"
+    chown mysql: "$STATE/mysql"
+    once mariadb-install mariadb-install-db --defaults-file="$ETC/my.cnf" --user=mysql --skip-test-db \
+        --auth-root-authentication-method=socket
+    start mariadb mariadbd --defaults-file="$ETC/my.cnf"
+    wait_port mariadb 3306
+    create_databases || die "cannot create the databases"
+}
+
+start_memcached() {
+    start memcached memcached -u memcache -l $IP -p 11211 -m 64 -t 1
+}
+
+# ---------------------------------------------------------------------------------------------- libvirt
+# libvirtd and virtlogd run in a private mount namespace in which libvirt's folders are ours: other libvirtds of
+# the machine cannot take away our sockets, and our guests never show up in theirs. Clients use $LIBVIRT_URI.
+LIBVIRT_FOLDERS=(/etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt)
+
+make_libvirt_folders() {
+    local dir
+    mkdir -p "$RUN/libvirt"
+    for dir in "${LIBVIRT_FOLDERS[@]}"; do
+        [ -d "$STATE/libvirt$dir" ] && continue
+        mkdir -p "$dir" "$STATE/libvirt${dir%/*}"
+        cp -a "$dir" "$STATE/libvirt$dir"
+    done
+    # A new libvirt brings a NATed default network, which would want virbr0 and dnsmasq.
+    rm -rf "$STATE/libvirt/etc/libvirt/qemu/autostart" "$STATE/libvirt/etc/libvirt/qemu/networks"
+}
+
+# devpts mounted with ptmxmode=000 and /dev/ptmx a link into it: QEMU (user libvirt-qemu) fails with "Failed to create
+# PTY". A devpts of libvirtd's own is no cure: the agent must see the guest's /dev/pts/N to read its console.
+allow_ptmx() {
+    grep -q '^devpts /dev/pts .*ptmxmode=000' /proc/mounts || return 0
+    mount -o remount,gid=5,mode=620,ptmxmode=666 /dev/pts
+}
+
+in_libvirt_namespace() { # prints the script that sh -c runs before it becomes "$@"
+    local dir
+    for dir in "${LIBVIRT_FOLDERS[@]}"; do
+        echo "mount --bind '$STATE/libvirt$dir' $dir &&"
+    done
+    echo "mkdir -p /run/libvirt && mount --bind '$RUN/libvirt' /run/libvirt && exec \"\$@\""
+}
+
+libvirt_answers() { virsh -c "$LIBVIRT_URI" version; }
+
+start_libvirt() {
+    make_libvirt_folders
+    allow_ptmx
+    start virtlogd unshare -m --propagation private sh -c "$(in_libvirt_namespace)" sh \
+        virtlogd -p "$RUN/virtlogd.pid"
+    wait_until 30 virtlogd socket test -S "$RUN/libvirt/virtlogd-sock"
+    start libvirtd unshare -m --propagation private sh -c "$(in_libvirt_namespace)" sh \
+        libvirtd -p "$RUN/libvirtd.pid"
+    wait_until 60 libvirtd "answer on its socket" libvirt_answers
+}
+
+destroy_guests() {
+    local name
+    alive libvirtd || return 0
+    for name in $(virsh -c "$LIBVIRT_URI" list --name 2>/dev/null); do
+        virsh -c "$LIBVIRT_URI" destroy "$name" > /dev/null 2>&1 || true
+    done
+}
+
+# ---------------------------------------------------------------------------------------------- network
+make_network() {
+    if ! ip link show "$EXT_NIC" > /dev/null 2>&1; then
+        ip link add "$EXT_NIC" type veth peer name "$EXT_PEER" || die "cannot create $EXT_NIC"
+    fi
+    ip link set "$EXT_NIC" up
+    ip link set "$EXT_PEER" up
+    ip addr replace "$EXT_GATEWAY" dev "$EXT_PEER"
+    sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 2>/dev/null || true
+}
+
+remove_chains() { # SAVE RESTORE PATTERN: take the agent's rules and chains out of a netfilter family
+    "$1" 2>/dev/null | grep -q "$3" || return 0
+    "$1" | grep -v "$3" | "$2" || say "some of neutron's rules stay ($2 refused)"
+}
+
+# What neutron and libvirt leave in the kernel: bridges with their ports, DHCP namespaces, filter rules.
+remove_network() {
+    local dir port name
+    for name in $(ip netns list 2>/dev/null | awk '/^qdhcp-/{print $1}'); do
+        ip netns del "$name"
+    done
+    for dir in /sys/class/net/brq*; do
+        [ -d "$dir" ] || continue
+        for port in "$dir"/brif/*; do
+            case ${port##*/} in
+            tap* | vxlan-*) ip link del "${port##*/}" 2>/dev/null || true ;;
+            esac
+        done
+        ip link del "${dir##*/}" 2>/dev/null || true
+    done
+    ip link del "$EXT_NIC" 2>/dev/null || true
+    remove_chains iptables-save iptables-restore neutron-
+    remove_chains ip6tables-save ip6tables-restore neutron-
+    remove_chains ebtables-save ebtables-restore 'neutron\(ARP\|MAC\)'
+    for name in $(ipset list -n 2>/dev/null | grep '^N[IE]T*Pv[46]'); do
+        ipset destroy "$name" 2>/dev/null || true
+    done
+}

@@ -1,0 +1,114 @@
+# shellcheck shell=bash
+# The OpenStack services: databases, start, and what has to exist in keystone, glance, neutron and nova.
+#
+# Every service that brings its own server uses it; keystone and placement are WSGI applications and run in
+# uwsgi. The database migrations take most of the first start, so the services' chains run side by side.
+
+uwsgi_service() { # NAME PORT WSGI-FILE ENV=VALUE
+    # uwsgi closes each connection after the answer without saying so: the header keeps clients from reusing it.
+    start "$1" env "$4" uwsgi_python3 --http-socket "$IP:$2" --wsgi-file "$3" --master --processes 1 --threads 4 \
+        --enable-threads --thunder-lock --buffer-size 65535 --die-on-term --need-app --lazy-apps \
+        --add-header "Connection: close" --listen 100 --disable-logging
+}
+
+# ---------------------------------------------------------------------------------------------- keystone
+# The same files that `keystone-manage fernet_setup` and `credential_setup` write, without their two starts.
+make_key_repository() { # FOLDER
+    [ -s "$1/1" ] && return 0
+    mkdir -p -m 700 "$1"
+    local n
+    for n in 0 1; do
+        (umask 077 && head -c 32 /dev/urandom | base64 -w 0 | tr '+/' '-_' > "$1/$n")
+    done
+}
+
+start_keystone() {
+    local manage=(keystone-manage --config-file "$ETC/keystone/keystone.conf")
+    make_key_repository "$ETC/keystone/fernet-keys"
+    make_key_repository "$ETC/keystone/credential-keys"
+    once keystone-db "${manage[@]}" db_sync
+    once keystone-bootstrap "${manage[@]}" bootstrap --bootstrap-password "$PASSWORD" \
+        --bootstrap-admin-url "$KEYSTONE_URL/v3/" --bootstrap-internal-url "$KEYSTONE_URL/v3/" \
+        --bootstrap-public-url "$KEYSTONE_URL/v3/" --bootstrap-region-id RegionOne
+    uwsgi_service keystone 5000 /usr/bin/keystone-wsgi-public "OS_KEYSTONE_CONFIG_DIR=$ETC/keystone"
+    wait_http keystone "$KEYSTONE_URL/v3"
+    once keystone-objects "$LIB/keystone-objects" "$IP" "$PASSWORD"
+}
+
+# ---------------------------------------------------------------------------------------------- the others
+start_glance() {
+    once glance-db glance-manage --config-file "$ETC/glance/glance-api.conf" db_sync
+    start glance glance-api --config-file "$ETC/glance/glance-api.conf"
+    wait_http glance "http://$IP:9292/"
+}
+
+start_placement() {
+    once placement-db placement-manage --config-file "$ETC/placement/placement.conf" db sync
+    uwsgi_service placement 8778 /usr/bin/placement-api "OS_PLACEMENT_CONFIG_DIR=$ETC/placement"
+    wait_http placement "http://$IP:8778/"
+}
+
+NOVA_CONF=$ETC/nova/nova.conf
+
+prepare_nova() {
+    once nova-api-db nova-manage --config-file "$NOVA_CONF" api_db sync
+    once nova-cell0 nova-manage --config-file "$NOVA_CONF" cell_v2 map_cell0 \
+        --database_connection "$DB_URL/nova_cell0"
+    once nova-db nova-manage --config-file "$NOVA_CONF" db sync
+    once nova-cell1 nova-manage --config-file "$NOVA_CONF" cell_v2 create_cell --name=cell1 --verbose
+}
+
+start_conductor() { start nova-conductor nova-conductor --config-file "$NOVA_CONF"; }
+start_scheduler() { start nova-scheduler nova-scheduler --config-file "$NOVA_CONF"; }
+start_nova_api() { start nova-api nova-api --config-file "$NOVA_CONF"; }
+start_novncproxy() {
+    start nova-novncproxy nova-novncproxy --config-file "$NOVA_CONF" --web /usr/share/novnc
+}
+
+start_nova() {
+    prepare_nova
+    start_conductor
+    start_nova_api
+    start_scheduler
+    start_novncproxy
+    wait_http nova-api "http://$IP:8774/"
+}
+
+NEUTRON_CONF=$ETC/neutron/neutron.conf
+
+prepare_neutron() {
+    once neutron-db neutron-db-manage --config-file "$NEUTRON_CONF" --config-file "$ETC/neutron/ml2.ini" \
+        upgrade heads
+}
+
+start_neutron_server() {
+    start neutron-server neutron-server --config-file "$NEUTRON_CONF" --config-file "$ETC/neutron/ml2.ini"
+    wait_http neutron-server "http://$IP:9696/"
+}
+
+start_linuxbridge() {
+    make_network
+    start neutron-linuxbridge neutron-linuxbridge-agent --config-file "$NEUTRON_CONF" \
+        --config-file "$ETC/neutron/linuxbridge.ini"
+}
+
+start_dhcp() {
+    start neutron-dhcp neutron-dhcp-agent --config-file "$NEUTRON_CONF" --config-file "$ETC/neutron/dhcp.ini"
+}
+
+start_neutron() {
+    prepare_neutron
+    start_neutron_server
+    start_linuxbridge
+    start_dhcp
+}
+
+# ---------------------------------------------------------------------------------------------- contents
+make_guest() {
+    [ -s "$STATE/guest/tiny.qcow2" ] && return 0
+    "$LIB/make-guest" "$STATE/guest" > "$LOG/make-guest.out" 2>&1 || die "no guest image, see $LOG/make-guest.out"
+}
+
+make_contents() { # flavors, networks, images, security group rules
+    once cloud-objects "$LIB/cloud-objects" "$IP" "$PASSWORD" "$STATE/guest"
+}

@@ -1,0 +1,41 @@
+/* Neutron: the ports of an instance, as nova's network API uses them.
+ *
+ * Errors     DV_E_PORT_*, DV_E_NETWORK_*, DV_E_NO_FIXED_IPS, ... ; DV_E_UNAVAILABLE.
+ * Threads    any.
+ * Sources    networking API v2.0; nova network/neutron.py (Zed). */
+#pragma once
+
+#include "objects/network_info.h"
+#include "services/auth.h"
+
+/* One requested network of build_and_run_instance (objects.NetworkRequest). NULL: not given. */
+typedef struct NetworkRequest {
+    const char *network_id, *port_id, *address, *tag;
+} NetworkRequest;
+
+typedef struct NetworkInstance {
+    const char *uuid, *project_id, *hostname; /* hostname: dns_name */
+    const char *availability_zone;
+    const char *host;                   /* binding:host_id */
+    const char *const *security_groups; /* ids or names, NULL-terminated, may be NULL */
+} NetworkInstance;
+
+/* Creates missing ports, binds them and the given ones to the host, and returns the network info
+ * (in the order of the requests). `requests` with count 0: the tenant's single network; "none" is
+ * handled by the caller. On failure everything it created is deleted and everything it bound is
+ * unbound. *out_created lists the ports nova owns (deleted with the instance); may be NULL. */
+bool neutron_allocate(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                      const NetworkRequest *requests, size_t request_count, NetworkInfo **out,
+                      GError **err);
+/* Deletes ports nova made, unbinds those marked preserve_on_delete in `info` (may be NULL) or
+ * listed in `requested_ports` (NULL-terminated, may be NULL). Ports that are gone are ignored. */
+bool neutron_deallocate(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                        const NetworkInfo *info, const char *const *requested_ports, GError **err);
+/* Reads the instance's ports anew into a network info; keeps preserve_on_delete and order of `old`
+ * (may be NULL). `port_id` not NULL: only that port is read, the others are taken from old. */
+bool neutron_refresh(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                     const NetworkInfo *old, const char *port_id, NetworkInfo **out, GError **err);
+/* Binds all ports of the instance to instance->host where they are bound elsewhere or unbound.
+ * *out_changed may be NULL. */
+bool neutron_bind_host(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                       bool *out_changed, GError **err);

@@ -1,0 +1,90 @@
+/* The outcomes that some caller in drover treats differently, carried in GError.
+ *
+ * A code is chosen once, where the failure is understood, and then stays; callers put context in
+ * front with dv_within. src/agent/faults.c alone turns a code into nova's exception class.
+ * Threads    pure functions, any thread. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+
+#define DV_ERROR dv_error_quark()
+GQuark dv_error_quark(void);
+
+typedef enum {
+    DV_E_INTERNAL = 1,    /* a bug of ours */
+    DV_E_BAD_INPUT,       /* a peer sent something we cannot read */
+    DV_E_BAD_CONFIG,      /* the operator's configuration is wrong */
+    DV_E_UNAVAILABLE,     /* broker, libvirtd or a REST service is away; worth a retry */
+    DV_E_TIMEOUT,         /* no answer in time; the other side may still have done it */
+    DV_E_CANCELLED,       /* we are stopping, or somebody asked to stop this operation */
+    DV_E_NOT_FOUND,       /* the thing asked for is not there */
+    DV_E_CONFLICT,        /* somebody else changed it meanwhile: read again */
+    DV_E_DENIED,          /* credentials or policy refuse it */
+    DV_E_UNSUPPORTED,     /* a valid request that this host or this version cannot carry out */
+    DV_E_NOT_IMPLEMENTED, /* nova's libvirt driver answers NotImplementedError here */
+    DV_E_IO,              /* a local file or device failed */
+    DV_E_NO_SPACE,        /* a local file system is full */
+    DV_E_HYPERVISOR,      /* libvirt or QEMU refused or failed */
+    DV_E_REMOTE,          /* a peer raised an exception that we have no code for */
+
+    /* what conductor says of an instance or record */
+    DV_E_INSTANCE_NOT_FOUND,
+    DV_E_UNEXPECTED_TASK_STATE, /* another actor owns the instance now */
+    DV_E_DELETING,              /* the same, and that actor is a delete */
+    DV_E_ACTION_NOT_FOUND,
+    DV_E_HOST_NOT_FOUND,
+    DV_E_SERVICE_NOT_FOUND,
+    DV_E_SERVICE_EXISTS,
+
+    /* capacity */
+    DV_E_NO_CAPACITY, /* the claim does not fit: another host may do it */
+    DV_E_AFFINITY,    /* the server group's policy does not allow this host */
+
+    /* images and disks */
+    DV_E_IMAGE_NOT_FOUND,
+    DV_E_IMAGE_NOT_ACTIVE,
+    DV_E_IMAGE_UNACCEPTABLE, /* wrong, hostile or unsupported content */
+    DV_E_IMAGE_TOO_LARGE,    /* larger than the flavor's disk */
+    DV_E_FLAVOR_DISK_TOO_SMALL,
+    DV_E_FLAVOR_MEMORY_TOO_SMALL,
+    DV_E_INVALID_DISK, /* disk.info or a block device mapping makes no sense */
+    DV_E_DISK_EXISTS,  /* the instance's directory is already there */
+
+    /* networks */
+    DV_E_NETWORK_NOT_FOUND,
+    DV_E_NETWORK_AMBIGUOUS,
+    DV_E_NETWORK_EXTERNAL, /* attaching to an external network is not allowed */
+    DV_E_PORT_NOT_FOUND,
+    DV_E_PORT_IN_USE,
+    DV_E_PORT_BINDING_FAILED,
+    DV_E_PORT_LIMIT, /* quota */
+    DV_E_NO_FIXED_IPS,
+    DV_E_FIXED_IP_IN_USE,
+    DV_E_VIF_PLUG, /* the plug did not come up in time, or neutron says it failed */
+
+    /* instances and consoles, as the API knows them */
+    DV_E_INSTANCE_INVALID_STATE,
+    DV_E_INSTANCE_NOT_READY,
+    DV_E_INSTANCE_NOT_RUNNING,
+    DV_E_INSTANCE_EXISTS,
+    DV_E_POWER_OFF, /* the guest could not be powered off: nothing was changed */
+    DV_E_CONSOLE_TYPE_INVALID,
+    DV_E_CONSOLE_TYPE_UNAVAILABLE,
+    DV_E_CONSOLE_NOT_AVAILABLE,
+    DV_E_LAST
+} DvErrorCode;
+
+/* Both return false, so that failing is one statement; err may be NULL when nobody wants the
+ * reason. The text grows from the right: "booting 6f70: define guest: libvirt: unknown machine type
+ * pc-9". */
+bool dv_fail(GError **err, DvErrorCode code, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+bool dv_within(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* The code of an error; DV_E_INTERNAL for NULL and for errors of other domains. */
+DvErrorCode dv_code(const GError *err);
+/* True when err is set and carries `code`. */
+bool dv_is(const GError *err, DvErrorCode code);
+/* Logs nothing and frees: for errors that the caller decided to ignore, with the reason in a
+ * comment. */
+void dv_ignore(GError **err);

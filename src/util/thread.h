@@ -1,0 +1,46 @@
+/* Threads with names, and locks that clang checks (-Wthread-safety).
+ *
+ * A field that more than one thread reaches states its rule in a comment: [lock], [const], [atomic]
+ * or [thread: name]; fields under a lock also carry DV_GUARDED_BY, functions that need it
+ * DV_REQUIRES. Locks are leaves: none is held across RPC, REST, libvirt or disk. */
+#pragma once
+
+#include <glib.h>
+#include <stdint.h>
+
+#if defined(__clang__)
+#define DV_TSA(x) __attribute__((x))
+#else
+#define DV_TSA(x)
+#endif
+#define DV_CAPABILITY(name) DV_TSA(capability(name))
+#define DV_GUARDED_BY(l) DV_TSA(guarded_by(l))
+#define DV_REQUIRES(...) DV_TSA(requires_capability(__VA_ARGS__))
+#define DV_ACQUIRE(...) DV_TSA(acquire_capability(__VA_ARGS__))
+#define DV_RELEASE(...) DV_TSA(release_capability(__VA_ARGS__))
+#define DV_EXCLUDES(...) DV_TSA(locks_excluded(__VA_ARGS__))
+#define DV_NO_ANALYSIS DV_TSA(no_thread_safety_analysis)
+
+typedef struct DV_CAPABILITY("mutex") DvMutex {
+    GMutex m;
+} DvMutex;
+
+typedef struct DvCond {
+    GCond c;
+} DvCond;
+
+void dv_mutex_init(DvMutex *mutex);
+void dv_mutex_done(DvMutex *mutex);
+void dv_lock(DvMutex *mutex) DV_ACQUIRE(mutex);
+void dv_unlock(DvMutex *mutex) DV_RELEASE(mutex);
+
+void dv_cond_init(DvCond *cond);
+void dv_cond_done(DvCond *cond);
+void dv_cond_signal(DvCond *cond);
+void dv_cond_broadcast(DvCond *cond);
+void dv_cond_wait(DvCond *cond, DvMutex *mutex) DV_REQUIRES(mutex);
+/* Waits until `deadline_ms` (dv_now_ms time base); FALSE when it passed. */
+gboolean dv_cond_wait_until(DvCond *cond, DvMutex *mutex, int64_t deadline_ms) DV_REQUIRES(mutex);
+
+/* Starts a thread with all signals blocked (main alone takes them). Join it with g_thread_join. */
+GThread *dv_thread_new(const char *name, GThreadFunc fn, void *arg);

@@ -1,0 +1,92 @@
+/* The hypervisor behind an ops table: virt/libvirt in production, virt/fake in tests. Both keep
+ * this contract; tests/unit/virt/test_driver_contract.c holds them to it.
+ *
+ * Errors     DV_E_HYPERVISOR the hypervisor refused; DV_E_UNAVAILABLE it is away; DV_E_TIMEOUT it
+ * did not answer in time. "No such guest" is a result (GUEST_STATE_NONE, *out NULL) except where
+ * said. Threads    any; calls block. Events come on the driver's own thread. */
+#pragma once
+
+#include "util/ctx.h"
+#include "util/error.h"
+#include "virt/events.h"
+#include "virt/guest_state.h"
+#include "virt/host_facts.h"
+#include "virt/spec.h"
+
+/* Filled from the options by agent/options.c; strings borrowed. */
+typedef struct VirtConfig {
+    const char *virt_type;      /* kvm, qemu */
+    const char *connection_uri; /* "" or NULL: default of virt_type */
+    const char *instances_path;
+    const char *cpu_mode; /* host-model, host-passthrough, custom, none; NULL: nova's default */
+    const char *const *cpu_models;
+    const char *const *cpu_model_extra_flags;
+    const char *const *hw_machine_type; /* "arch=type" items */
+    const char *const *disk_cachemodes;
+    const char *const *image_type_exclude_list;
+    const char *images_type;    /* default, raw, qcow2, flat */
+    const char *cpu_shared_set; /* "0-3,^2", or NULL */
+    const char *rng_dev_path;
+    const char *sysinfo_serial; /* none, os, hardware, auto, unique */
+    int64_t mem_stats_period_s;
+    int64_t reserved_host_memory_mib;
+    bool use_cow_images, force_raw_images, use_virtio_for_bridges;
+    bool swtpm_enabled;
+    int64_t max_queues, rx_queue_size, tx_queue_size; /* 0: unset */
+    const char *package_version;
+    int64_t call_limit_ms; /* a libvirt call over this is reported as stuck; 0: 30 s */
+} VirtConfig;
+
+typedef struct VirtGuest {
+    char uuid[37];
+    char *name;
+    GuestState state;
+} VirtGuest;
+void virt_guest_free(VirtGuest *guest);
+
+typedef struct VirtConsole {
+    char *host; /* address to connect to */
+    int port;
+} VirtConsole;
+
+typedef struct VirtOps {
+    bool (*host_facts)(void *self, HostFacts **out, GError **err);
+    /* Guests that this driver made (nova's domains), one bulk call: GPtrArray of VirtGuest. */
+    bool (*list)(void *self, GPtrArray **out, GError **err);
+    bool (*state)(void *self, const char *uuid, GuestState *out, GError **err);
+    /* Creates the bridge of a linuxbridge port where it is missing; libvirt plugs the rest at
+     * start. */
+    bool (*plug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+    /* Defines the guest (persistent) and starts it paused or running. On failure nothing is left
+     * defined. */
+    bool (*start)(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
+    bool (*resume)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
+     * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
+    bool (*destroy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* The last `max_bytes` of the console: bytes as the guest wrote them, NUL-terminated. Absent
+     * guest: DV_E_INSTANCE_NOT_FOUND. */
+    bool (*console_output)(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes,
+                           char **out, size_t *out_length, GError **err);
+    /* DV_E_CONSOLE_TYPE_UNAVAILABLE, DV_E_INSTANCE_NOT_FOUND. */
+    bool (*vnc_console)(void *self, const DvCtx *ctx, const char *uuid, VirtConsole *out,
+                        GError **err);
+    /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. */
+    bool (*describe)(void *self, const char *uuid, char **out_xml, GError **err);
+    /* Events go to `sink` until free; before the first guest call. */
+    void (*set_event_sink)(void *self, GuestEventFn sink, void *arg);
+    bool (*connected)(void *self);
+    void (*free)(void *self);
+} VirtOps;
+
+typedef struct VirtDriver {
+    const VirtOps *ops;
+    void *self;
+} VirtDriver;
+
+/* Opens the connection and starts the event thread; DV_E_UNAVAILABLE when libvirtd does not answer,
+ * DV_E_BAD_CONFIG when the host cannot do what the configuration asks. */
+VirtDriver *virt_libvirt_new(const VirtConfig *config, GError **err);
+VirtDriver *virt_fake_new(const VirtConfig *config);
+void virt_driver_free(VirtDriver *driver);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirtDriver, virt_driver_free)
