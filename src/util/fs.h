@@ -10,8 +10,8 @@
 #include <sys/types.h>
 
 void dv_close_fd(int *fd);
-/* Scope closes it; initialise with -1. */
-#define dv_autofd __attribute__((cleanup(dv_close_fd))) int
+/* `dv_autofd int fd = -1;`: the end of the scope closes it. */
+#define dv_autofd __attribute__((cleanup(dv_close_fd)))
 
 /* Sets err from errno and the path; always false. */
 bool dv_fail_errno(GError **err, int errnum, const char *what, const char *path);
