@@ -1,0 +1,156 @@
+/* The option table of drover, and the translation of a loaded configuration into the config structs
+ * of the modules. The names, groups and defaults are nova's, so that an existing nova.conf works
+ * unchanged; what drover adds is in group [drover].
+ *
+ * Ownership  all strings and lists of the filled structs are borrowed from the DvConfig: keep it as
+ *            long as the structs (a reload makes a second DvConfig beside the first).
+ * Units      in the names: _s seconds, _ms milliseconds, _mib, _gib.
+ * Errors     DV_E_BAD_CONFIG names file, line, option and what was expected.
+ * Threads    any; a DvConfig is read-only.
+ * Sources    nova.conf.* (Zed and 2026.1), oslo.messaging 14.0.3, oslo.log 5.0.1, keystoneauth1 5.
+ */
+#pragma once
+
+#include "rpc/rpc.h"
+#include "scheduler_hints/tracker.h"
+#include "services/auth.h"
+#include "util/config.h"
+#include "util/log.h"
+#include "virt/disk/disks.h"
+#include "virt/driver.h"
+
+/* Of [vnc] and [consoleauth]. */
+typedef struct VncConfig {
+    bool enabled;
+    const char *server_listen;              /* the guest's listen address */
+    const char *server_proxyclient_address; /* what the console proxy connects to */
+    const char *novncproxy_base_url;
+    int64_t token_ttl_s; /* [consoleauth] token_ttl */
+} VncConfig;
+
+/* Of [notifications] and [oslo_messaging_notifications]. */
+typedef struct NotifyConfig {
+    bool enabled;                        /* some driver of driver = messaging, messagingv2 is set */
+    bool v2;                             /* messagingv2: with the envelope */
+    bool unversioned;                    /* notification_format unversioned or both */
+    bool versioned;                      /* notification_format versioned or both */
+    const char *const *topics;           /* legacy topics: "notifications" */
+    const char *const *versioned_topics; /* "versioned_notifications" */
+    const char *on_state_change;         /* NULL, "vm_state", "vm_and_task_state" */
+    const char *default_level;           /* "INFO" */
+    bool bdms_in_notifications;
+    bool on_api_faults;
+    int64_t retry; /* -1: for ever */
+} NotifyConfig;
+
+/* Periodic jobs. nova's convention for spacings: 0 means 60 s, below 0 means never; the values here
+ * are already resolved: 0 means never. */
+typedef struct PeriodicConfig {
+    bool enable;           /* periodic_enable */
+    int64_t fuzzy_delay_s; /* periodic_fuzzy_delay: random first delay up to this */
+    int64_t update_resources_s;
+    int64_t sync_power_state_s;
+    int64_t heal_instance_info_cache_s;
+    int64_t scheduler_instance_sync_s;
+    int64_t running_deleted_poll_s;
+    int64_t instance_delete_s; /* pending deletes, incomplete migrations, expired console tokens */
+    int64_t image_cache_s;     /* [image_cache] manager_interval */
+    int64_t shelved_poll_s;
+    int64_t volume_usage_s;
+} PeriodicConfig;
+
+/* What the agent itself reads. */
+typedef struct AgentConfig {
+    /* who we are */
+    const char *host;  /* service host; default the host name */
+    const char *my_ip; /* default the address of the default route's interface */
+    const char *my_block_storage_ip;
+    const char *state_path;
+    const char *instances_path;
+    const char *instance_name_template; /* "instance-%08x", checked: one integer conversion */
+
+    /* service record */
+    int64_t report_interval_s;
+    int64_t service_down_time_s;
+    const char *control_plane_release; /* [drover]: "auto", "zed", ... "2026.1" */
+    const char *pin_compute;           /* [upgrade_levels] compute, or NULL */
+    const char *pin_conductor;         /* [upgrade_levels] conductor, or NULL */
+
+    /* RPC */
+    int64_t rpc_response_timeout_s;
+    int64_t long_rpc_timeout_s;
+
+    /* concurrency and time limits */
+    int64_t executor_thread_pool_size;
+    int64_t max_concurrent_builds; /* 0: unlimited */
+    int64_t max_concurrent_snapshots;
+    int64_t max_concurrent_live_migrations;
+    int64_t vif_plugging_timeout_s; /* 0: do not wait */
+    bool vif_plugging_is_fatal;
+    int64_t network_allocate_retries;
+    int64_t block_device_allocate_retries;
+    int64_t block_device_allocate_retries_interval_s;
+    int64_t shutdown_timeout_s; /* of a guest asked to power off */
+    int64_t shutdown_retry_interval_s;
+    int64_t graceful_shutdown_timeout_s; /* of the agent: running operations at SIGTERM */
+
+    /* behaviour */
+    bool resume_guests_state_on_host_boot;
+    bool handle_lifecycle_events; /* [workarounds] handle_virt_lifecycle_events */
+    bool force_config_drive;
+    bool track_instance_changes;                 /* [filter_scheduler] track_instance_changes */
+    const char *default_access_ip_network_name;  /* or NULL */
+    const char *running_deleted_instance_action; /* noop, log, shutdown, reap */
+    int64_t running_deleted_instance_timeout_s;
+    int64_t reclaim_instance_interval_s; /* 0: delete at once */
+    int64_t instance_build_timeout_s;    /* 0: never */
+    int64_t maximum_instance_delete_attempts;
+    int64_t reboot_timeout_s, rescue_timeout_s, resize_confirm_window_s; /* 0: off */
+    int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
+    int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */
+    int64_t max_local_block_devices;
+    int64_t password_length;
+    bool flat_injected;
+    const char *ovs_bridge;           /* [neutron] ovs_bridge */
+    int64_t neutron_extension_sync_s; /* [neutron] extension_sync_interval */
+    unsigned glance_retries;          /* [glance] num_retries */
+    const char *const *wait_for_vif_plugged_event_during_hard_reboot; /* vnic types */
+
+    VncConfig vnc;
+    NotifyConfig notify;
+    PeriodicConfig periodic;
+
+    /* health */
+    const char *health_listen; /* [drover] "host:port" or NULL: no HTTP health and metrics */
+} AgentConfig;
+
+/* Logging, needed before everything else. */
+typedef struct LogConfig {
+    const char *file; /* absolute, NULL: standard error */
+    DvLogLevel level;
+} LogConfig;
+
+/* THE table, every row: nova's, oslo's, keystoneauth's, ours. Lives for ever. */
+const DvOption *options_table(size_t *out_length);
+
+/* Reads the files and folders (NULL-terminated; NULL or empty: nova's defaults, those of
+ * /etc/nova/nova.conf, /etc/nova/nova-compute.conf that exist), with the defaults that depend on
+ * this machine (host, my_ip) filled in. */
+DvConfig *options_load(const char *const *files, const char *const *dirs, GError **err);
+
+/* Each fills its struct. Those with err check what a single option's type cannot say. */
+bool options_agent(const DvConfig *config, AgentConfig *out, GError **err);
+void options_log(const DvConfig *config, LogConfig *out);
+void options_rpc(const DvConfig *config, RpcConfig *out);
+/* `group` is "placement", "neutron" or "glance". `service_user` (may be NULL) must outlive `out`;
+ * it is referred to only when [service_user] send_service_user_token is on. */
+bool options_service(const DvConfig *config, const char *group, const AuthConfig *service_user,
+                     ServiceConfig *out, GError **err);
+/* [service_user]'s credentials. */
+void options_service_user(const DvConfig *config, AuthConfig *out);
+bool options_virt(const DvConfig *config, VirtConfig *out, GError **err);
+bool options_disks(const DvConfig *config, DisksConfig *out, GError **err);
+void options_tracker(const DvConfig *config, TrackerConfig *out);
+
+/* All the checks at once, for --check-config and the start: fills and drops every struct. */
+bool options_check(const DvConfig *config, GError **err);
