@@ -606,6 +606,13 @@ void ovo_set_json(Ovo *ovo, const char *field, json_t *value)
     ovo_mark_changed(ovo, field);
 }
 
+void ovo_set_from(Ovo *ovo, const char *field, const Ovo *src, const char *src_field)
+{
+    json_t *value = json_object_get(src->data, src_field);
+
+    ovo_set_json(ovo, field, value ? json_incref(value) : json_null());
+}
+
 void ovo_set_str(Ovo *ovo, const char *field, const char *value)
 {
     ovo_set_json(ovo, field, string_of(value));
