@@ -60,6 +60,9 @@ FAKES_SRC  := $(shell find tests/fakes -name '*.c' 2>/dev/null | sort)
 INTEROP_SRC := $(shell find tests/interop -name '*.c' 2>/dev/null | sort)
 test_bins   = $(patsubst tests/%.c,$(B)/tests/%,$(1))
 
+# Fakes that the unit tests of a folder link (the others serve flow and wire tests).
+UNIT_FAKES_services := tests/fakes/http_server.c
+
 # Modules whose tests run under TSan: those that start or serve threads.
 TSAN_TESTS := $(filter tests/unit/util/% tests/unit/rpc/% tests/unit/agent/% tests/unit/services/%,$(UNIT_SRC))
 
@@ -85,10 +88,10 @@ $(B)/lib$(1).a: $(call obj,$(call lib_src,$(1)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
 	ar rcsD $$@ $$^
-$(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $(call libs,$(1))
+$(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $(call obj,$(UNIT_FAKES_$(1))) $(call libs,$(1))
 	@mkdir -p $$(@D)
 	$$(CC) $$(CPPFLAGS) -Itests $$(CFLAGS) -MMD -MP -o $$@ $$< $$(LDFLAGS) \
-	    $(call libs,$(1)) $$(PKG_LIBS) -lcmocka
+	    $(call obj,$(UNIT_FAKES_$(1))) $(call libs,$(1)) $$(PKG_LIBS) -lcmocka
 unit-$(1): $(call test_bins,$(filter tests/unit/$(1)/%,$(UNIT_SRC)))
 	@tests/run $$^
 asan-$(1) tsan-$(1): %-$(1):
@@ -96,6 +99,7 @@ asan-$(1) tsan-$(1): %-$(1):
 endef
 $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 
+$(B)/tests/fakes/%.o: CPPFLAGS += -Itests
 $(B)/libfakes.a: $(call obj,$(FAKES_SRC))
 	@rm -f $@
 	ar rcsD $@ $^
