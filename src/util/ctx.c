@@ -41,6 +41,7 @@ void dv_ctx_unref(DvCtx *ctx)
     g_free(ctx->project_id);
     g_free(ctx->user_name);
     g_free(ctx->project_name);
+    g_free(ctx->roles);
     g_free(ctx->auth_token);
     g_free(ctx->instance_uuid);
     g_free(ctx->read_deleted);
@@ -57,6 +58,7 @@ static DvCtx *ctx_copy(const DvCtx *ctx)
     copy->project_id = g_strdup(ctx->project_id);
     copy->user_name = g_strdup(ctx->user_name);
     copy->project_name = g_strdup(ctx->project_name);
+    copy->roles = g_strdup(ctx->roles);
     copy->auth_token = g_strdup(ctx->auth_token);
     copy->instance_uuid = g_strdup(ctx->instance_uuid);
     copy->read_deleted = g_strdup(ctx->read_deleted);
