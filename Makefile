@@ -21,7 +21,7 @@ DEPS_agent           := scheduler_hints services virt priv rpc objects util
 
 PKGS      := glib-2.0 jansson librabbitmq libcurl libvirt libvirt-qemu libxml-2.0 uuid
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -linih -lpthread
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
         -Wformat=2 -Wundef -Werror
