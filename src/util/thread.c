@@ -1,56 +1,75 @@
 /* Locks, conditions and named threads; see thread.h. */
 #include "util/thread.h"
 
+#include <assert.h>
 #include <signal.h>
+#include <time.h>
 
 void dv_mutex_init(DvMutex *mutex)
 {
-    g_mutex_init(&mutex->m);
+    pthread_mutex_init(&mutex->m, NULL);
 }
 
 void dv_mutex_done(DvMutex *mutex)
 {
-    g_mutex_clear(&mutex->m);
+    pthread_mutex_destroy(&mutex->m);
 }
 
 void dv_lock(DvMutex *mutex) DV_NO_ANALYSIS
 {
-    g_mutex_lock(&mutex->m);
+    int rc = pthread_mutex_lock(&mutex->m);
+
+    assert(rc == 0);
+    (void)rc;
 }
 
 void dv_unlock(DvMutex *mutex) DV_NO_ANALYSIS
 {
-    g_mutex_unlock(&mutex->m);
+    int rc = pthread_mutex_unlock(&mutex->m);
+
+    assert(rc == 0);
+    (void)rc;
 }
 
+/* The clock of dv_now_ms, so that deadlines do not move with the wall clock. */
 void dv_cond_init(DvCond *cond)
 {
-    g_cond_init(&cond->c);
+    pthread_condattr_t attr;
+
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&cond->c, &attr);
+    pthread_condattr_destroy(&attr);
 }
 
 void dv_cond_done(DvCond *cond)
 {
-    g_cond_clear(&cond->c);
+    pthread_cond_destroy(&cond->c);
 }
 
 void dv_cond_signal(DvCond *cond)
 {
-    g_cond_signal(&cond->c);
+    pthread_cond_signal(&cond->c);
 }
 
 void dv_cond_broadcast(DvCond *cond)
 {
-    g_cond_broadcast(&cond->c);
+    pthread_cond_broadcast(&cond->c);
 }
 
 void dv_cond_wait(DvCond *cond, DvMutex *mutex)
 {
-    g_cond_wait(&cond->c, &mutex->m);
+    pthread_cond_wait(&cond->c, &mutex->m);
 }
 
 gboolean dv_cond_wait_until(DvCond *cond, DvMutex *mutex, int64_t deadline_ms)
 {
-    return g_cond_wait_until(&cond->c, &mutex->m, deadline_ms * 1000);
+    struct timespec at = {.tv_sec = (time_t)(deadline_ms / 1000),
+                          .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+
+    if (deadline_ms < 0)
+        at = (struct timespec){0};
+    return pthread_cond_timedwait(&cond->c, &mutex->m, &at) == 0;
 }
 
 GThread *dv_thread_new(const char *name, GThreadFunc fn, void *arg)

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <glib.h>
+#include <pthread.h>
 #include <stdint.h>
 
 #if defined(__clang__)
@@ -23,12 +24,13 @@
 #define DV_EXCLUDES(...) DV_TSA(locks_excluded(__VA_ARGS__))
 #define DV_NO_ANALYSIS DV_TSA(no_thread_safety_analysis)
 
+/* Not GMutex and GCond: those are bare futexes, which ThreadSanitizer cannot see through. */
 typedef struct DV_CAPABILITY("mutex") DvMutex {
-    GMutex m;
+    pthread_mutex_t m;
 } DvMutex;
 
 typedef struct DvCond {
-    GCond c;
+    pthread_cond_t c;
 } DvCond;
 
 void dv_mutex_init(DvMutex *mutex);

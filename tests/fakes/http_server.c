@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,7 +23,7 @@ struct HttpServer {
     int listener;
     char *url;
     GThread *acceptor;
-    GMutex lock;
+    pthread_mutex_t lock;   /* not GMutex: ThreadSanitizer cannot see into it */
     GPtrArray *routes;      /* [lock] Route, newest last */
     GPtrArray *seen;        /* [lock] HttpSeen */
     GPtrArray *connections; /* [lock] GThread */
@@ -129,9 +130,9 @@ static HttpSeen *remember(HttpServer *server, const char *text, size_t head, siz
     seen->headers = g_strndup(line_end + 2, head - (size_t)(line_end + 2 - text));
     seen->body = g_strndup(text + head, body);
     seen->connection = connection;
-    g_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->lock);
     g_ptr_array_add(server->seen, seen);
-    g_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
     return seen;
 }
 
@@ -139,7 +140,7 @@ static Answer *next_answer(HttpServer *server, const HttpSeen *seen)
 {
     Answer *found = NULL;
 
-    g_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->lock);
     for (guint i = server->routes->len; i > 0 && !found; i--) {
         Route *route = server->routes->pdata[i - 1];
 
@@ -151,7 +152,7 @@ static Answer *next_answer(HttpServer *server, const HttpSeen *seen)
         else
             found = answer_copy(g_queue_peek_head(&route->answers));
     }
-    g_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
     if (!found) {
         found = g_new0(Answer, 1);
         found->status = 404;
@@ -195,14 +196,25 @@ static void reset_on_close(int fd)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
+/* Ends early when the server is being freed. */
+static void stall(HttpServer *server, unsigned ms)
+{
+    bool stopping = false;
+
+    for (unsigned done = 0; done < ms && !stopping; done += 20) {
+        g_usleep(20 * 1000);
+        pthread_mutex_lock(&server->lock);
+        stopping = server->stopping;
+        pthread_mutex_unlock(&server->lock);
+    }
+}
+
 /* False when the connection is to be closed. */
 static bool send_answer(int fd, const Answer *answer, bool head_only)
 {
     g_autoptr(GString) head = g_string_new(NULL);
     size_t length = answer->length;
 
-    if (answer->stall_ms)
-        g_usleep((gulong)answer->stall_ms * 1000);
     if (answer->flags & HTTP_NO_ANSWER) {
         reset_on_close(fd);
         return false;
@@ -233,7 +245,7 @@ static bool send_answer(int fd, const Answer *answer, bool head_only)
 
 static void forget_socket(HttpServer *server, int fd)
 {
-    g_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->lock);
     for (guint i = 0; i < server->sockets->len; i++) {
         if (g_array_index(server->sockets, int, i) == fd) {
             g_array_remove_index_fast(server->sockets, i);
@@ -241,7 +253,7 @@ static void forget_socket(HttpServer *server, int fd)
         }
     }
     close(fd);
-    g_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
 }
 
 static gpointer serve(gpointer arg)
@@ -258,6 +270,7 @@ static gpointer serve(gpointer arg)
         Answer *answer = next_answer(c->server, seen);
 
         g_string_erase(text, 0, (gssize)(head + body));
+        stall(c->server, answer->stall_ms);
         open = send_answer(c->fd, answer, head_only);
         answer_free(answer);
     }
@@ -276,9 +289,9 @@ static gpointer accept_loop(gpointer arg)
 
         if (fd < 0)
             return NULL;
-        g_mutex_lock(&server->lock);
+        pthread_mutex_lock(&server->lock);
         if (server->stopping) {
-            g_mutex_unlock(&server->lock);
+            pthread_mutex_unlock(&server->lock);
             close(fd);
             return NULL;
         }
@@ -286,7 +299,7 @@ static gpointer accept_loop(gpointer arg)
         *c = (Connection){server, fd, ++number};
         g_array_append_val(server->sockets, fd);
         g_ptr_array_add(server->connections, g_thread_new("http-fake", serve, c));
-        g_mutex_unlock(&server->lock);
+        pthread_mutex_unlock(&server->lock);
     }
 }
 
@@ -298,7 +311,7 @@ HttpServer *http_server_new(void)
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
 
-    g_mutex_init(&server->lock);
+    pthread_mutex_init(&server->lock, NULL);
     server->routes = g_ptr_array_new_with_free_func(route_free);
     server->seen = g_ptr_array_new_with_free_func(seen_free);
     server->connections = g_ptr_array_new();
@@ -317,11 +330,11 @@ void http_server_free(HttpServer *server)
 {
     if (!server)
         return;
-    g_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->lock);
     server->stopping = true;
     for (guint i = 0; i < server->sockets->len; i++)
         shutdown(g_array_index(server->sockets, int, i), SHUT_RDWR);
-    g_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
     shutdown(server->listener, SHUT_RDWR);
     g_thread_join(server->acceptor);
     close(server->listener);
@@ -331,7 +344,7 @@ void http_server_free(HttpServer *server)
     g_ptr_array_unref(server->routes);
     g_ptr_array_unref(server->seen);
     g_array_unref(server->sockets);
-    g_mutex_clear(&server->lock);
+    pthread_mutex_destroy(&server->lock);
     g_free(server->url);
     g_free(server);
 }
@@ -371,9 +384,9 @@ void http_server_on(HttpServer *server, const char *method, const char *target,
         memcpy(copy->body, answer->body, copy->length);
     copy->flags = answer->flags;
     copy->stall_ms = answer->stall_ms;
-    g_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->lock);
     g_queue_push_tail(&route_get(server, method, target)->answers, copy);
-    g_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
 }
 
 void http_server_json(HttpServer *server, const char *method, const char *target, int status,
@@ -387,10 +400,10 @@ void http_server_json(HttpServer *server, const char *method, const char *target
 
 void http_server_reset(HttpServer *server)
 {
-    g_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->lock);
     g_ptr_array_set_size(server->routes, 0);
     g_ptr_array_set_size(server->seen, 0);
-    g_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
 }
 
 const HttpSeen *http_server_seen(HttpServer *server, const char *method, const char *target,
@@ -398,7 +411,7 @@ const HttpSeen *http_server_seen(HttpServer *server, const char *method, const c
 {
     const HttpSeen *found = NULL;
 
-    g_mutex_lock(&server->lock);
+    pthread_mutex_lock(&server->lock);
     for (guint i = 0; i < server->seen->len && !found; i++) {
         const HttpSeen *seen = server->seen->pdata[i];
 
@@ -407,7 +420,7 @@ const HttpSeen *http_server_seen(HttpServer *server, const char *method, const c
         if (n-- == 0)
             found = seen;
     }
-    g_mutex_unlock(&server->lock);
+    pthread_mutex_unlock(&server->lock);
     return found;
 }
 
