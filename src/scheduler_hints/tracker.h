@@ -45,6 +45,18 @@ bool tracker_node_identity(Tracker *tracker, char **out_uuid, int64_t *out_id);
  * version has it), saves the instance, writes the compute node. On failure nothing is taken. */
 bool tracker_claim(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const char *node,
                    GError **err);
+/* What the caller already knows of a claim, each of it a call saved. */
+typedef enum { ROOT_UNKNOWN, ROOT_LOCAL, ROOT_VOLUME } TrackerRoot;
+typedef struct TrackerClaim {
+    /* As for conductor_instance_save. The claim's save carries every change that the caller has
+     * made to the object, so that "building" and the claim can be one compare-and-set. */
+    const char *const *expected;
+    TrackerRoot root; /* where the root disk is; unknown: asked of conductor */
+} TrackerClaim;
+/* tracker_claim with `how` (NULL: nothing known). On failure host, node and launched_on are as they
+ * were; the caller's own changes are still in the object, unsaved. */
+bool tracker_claim_with(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const char *node,
+                        const TrackerClaim *how, GError **err);
 /* Gives a claim back and clears host, node, launched_on in the object (not saved). */
 void tracker_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance);
 /* Server group policy against what really runs here. NULL group hint: success. */
