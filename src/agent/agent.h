@@ -1,0 +1,52 @@
+/* Everything that a running agent is made of, wired by main.c and handed to whoever works.
+ *
+ * Ownership  main.c makes and frees the parts; all others borrow them.
+ * Threads    the pointers are constant after wiring; each part says its own rule. */
+#pragma once
+
+#include "agent/options.h"
+#include "agent/pending.h"
+#include "agent/waits.h"
+#include "rpc/rpc.h"
+#include "scheduler_hints/tracker.h"
+#include "services/conductor.h"
+#include "services/glance.h"
+#include "services/neutron.h"
+#include "services/placement.h"
+#include "util/lanes.h"
+#include "util/pool.h"
+#include "util/timer.h"
+#include "virt/disk/disks.h"
+#include "virt/driver.h"
+
+#include <stdatomic.h>
+
+typedef enum {
+    POOL_GENERAL,
+    POOL_BUILD,
+    POOL_PERIODIC, /* one worker: periodic jobs never run beside each other */
+    POOL_BEAT,     /* one worker: the heartbeat waits for nobody */
+    POOL_COUNT
+} AgentPool;
+
+typedef struct Agent {
+    AgentConfig config; /* [const] likewise what follows */
+    VirtConfig virt_config;
+    DisksConfig disks_config;
+    const char *pointer_model;
+    DvTimer *timer; /* [const] likewise the pointers below */
+    DvPool *pools[POOL_COUNT];
+    DvLanes *lanes;
+    Rpc *rpc;
+    Conductor *con;
+    HttpClient *http;
+    Service *placement, *neutron, *glance;
+    VirtDriver *virt;
+    Disks *disks;
+    Tracker *tracker;
+    Waits *waits;
+    Pending *refreshes;   /* instances with a queued network cache refresh */
+    atomic_bool stopping; /* set once by main */
+} Agent;
+
+bool agent_stopping(const Agent *agent);

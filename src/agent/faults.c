@@ -1,0 +1,143 @@
+/* The fault table; see faults.h.
+ * Sources: nova exception.py (Zed): names, codes; compute/utils.py exception_to_dict. */
+#include "agent/faults.h"
+
+#include "util/log.h"
+
+#define NOVA "nova.exception"
+#define FAULT_MESSAGE_MAX 255
+
+typedef struct FaultRow {
+    DvErrorCode code;
+    const char *class_name;
+    const char *module;
+    int http_code;
+} FaultRow;
+
+/* clang-format off */
+static const FaultRow rows[] = {
+    {DV_E_INTERNAL,                 "NovaException",                    NOVA,       500},
+    {DV_E_BAD_INPUT,                "InvalidInput",                     NOVA,       400},
+    {DV_E_BAD_CONFIG,               "InvalidConfiguration",             NOVA,       500},
+    {DV_E_UNAVAILABLE,              "ServiceUnavailable",               NOVA,       400},
+    {DV_E_TIMEOUT,                  "NovaException",                    NOVA,       500},
+    {DV_E_CANCELLED,                "ServiceUnavailable",               NOVA,       400},
+    {DV_E_NOT_FOUND,                "NotFound",                         NOVA,       404},
+    {DV_E_CONFLICT,                 "NovaException",                    NOVA,       500},
+    {DV_E_DENIED,                   "Forbidden",                        NOVA,       403},
+    {DV_E_UNSUPPORTED,              "NotSupported",                     NOVA,       400},
+    {DV_E_NOT_IMPLEMENTED,          "NotImplementedError",              "builtins", 500},
+    {DV_E_IO,                       "NovaException",                    NOVA,       500},
+    {DV_E_NO_SPACE,                 "NovaException",                    NOVA,       500},
+    {DV_E_HYPERVISOR,               "InternalError",                    NOVA,       500},
+    {DV_E_REMOTE,                   "NovaException",                    NOVA,       500},
+    {DV_E_INSTANCE_NOT_FOUND,       "InstanceNotFound",                 NOVA,       404},
+    {DV_E_UNEXPECTED_TASK_STATE,    "UnexpectedTaskStateError",         NOVA,       500},
+    {DV_E_DELETING,                 "UnexpectedDeletingTaskStateError", NOVA,       500},
+    {DV_E_ACTION_NOT_FOUND,         "InstanceActionNotFound",           NOVA,       500},
+    {DV_E_HOST_NOT_FOUND,           "ComputeHostNotFound",              NOVA,       404},
+    {DV_E_SERVICE_NOT_FOUND,        "ServiceNotFound",                  NOVA,       404},
+    {DV_E_SERVICE_EXISTS,           "ServiceBinaryExists",              NOVA,       500},
+    {DV_E_NO_CAPACITY,              "ComputeResourcesUnavailable",      NOVA,       400},
+    {DV_E_AFFINITY,                 "GroupAffinityViolation",           NOVA,       500},
+    {DV_E_IMAGE_NOT_FOUND,          "ImageNotFound",                    NOVA,       404},
+    {DV_E_IMAGE_NOT_ACTIVE,         "ImageNotActive",                   NOVA,       500},
+    {DV_E_IMAGE_UNACCEPTABLE,       "ImageUnacceptable",                NOVA,       400},
+    {DV_E_IMAGE_TOO_LARGE,          "FlavorDiskSmallerThanImage",       NOVA,       500},
+    {DV_E_FLAVOR_DISK_TOO_SMALL,    "FlavorDiskTooSmall",               NOVA,       500},
+    {DV_E_FLAVOR_MEMORY_TOO_SMALL,  "FlavorMemoryTooSmall",             NOVA,       500},
+    {DV_E_INVALID_DISK,             "InvalidDiskInfo",                  NOVA,       400},
+    {DV_E_DISK_EXISTS,              "DestinationDiskExists",            NOVA,       400},
+    {DV_E_NETWORK_NOT_FOUND,        "NetworkNotFound",                  NOVA,       404},
+    {DV_E_NETWORK_AMBIGUOUS,        "NetworkAmbiguous",                 NOVA,       400},
+    {DV_E_NETWORK_EXTERNAL,         "ExternalNetworkAttachForbidden",   NOVA,       403},
+    {DV_E_PORT_NOT_FOUND,           "PortNotFound",                     NOVA,       404},
+    {DV_E_PORT_IN_USE,              "PortInUse",                        NOVA,       400},
+    {DV_E_PORT_BINDING_FAILED,      "PortBindingFailed",                NOVA,       400},
+    {DV_E_PORT_LIMIT,               "PortLimitExceeded",                NOVA,       413},
+    {DV_E_NO_FIXED_IPS,             "NoMoreFixedIps",                   NOVA,       500},
+    {DV_E_FIXED_IP_IN_USE,          "FixedIpAlreadyInUse",              NOVA,       500},
+    {DV_E_VIF_PLUG,                 "VirtualInterfaceCreateException",  NOVA,       500},
+    {DV_E_INSTANCE_INVALID_STATE,   "InstanceInvalidState",             NOVA,       400},
+    {DV_E_INSTANCE_NOT_READY,       "InstanceNotReady",                 NOVA,       400},
+    {DV_E_INSTANCE_NOT_RUNNING,     "InstanceNotRunning",               NOVA,       400},
+    {DV_E_INSTANCE_EXISTS,          "InstanceExists",                   NOVA,       500},
+    {DV_E_POWER_OFF,                "InstancePowerOffFailure",          NOVA,       400},
+    {DV_E_CONSOLE_TYPE_INVALID,     "ConsoleTypeInvalid",               NOVA,       400},
+    {DV_E_CONSOLE_TYPE_UNAVAILABLE, "ConsoleTypeUnavailable",           NOVA,       400},
+    {DV_E_CONSOLE_NOT_AVAILABLE,    "ConsoleNotAvailable",              NOVA,       404},
+};
+/* clang-format on */
+G_STATIC_ASSERT(G_N_ELEMENTS(rows) == DV_E_LAST - 1);
+
+static const FaultRow *row_of(const GError *err)
+{
+    DvErrorCode code = dv_code(err);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (rows[i].code == code)
+            return &rows[i];
+    }
+    return &rows[0];
+}
+
+void fault_of_error(const GError *err, RpcFault *out)
+{
+    const FaultRow *row = row_of(err);
+
+    out->class_name = row->class_name;
+    out->module = row->module;
+    out->code = strcmp(row->module, NOVA) == 0 ? row->http_code : 0;
+    out->message = err ? err->message : "unknown error";
+}
+
+char *fault_hide_paths(const char *text)
+{
+    GString *out = g_string_new(NULL);
+
+    for (const char *p = text; *p;) {
+        bool starts = *p == '/' && g_ascii_isalnum(p[1]) &&
+                      (p == text || (!g_ascii_isalnum(p[-1]) && p[-1] != '/' && p[-1] != '>'));
+
+        if (starts) {
+            g_string_append(out, "<path>");
+            while (*p && !strchr(" '\",;:)\n", *p))
+                p++;
+            continue;
+        }
+        g_string_append_c(out, *p++);
+    }
+    return g_string_free(out, FALSE);
+}
+
+/* At most `max` bytes without cutting a UTF-8 character in two. */
+static char *truncated(const char *text, size_t max)
+{
+    const char *end = text + MIN(strlen(text), max);
+
+    g_utf8_validate(text, end - text, &end);
+    return g_strndup(text, (size_t)(end - text));
+}
+
+char *fault_message(const GError *err)
+{
+    const FaultRow *row = row_of(err);
+    g_autofree char *clean = NULL;
+    g_autofree char *hidden = NULL;
+
+    /* As nova does: the text of an exception it does not know may hold anything, so only its name
+     * is told. */
+    if (!err || row->code == DV_E_INTERNAL)
+        return g_strdup(row->class_name);
+    clean = dv_redact(err->message);
+    hidden = fault_hide_paths(clean);
+    return truncated(hidden, FAULT_MESSAGE_MAX);
+}
+
+char *fault_build_aborted(const char *instance_uuid, const char *reason)
+{
+    g_autofree char *text = g_strdup_printf("Build of instance %s aborted: %s", instance_uuid,
+                                            reason);
+
+    return truncated(text, FAULT_MESSAGE_MAX);
+}

@@ -1,0 +1,39 @@
+/* Events of guests; see lifecycle.h. */
+#include "agent/lifecycle.h"
+
+#include "agent/power_sync.h"
+#include "util/log.h"
+
+#define STOPPED_DELAY_MS 15000 /* so that a reboot does not look like a shutdown */
+
+typedef struct Look {
+    Agent *agent;
+    char uuid[37];
+} Look;
+
+static void look_due(void *arg)
+{
+    const Look *look = arg;
+
+    power_sync_want(look->agent, look->uuid);
+}
+
+void lifecycle_event(void *self, const GuestEvent *event)
+{
+    Agent *agent = self;
+    bool off = event->kind == GUEST_EVENT_STOPPED || event->kind == GUEST_EVENT_CRASHED;
+    Look *look;
+
+    dv_debug(NULL, "guest %s: event %d (%s)", event->uuid, (int)event->kind,
+             event->detail ? event->detail : "");
+    if (agent_stopping(agent) || event->kind == GUEST_EVENT_UNDEFINED)
+        return;
+    /* An operation on this instance is under way: it causes these events and saves the state
+     * itself. */
+    if (dv_lanes_depth(agent->lanes, event->uuid) > 0)
+        return;
+    look = g_new0(Look, 1);
+    look->agent = agent;
+    g_strlcpy(look->uuid, event->uuid, sizeof look->uuid);
+    dv_timer_add(agent->timer, off ? STOPPED_DELAY_MS : 0, 0, look_due, look, g_free);
+}

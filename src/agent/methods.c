@@ -1,0 +1,74 @@
+/* The methods that this agent serves; see methods.h. A method that is not here answers
+ * NoSuchMethod. Sources: docs/wire/compute.md; nova compute/rpcapi.py, baserpc.py (Zed to 2026.1).
+ */
+#include "agent/methods.h"
+
+#include "agent/ops/ops.h"
+
+#define E METHOD_EVENT
+#define R METHOD_REVERT
+#define F METHOD_FAULT
+
+/* clang-format off */
+static const AgentMethod compute_methods[] = {
+    /* name                      lane           pool          flags      run                  arrive */
+    {"build_and_run_instance",   LANE_INSTANCE, POOL_BUILD,   R | F,     op_boot,              NULL},
+    {"terminate_instance",       LANE_INSTANCE, POOL_GENERAL, E | R | F, op_delete,            op_delete_arrive},
+    {"external_instance_event",  LANE_NONE,     POOL_GENERAL, 0,         op_external_event,    NULL},
+    {"get_console_output",       LANE_NONE,     POOL_GENERAL, F,         op_console_output,    NULL},
+    {"get_vnc_console",          LANE_NONE,     POOL_GENERAL, F,         op_vnc_console,       NULL},
+    {"validate_console_port",    LANE_NONE,     POOL_GENERAL, F,         op_validate_console,  NULL},
+    {"get_host_uptime",          LANE_INLINE,   POOL_GENERAL, 0,         op_host_uptime,       NULL},
+    {"set_host_enabled",         LANE_HOST,     POOL_GENERAL, 0,         op_set_host_enabled,  NULL},
+};
+
+static const AgentMethod base_methods[] = {
+    {"ping",                     LANE_INLINE,   POOL_GENERAL, 0,         op_ping,              NULL},
+    {"get_backdoor_port",        LANE_INLINE,   POOL_GENERAL, 0,         op_backdoor_port,     NULL},
+};
+
+static const AgentMethod ping_methods[] = {
+    {"oslo_rpc_server_ping",     LANE_INLINE,   POOL_GENERAL, 0,         op_server_ping,       NULL},
+};
+/* clang-format on */
+
+static RpcMethod compute_rpc[G_N_ELEMENTS(compute_methods)];
+static RpcMethod base_rpc[G_N_ELEMENTS(base_methods)];
+static RpcMethod ping_rpc[G_N_ELEMENTS(ping_methods)];
+
+/* The 6.x server speaks every form up to 6.5: newer arguments are optional for us. */
+static const RpcEndpoint endpoints[] = {
+    {NULL, "6.5", compute_rpc, G_N_ELEMENTS(compute_rpc)},
+    {NULL, "5.13", compute_rpc, G_N_ELEMENTS(compute_rpc)},
+    {"baseapi", "1.1", base_rpc, G_N_ELEMENTS(base_rpc)},
+    {NULL, "1.0", ping_rpc, G_N_ELEMENTS(ping_rpc)}, /* last: left out unless enabled */
+};
+
+static void fill(RpcMethod *out, const AgentMethod *methods, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (RpcMethod){methods[i].name, &methods[i]};
+}
+
+const RpcEndpoint *methods_endpoints(bool ping_enabled, size_t *out_count)
+{
+    static gsize filled = 0;
+
+    if (g_once_init_enter(&filled)) {
+        fill(compute_rpc, compute_methods, G_N_ELEMENTS(compute_methods));
+        fill(base_rpc, base_methods, G_N_ELEMENTS(base_methods));
+        fill(ping_rpc, ping_methods, G_N_ELEMENTS(ping_methods));
+        g_once_init_leave(&filled, 1);
+    }
+    *out_count = G_N_ELEMENTS(endpoints) - (ping_enabled ? 0 : 1);
+    return endpoints;
+}
+
+const AgentMethod *methods_find(const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(compute_methods); i++) {
+        if (strcmp(compute_methods[i].name, name) == 0)
+            return &compute_methods[i];
+    }
+    return NULL;
+}

@@ -1,0 +1,23 @@
+/* The instance's network info cache: refreshed from neutron, stored through conductor.
+ *
+ * Refreshes run in the instance's lane, so that they never race with an operation that changes its
+ * ports, and several wishes for one instance become one refresh. Threads    network_cache_want from
+ * any thread, never blocks; network_cache_refresh on a worker. */
+#pragma once
+
+#include "agent/agent.h"
+
+/* Queues a refresh behind what the instance is doing; again while one is queued: nothing. port_id
+ * NULL: all ports. */
+void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
+
+/* Reads the ports and stores the cache when it differs. `instance` gets the new text. out_info may
+ * be NULL. */
+bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
+                           GError **err);
+/* The cache as the instance object carries it; an empty one when it has none. */
+NetworkInfo *network_cache_read(const Ovo *instance, GError **err);
+/* Puts the text into the instance object (its info_cache child) without saving. */
+void network_cache_set(Ovo *instance, const NetworkInfo *info);
+/* What neutron needs to know of an instance; strings borrowed from it and the config. */
+NetworkInstance network_instance_of(const Agent *agent, const Ovo *instance);

@@ -1,0 +1,101 @@
+/* The disks of a boot; see boot_disks.h. An image that is in the cache costs no call to glance.
+ * Sources: nova virt/libvirt/driver.py _create_image, _create_configdrive (Zed). */
+#include "agent/ops/boot_disks.h"
+
+#include "agent/guest_spec.h"
+#include "objects/metadata.h"
+#include "util/log.h"
+
+typedef struct ImageFetch {
+    const BootDisks *disks;
+    const char *id;
+} ImageFetch;
+
+/* ImageSource.fetch: asks glance for the record, then streams the data. */
+static bool fetch_image(void *arg, int fd, GError **err)
+{
+    const ImageFetch *fetch = arg;
+    Agent *agent = fetch->disks->agent;
+    g_autoptr(GlanceImage) image = NULL;
+
+    if (!glance_image_get(agent->glance, fetch->disks->ctx, fetch->id, &image, err))
+        return false;
+    if (strcmp(image->status, "active") != 0)
+        return dv_fail(err, DV_E_IMAGE_NOT_ACTIVE, "Image %s is not active.", fetch->id);
+    return glance_download(agent->glance, fetch->disks->ctx, image, fd, 0,
+                           agent->config.glance_retries, err);
+}
+
+/* Kernel and ramdisk lie beside the disks as plain files. */
+static bool fetch_plain(const BootDisks *disks, const char *field, const char *path, GError **err)
+{
+    const char *id = ovo_str_or(disks->instance, field, NULL);
+    ImageFetch fetch = {disks, id};
+    ImageSource source = {.id = id, .disk_format = "raw", .fetch = fetch_image, .arg = &fetch};
+
+    if (!path)
+        return true;
+    return disks_fetch_plain(disks->agent->disks, disks->ctx, &source, path, err);
+}
+
+static GPtrArray *config_drive_files(const BootDisks *disks, GError **err)
+{
+    MetadataExtra extra = {
+        .admin_password = disks->args ? ovo_str_or(disks->args, "admin_password", NULL) : NULL,
+        .availability_zone = ovo_str_or(disks->instance, "availability_zone", NULL),
+        .project_name = disks->ctx->project_name,
+        .injected_files = disks->args,
+    };
+
+    return metadata_files(disks->instance, disks->network, &extra, err);
+}
+
+static bool create_disks(const BootDisks *disks, const ImageSource *source, GError **err)
+{
+    g_autoptr(GPtrArray) files = NULL;
+    g_autofree ConfigDriveFile *drive = NULL;
+    size_t count = 0;
+
+    if (guest_spec_disk(disks->spec, DISK_ROLE_CONFIG)) {
+        files = config_drive_files(disks, err);
+        if (!files)
+            return dv_within(err, "config drive");
+        count = files->len;
+        drive = g_new0(ConfigDriveFile, count);
+        for (size_t i = 0; i < count; i++) {
+            const MetadataFile *file = g_ptr_array_index(files, i);
+
+            drive[i] = (ConfigDriveFile){file->path, file->data, file->length};
+        }
+    }
+    return disks_create(disks->agent->disks, disks->ctx, disks->spec, source, drive, count, err);
+}
+
+bool boot_disks_create(const BootDisks *disks, GError **err)
+{
+    g_autoptr(GError) cleanup = NULL;
+    const Ovo *image = disks->image;
+    const char *id = ovo_str_or(disks->instance, "image_ref", NULL);
+    const char *uuid = disks->spec->uuid;
+    ImageFetch fetch = {disks, id};
+    ImageSource source = {
+        .id = id,
+        .disk_format = image ? ovo_str_or(image, "disk_format", NULL) : NULL,
+        .size_bytes = image ? (uint64_t)MAX(ovo_i64_or(image, "size", 0), 0) : 0,
+        .fetch = fetch_image,
+        .arg = &fetch,
+    };
+
+    if (!id || !*id)
+        return dv_fail(err, DV_E_UNSUPPORTED,
+                       "booting from a volume is not supported by this host");
+    if (!disks_prepare_dir(disks->agent->disks, disks->ctx, uuid, err))
+        return false;
+    if (fetch_plain(disks, "kernel_id", disks->spec->kernel_path, err) &&
+        fetch_plain(disks, "ramdisk_id", disks->spec->ramdisk_path, err) &&
+        create_disks(disks, &source, err))
+        return true;
+    if (!disks_remove(disks->agent->disks, disks->ctx, uuid, &cleanup))
+        dv_warning(disks->ctx, "instance directory not removed: %s", cleanup->message);
+    return false;
+}

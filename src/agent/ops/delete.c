@@ -1,0 +1,215 @@
+/* terminate_instance: the guest goes, then its ports, records, allocation, and at last the
+ * instance.
+ *
+ * A delete only goes forward, so there is nothing to undo: each step that failed can be done again
+ * by another delete, or by the start-up of the agent. The order is nova's: what a user could lose
+ * twice (addresses) goes only after the guest is surely gone. Sources: nova compute/manager.py
+ * terminate_instance, _delete_instance, _shutdown_instance, _complete_deletion (Zed);
+ * docs/wire/flows.md. */
+#include "agent/network_cache.h"
+#include "agent/op.h"
+#include "agent/ops/ops.h"
+
+#include "services/scheduler.h"
+#include "util/log.h"
+
+#define DEALLOCATE_TRIES 3
+#define DEALLOCATE_PAUSE_MS 2000
+
+typedef struct Delete {
+    Agent *agent;
+    const DvCtx *ctx;
+    DvCtx *admin;
+    Ovo *instance;
+    const char *uuid;
+    NetworkInfo *network;
+} Delete;
+
+static bool delete_network_info(void *self, GError **err)
+{
+    Delete *del = self;
+    g_autoptr(GError) bad = NULL;
+
+    del->network = network_cache_read(del->instance, &bad);
+    if (!del->network) {
+        dv_warning(del->ctx, "network info cache unreadable, asking neutron: %s", bad->message);
+        del->network = network_info_new();
+    }
+    if (network_info_count(del->network) == 0) {
+        NetworkInstance who = network_instance_of(del->agent, del->instance);
+        g_autoptr(NetworkInfo) fresh = NULL;
+
+        if (!neutron_refresh(del->agent->neutron, del->admin, &who, NULL, NULL, &fresh, err))
+            return false;
+        network_info_free(del->network);
+        del->network = g_steal_pointer(&fresh);
+    }
+    return true;
+}
+
+static bool deallocate(Delete *del, GError **err)
+{
+    NetworkInstance who = network_instance_of(del->agent, del->instance);
+
+    for (int try = 1;; try++) {
+        g_autoptr(GError) cause = NULL;
+
+        if (neutron_deallocate(del->agent->neutron, del->admin, &who, del->network, NULL, &cause))
+            break;
+        if (!dv_is(cause, DV_E_UNAVAILABLE) || try == DEALLOCATE_TRIES) {
+            g_propagate_prefixed_error(err, g_steal_pointer(&cause), "deallocating networks: ");
+            return false;
+        }
+        dv_warning(del->ctx, "deallocating networks: %s; trying again", cause->message);
+        g_usleep(try * DEALLOCATE_PAUSE_MS * 1000UL);
+    }
+    return conductor_vifs_delete(del->agent->con, del->admin, del->uuid, err) &&
+           conductor_info_cache_save(del->agent->con, del->admin, del->uuid, "[]", err);
+}
+
+static bool delete_guest(void *self, GError **err)
+{
+    Delete *del = self;
+    const VirtDriver *virt = del->agent->virt;
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(GError) second = NULL;
+
+    if (virt->ops->destroy(virt->self, del->ctx, del->uuid, &cause) &&
+        disks_remove(del->agent->disks, del->ctx, del->uuid, &cause))
+        return true;
+    /* A guest that cannot be powered off keeps its addresses; after any other failure they go. */
+    if (!dv_is(cause, DV_E_POWER_OFF) && !deallocate(del, &second))
+        dv_warning(del->ctx, "%s", second->message);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}
+
+static bool delete_networks(void *self, GError **err)
+{
+    return deallocate(self, err);
+}
+
+static bool delete_record(void *self, GError **err)
+{
+    Delete *del = self;
+    g_autofree char *now = dv_time_object(dv_clock_wall_ms(dv_clock_real()));
+
+    ovo_set_str(del->instance, "vm_state", "deleted");
+    ovo_set_null(del->instance, "task_state");
+    ovo_set_i64(del->instance, "power_state", GUEST_STATE_NONE);
+    ovo_set_str(del->instance, "terminated_at", now);
+    ovo_set_bool(del->instance, "cleaned", true);
+    return conductor_instance_save(del->agent->con, del->ctx, del->instance, NULL, err);
+}
+
+static bool delete_usage(void *self, GError **err)
+{
+    Delete *del = self;
+    Agent *agent = del->agent;
+
+    return tracker_update_usage(agent->tracker, del->admin, del->instance, err) &&
+           placement_allocations_delete(agent->placement, del->ctx, del->uuid, NULL, err);
+}
+
+static bool delete_traces(void *self, GError **err G_GNUC_UNUSED)
+{
+    Delete *del = self;
+    g_autoptr(GError) console_err = NULL;
+    g_autoptr(GError) scheduler_err = NULL;
+
+    /* Neither keeps the instance from going: tokens expire, and the scheduler is told again. */
+    if (!conductor_console_clean(del->agent->con, del->admin, del->uuid, &console_err))
+        dv_warning(del->ctx, "console tokens not cleaned: %s", console_err->message);
+    if (del->agent->config.track_instance_changes &&
+        !scheduler_delete_instance_info(del->agent->rpc, del->admin, del->agent->config.host,
+                                        del->uuid, &scheduler_err))
+        dv_warning(del->ctx, "scheduler not told: %s", scheduler_err->message);
+    return true;
+}
+
+static bool delete_destroy(void *self, GError **err)
+{
+    Delete *del = self;
+
+    return conductor_instance_destroy(del->agent->con, del->ctx, del->instance, err);
+}
+
+static const OpStep delete_steps[] = {
+    {"network_info", delete_network_info, NULL},
+    {"guest", delete_guest, NULL},
+    {"networks", delete_networks, NULL},
+    {"record", delete_record, NULL},
+    {"usage", delete_usage, NULL},
+    {"traces", delete_traces, NULL},
+    {"destroy", delete_destroy, NULL},
+};
+
+/* A record that says deleted already lost its guest: only the tail is left. */
+static const OpStep complete_steps[] = {
+    {"usage", delete_usage, NULL},
+    {"traces", delete_traces, NULL},
+    {"destroy", delete_destroy, NULL},
+};
+
+static bool run_steps(Agent *agent, const DvCtx *ctx, Ovo *instance, const OpStep *steps,
+                      size_t count, GError **err)
+{
+    Delete del = {
+        .agent = agent,
+        .ctx = ctx,
+        .admin = dv_ctx_elevated(ctx),
+        .instance = instance,
+        .uuid = ovo_str_or(instance, "uuid", NULL),
+    };
+    bool ok = op_run("delete", steps, count, &del, ctx, err);
+
+    network_info_free(del.network);
+    dv_ctx_unref(del.admin);
+    return ok;
+}
+
+bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    waits_cancel(agent->waits, ovo_str_or(instance, "uuid", ""));
+    return run_steps(agent, ctx, instance, delete_steps, G_N_ELEMENTS(delete_steps), err);
+}
+
+bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    return run_steps(agent, ctx, instance, complete_steps, G_N_ELEMENTS(complete_steps), err);
+}
+
+/* A boot that waits for its ports gives way to the delete behind it. */
+void op_delete_arrive(Agent *agent, const char *instance_uuid)
+{
+    waits_cancel(agent->waits, instance_uuid);
+}
+
+static void set_error(const OpCall *call)
+{
+    g_autoptr(GError) err = NULL;
+
+    ovo_set_str(call->instance, "vm_state", "error");
+    if (!conductor_instance_save(call->agent->con, call->ctx, call->instance, NULL, &err) &&
+        !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
+        dv_error(call->ctx, "instance not set to error: %s", err->message);
+}
+
+bool op_delete(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+    int64_t start_ms = dv_now_ms();
+
+    if (op_delete_instance(call->agent, call->ctx, call->instance, &cause)) {
+        dv_info(call->ctx, "deleted after %d ms", (int)(dv_now_ms() - start_ms));
+        return true;
+    }
+    if (dv_is(cause, DV_E_INSTANCE_NOT_FOUND)) {
+        dv_info(call->ctx, "instance disappeared during terminate");
+        return true;
+    }
+    dv_error(call->ctx, "delete failed: %s", cause->message);
+    set_error(call);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}

@@ -1,0 +1,170 @@
+/* Periodic jobs; see periodic.h. */
+#include "agent/periodic.h"
+
+#include "agent/network_cache.h"
+#include "agent/power_sync.h"
+#include "services/scheduler.h"
+#include "util/log.h"
+
+typedef struct JobRow {
+    const char *name;
+    size_t spacing_offset; /* in PeriodicConfig: seconds, 0 never */
+    bool at_once;          /* first run without the fuzzy delay */
+    bool (*run)(Periodic *periodic, const DvCtx *ctx, GError **err);
+} JobRow;
+
+typedef struct Job {
+    Periodic *periodic;
+    const JobRow *row;
+    atomic_bool queued;
+    uint64_t timer_id;
+} Job;
+
+#define JOBS_MAX 8
+
+struct Periodic {
+    Agent *agent;
+    GQueue *heal; /* [thread: the periodic worker] char * uuids still to be healed in this round */
+    Job jobs[JOBS_MAX];
+    size_t job_count;
+};
+
+/* ---- the jobs ---- */
+
+static bool audit(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return tracker_audit(periodic->agent->tracker, ctx, false, err);
+}
+
+static bool sync_power_states(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return power_sync_all(periodic->agent, ctx, err);
+}
+
+static bool sync_scheduler(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    Agent *agent = periodic->agent;
+    g_auto(GStrv) uuids = NULL;
+
+    if (!agent->config.track_instance_changes)
+        return true;
+    uuids = tracker_instances(agent->tracker);
+    return scheduler_sync_instance_info(agent->rpc, ctx, agent->config.host,
+                                        (const char *const *)uuids, err);
+}
+
+/* Ports of one instance per run: bound elsewhere or not at all are bound here, then the cache is
+ * read anew. */
+static bool heal_one(Agent *agent, const DvCtx *ctx, const char *uuid, GError **err)
+{
+    static const char *const attrs[] = {"info_cache", NULL};
+    g_autoptr(DvCtx) mine = dv_ctx_with_instance(ctx, uuid);
+    g_autoptr(Ovo) instance = NULL;
+    NetworkInstance who;
+    const char *task;
+
+    if (dv_lanes_depth(agent->lanes, uuid) > 0)
+        return true;
+    if (!conductor_instance_get(agent->con, mine, uuid, attrs, &instance, err))
+        return false;
+    task = ovo_str_or(instance, "task_state", "");
+    if (strcmp(task, "deleting") == 0 ||
+        strcmp(ovo_str_or(instance, "vm_state", ""), "building") == 0)
+        return true;
+    who = network_instance_of(agent, instance);
+    if (g_strcmp0(ovo_str_or(instance, "host", NULL), agent->config.host) != 0 ||
+        !neutron_bind_host(agent->neutron, mine, &who, NULL, err))
+        return !err || !*err;
+    network_cache_want(agent, mine, uuid);
+    return true;
+}
+
+static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    Agent *agent = periodic->agent;
+    g_autofree char *uuid = NULL;
+
+    if (g_queue_is_empty(periodic->heal)) {
+        g_auto(GStrv) uuids = tracker_instances(agent->tracker);
+
+        for (size_t i = 0; uuids[i]; i++)
+            g_queue_push_tail(periodic->heal, g_strdup(uuids[i]));
+    }
+    uuid = g_queue_pop_head(periodic->heal);
+    if (!uuid)
+        return true;
+    if (!heal_one(agent, ctx, uuid, err)) {
+        if (!dv_is(*err, DV_E_INSTANCE_NOT_FOUND))
+            return dv_within(err, "instance %s", uuid);
+        g_clear_error(err);
+    }
+    return true;
+}
+
+#define SPACING(field) offsetof(PeriodicConfig, field)
+
+static const JobRow job_rows[] = {
+    {"update_available_resource", SPACING(update_resources_s), false, audit},
+    {"sync_power_states", SPACING(sync_power_state_s), true, sync_power_states},
+    {"heal_instance_info_cache", SPACING(heal_instance_info_cache_s), false, heal_network_cache},
+    {"sync_scheduler_instance_info", SPACING(scheduler_instance_sync_s), false, sync_scheduler},
+};
+G_STATIC_ASSERT(G_N_ELEMENTS(job_rows) <= JOBS_MAX);
+
+/* ---- running them ---- */
+
+static void job_run(void *arg)
+{
+    Job *job = arg;
+    g_autoptr(DvCtx) ctx = dv_ctx_new_admin();
+    g_autoptr(GError) err = NULL;
+    int64_t start_ms = dv_now_ms();
+
+    if (!agent_stopping(job->periodic->agent) && !job->row->run(job->periodic, ctx, &err))
+        dv_warning(ctx, "periodic %s: %s", job->row->name, err->message);
+    dv_debug(ctx, "periodic %s took %d ms", job->row->name, (int)(dv_now_ms() - start_ms));
+    atomic_store(&job->queued, false);
+}
+
+static void job_due(void *arg)
+{
+    Job *job = arg;
+
+    if (!atomic_exchange(&job->queued, true))
+        dv_pool_submit(job->periodic->agent->pools[POOL_PERIODIC], job_run, job, NULL);
+}
+
+Periodic *periodic_start(Agent *agent)
+{
+    const PeriodicConfig *config = &agent->config.periodic;
+    Periodic *periodic = g_new0(Periodic, 1);
+
+    periodic->agent = agent;
+    periodic->heal = g_queue_new();
+    for (size_t i = 0; config->enable && i < G_N_ELEMENTS(job_rows); i++) {
+        int64_t spacing_s = *(const int64_t *)(const void *)((const char *)config +
+                                                             job_rows[i].spacing_offset);
+        int64_t fuzz_ms = job_rows[i].at_once || !config->fuzzy_delay_s
+                              ? 0
+                              : g_random_int_range(0, (int)config->fuzzy_delay_s * 1000);
+        Job *job = &periodic->jobs[periodic->job_count];
+
+        if (spacing_s <= 0)
+            continue;
+        periodic->job_count++;
+        job->periodic = periodic;
+        job->row = &job_rows[i];
+        job->timer_id = dv_timer_add(agent->timer, fuzz_ms, spacing_s * 1000, job_due, job, NULL);
+    }
+    return periodic;
+}
+
+void periodic_free(Periodic *periodic)
+{
+    if (!periodic)
+        return;
+    for (size_t i = 0; i < periodic->job_count; i++)
+        dv_timer_cancel(periodic->agent->timer, periodic->jobs[i].timer_id);
+    g_queue_free_full(periodic->heal, g_free);
+    g_free(periodic);
+}

@@ -1,0 +1,347 @@
+/* Service start; see startup.h. */
+#include "agent/startup.h"
+
+#include "agent/ops/ops.h"
+#include "services/scheduler.h"
+#include "util/log.h"
+
+#define PING_TIMEOUT_MS 10000
+#define PING_PAUSE_MS 1000
+#define OLDEST_SERVICE_VERSION 61 /* Yoga: what a Zed control plane accepts beside itself */
+
+/* ---- the control plane and our record in it ---- */
+
+static bool wait_for_conductor(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    bool said = false;
+
+    while (!agent_stopping(agent)) {
+        g_autoptr(GError) cause = NULL;
+
+        if (conductor_ping(agent->con, ctx, PING_TIMEOUT_MS, &cause))
+            return true;
+        if (!said)
+            dv_warning(ctx, "waiting for nova-conductor: %s", cause->message);
+        said = true;
+        if (!dv_is(cause, DV_E_TIMEOUT))
+            g_usleep(PING_PAUSE_MS * 1000UL);
+    }
+    return dv_fail(err, DV_E_CANCELLED, "stopping before nova-conductor answered");
+}
+
+/* The release of the control plane: the option, or the newest that nova-conductor's services
+ * report. */
+static bool find_release(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    const char *option = agent->config.control_plane_release;
+    NovaRelease release = NOVA_ZED;
+    int version = 0;
+
+    if (g_strcmp0(option, "auto") != 0) {
+        if (!nova_release_parse(option, &release))
+            return dv_fail(err, DV_E_BAD_CONFIG, "[drover] control_plane_release: unknown '%s'",
+                           option);
+    } else {
+        if (!conductor_minimum_version(agent->con, ctx, "nova-conductor", &version, err))
+            return dv_within(err, "finding the release of the control plane");
+        release = nova_release_of_service_version(version);
+    }
+    conductor_set_release(agent->con, release);
+    dv_info(ctx, "control plane is %s, reporting service version %d", nova_release_name(release),
+            nova_release_service_version(release));
+    return true;
+}
+
+static bool check_minimum(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    int minimum = 0;
+
+    if (!conductor_minimum_version(agent->con, ctx, "nova-compute", &minimum, err))
+        return false;
+    if (minimum != 0 && minimum < OLDEST_SERVICE_VERSION)
+        return dv_fail(err, DV_E_BAD_CONFIG,
+                       "the oldest nova-compute service in this cell has version %d; at least %d "
+                       "is needed",
+                       minimum, OLDEST_SERVICE_VERSION);
+    return true;
+}
+
+static bool create_service(Agent *agent, const DvCtx *ctx, int version, Ovo **out, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(Ovo)
+        service = ovo_new("Service", ovo_version_of(conductor_release(agent->con), "Service"));
+
+    ovo_set_str(service, "host", agent->config.host);
+    ovo_set_str(service, "binary", "nova-compute");
+    ovo_set_str(service, "topic", "compute");
+    ovo_set_i64(service, "report_count", 0);
+    ovo_set_i64(service, "version", version);
+    if (conductor_create(agent->con, ctx, service, &cause)) {
+        *out = g_steal_pointer(&service);
+        return true;
+    }
+    if (!dv_is(cause, DV_E_SERVICE_EXISTS)) {
+        g_propagate_error(err, g_steal_pointer(&cause));
+        return false;
+    }
+    return conductor_service_get(agent->con, ctx, agent->config.host, "nova-compute", out, err);
+}
+
+bool startup_register(Agent *agent, const DvCtx *ctx, Ovo **out_service, GError **err)
+{
+    g_autoptr(Ovo) service = NULL;
+    int version;
+
+    if (!wait_for_conductor(agent, ctx, err) || !find_release(agent, ctx, err) ||
+        !check_minimum(agent, ctx, err) ||
+        !conductor_service_get(agent->con, ctx, agent->config.host, "nova-compute", &service, err))
+        return dv_within(err, "registering the service");
+    version = nova_release_service_version(conductor_release(agent->con));
+    if (!service && !create_service(agent, ctx, version, &service, err))
+        return dv_within(err, "creating the service record");
+    if (!service)
+        return dv_fail(err, DV_E_SERVICE_NOT_FOUND, "the service record vanished while created");
+    if (ovo_i64_or(service, "version", 0) != version) {
+        ovo_set_i64(service, "version", version);
+        if (!conductor_save(agent->con, ctx, service, err))
+            return dv_within(err, "saving the service record");
+    }
+    *out_service = g_steal_pointer(&service);
+    return true;
+}
+
+/* ---- recovery ---- */
+
+typedef struct Recovery {
+    Agent *agent;
+    const DvCtx *ctx; /* with the instance's uuid */
+    Ovo *instance;
+    const char *uuid, *vm_state, *task_state; /* task_state "" for null */
+    GuestState power;
+} Recovery;
+
+typedef bool (*RecoverFn)(const Recovery *rec, GError **err);
+
+static bool recover_error(const Recovery *rec, GError **err)
+{
+    dv_warning(rec->ctx, "found %s/%s at start: set to error", rec->vm_state, rec->task_state);
+    ovo_set_str(rec->instance, "vm_state", "error");
+    ovo_set_null(rec->instance, "task_state");
+    return conductor_instance_save(rec->agent->con, rec->ctx, rec->instance, NULL, err);
+}
+
+static bool recover_clear_task(const Recovery *rec, GError **err)
+{
+    dv_warning(rec->ctx, "found %s/%s at start: task cleared", rec->vm_state, rec->task_state);
+    ovo_set_null(rec->instance, "task_state");
+    return conductor_instance_save(rec->agent->con, rec->ctx, rec->instance, NULL, err);
+}
+
+static bool recover_active(const Recovery *rec, GError **err)
+{
+    ovo_set_str(rec->instance, "vm_state", "active");
+    return recover_clear_task(rec, err);
+}
+
+static bool recover_delete(const Recovery *rec, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    dv_info(rec->ctx, "finishing a delete that the last run had started");
+    if (op_delete_instance(rec->agent, rec->ctx, rec->instance, &cause))
+        return true;
+    ovo_set_str(rec->instance, "vm_state", "error");
+    conductor_instance_save(rec->agent->con, rec->ctx, rec->instance, NULL, NULL);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}
+
+static bool recover_complete_deletion(const Recovery *rec, GError **err)
+{
+    return op_complete_deletion(rec->agent, rec->ctx, rec->instance, err);
+}
+
+static bool recover_nothing(const Recovery *rec G_GNUC_UNUSED, GError **err G_GNUC_UNUSED)
+{
+    return true;
+}
+
+#define ANY "*"
+#define ANY_POWER (-1)
+
+/* The first row that fits is done. "" is a null task state. */
+static const struct {
+    const char *vm_state, *task_state;
+    int power;
+    RecoverFn run;
+} recovery_rows[] = {
+    {"soft-delete", ANY, ANY_POWER, recover_nothing},
+    {"error", "deleting", ANY_POWER, recover_delete},
+    {"error", ANY, ANY_POWER, recover_nothing},
+    {"deleted", ANY, ANY_POWER, recover_complete_deletion},
+    {"building", "deleting", ANY_POWER, recover_delete},
+    {"building", ANY, ANY_POWER, recover_error},
+    {ANY, "scheduling", ANY_POWER, recover_error},
+    {ANY, "block_device_mapping", ANY_POWER, recover_error},
+    {ANY, "networking", ANY_POWER, recover_error},
+    {ANY, "spawning", ANY_POWER, recover_error},
+    {ANY, "rebuilding", ANY_POWER, recover_error},
+    {ANY, "rebuild_block_device_mapping", ANY_POWER, recover_error},
+    {ANY, "rebuild_spawning", ANY_POWER, recover_error},
+    {ANY, "image_snapshot", ANY_POWER, recover_clear_task},
+    {ANY, "image_snapshot_pending", ANY_POWER, recover_clear_task},
+    {ANY, "image_pending_upload", ANY_POWER, recover_clear_task},
+    {ANY, "image_uploading", ANY_POWER, recover_clear_task},
+    {ANY, "resize_prep", ANY_POWER, recover_clear_task},
+    {ANY, "deleting", ANY_POWER, recover_delete},
+    {ANY, "reboot_started", GUEST_STATE_RUNNING, recover_active},
+    {ANY, "reboot_started_hard", GUEST_STATE_RUNNING, recover_active},
+    {ANY, "pausing", GUEST_STATE_RUNNING, recover_active},
+    {ANY, "unpausing", GUEST_STATE_RUNNING, recover_active},
+};
+
+static bool fits(const char *pattern, const char *value)
+{
+    return strcmp(pattern, ANY) == 0 || strcmp(pattern, value) == 0;
+}
+
+static bool recover_one(const Recovery *rec, GError **err)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(recovery_rows); i++) {
+        if (fits(recovery_rows[i].vm_state, rec->vm_state) &&
+            fits(recovery_rows[i].task_state, rec->task_state) &&
+            (recovery_rows[i].power == ANY_POWER || recovery_rows[i].power == (int)rec->power))
+            return recovery_rows[i].run(rec, err);
+    }
+    if (*rec->task_state)
+        dv_warning(rec->ctx, "found %s/%s at start: left as it is", rec->vm_state, rec->task_state);
+    return true;
+}
+
+/* uuid -> power state of every guest of this host, from one listing. */
+static GHashTable *guests_by_uuid(const GPtrArray *guests)
+{
+    GHashTable *table = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < guests->len; i++) {
+        VirtGuest *guest = g_ptr_array_index(guests, i);
+
+        g_hash_table_insert(table, guest->uuid, guest);
+    }
+    return table;
+}
+
+static void recover_instance(Agent *agent, const DvCtx *ctx, GHashTable *guests, Ovo *instance)
+{
+    const char *uuid = ovo_str_or(instance, "uuid", NULL);
+    const VirtGuest *guest = uuid ? g_hash_table_lookup(guests, uuid) : NULL;
+    g_autoptr(DvCtx) mine = dv_ctx_with_instance(ctx, uuid);
+    g_autoptr(GError) err = NULL;
+    Recovery rec = {
+        .agent = agent,
+        .ctx = mine,
+        .instance = instance,
+        .uuid = uuid,
+        .vm_state = ovo_str_or(instance, "vm_state", ""),
+        .task_state = ovo_str_or(instance, "task_state", ""),
+        .power = guest ? guest->state : GUEST_STATE_NONE,
+    };
+
+    if (!uuid)
+        dv_error(ctx, "an instance record of this host has no uuid: skipped");
+    else if (!recover_one(&rec, &err))
+        dv_error(mine, "not recovered: %s", err->message);
+}
+
+bool startup_recover(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    static const char *const attrs[] = {"info_cache", "metadata", "system_metadata", "flavor",
+                                        NULL};
+    const VirtDriver *virt = agent->virt;
+    g_autoptr(GPtrArray) guests = NULL;
+    g_autoptr(GHashTable) by_uuid = NULL;
+    g_autoptr(Ovo) list = NULL;
+
+    if (!virt->ops->list(virt->self, &guests, err) ||
+        !conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, err))
+        return dv_within(err, "reading the instances of this host");
+    by_uuid = guests_by_uuid(guests);
+    for (size_t i = 0; i < ovo_count(list, NULL) && !agent_stopping(agent); i++) {
+        g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
+
+        if (instance)
+            recover_instance(agent, ctx, by_uuid, instance);
+    }
+    return true;
+}
+
+static bool set_unclaimed_to_error(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    g_autoptr(DvCtx) mine = dv_ctx_with_instance(ctx, ovo_str_or(instance, "uuid", NULL));
+
+    dv_warning(mine, "the build was interrupted before it was claimed: set to error");
+    ovo_set_str(instance, "vm_state", "error");
+    ovo_set_null(instance, "task_state");
+    return conductor_instance_save(agent->con, mine, instance, NULL, err);
+}
+
+/* Consumers of our provider that the tracker does not know, NULL-terminated; strings borrowed from
+ * `consumers`. */
+static GPtrArray *unknown_consumers(Agent *agent, const GPtrArray *consumers)
+{
+    g_auto(GStrv) tracked = tracker_instances(agent->tracker);
+    GPtrArray *unknown = g_ptr_array_new();
+
+    for (guint i = 0; i < consumers->len; i++) {
+        const char *uuid = g_ptr_array_index(consumers, i);
+
+        if (!g_strv_contains((const char *const *)tracked, uuid))
+            g_ptr_array_add(unknown, (void *)uuid);
+    }
+    g_ptr_array_add(unknown, NULL);
+    return unknown;
+}
+
+bool startup_recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    static const char *const attrs[] = {NULL};
+    g_autofree char *provider = NULL;
+    g_autoptr(GPtrArray) consumers = NULL;
+    g_autoptr(GPtrArray) unknown = NULL;
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) list = NULL;
+    int64_t id = 0;
+
+    if (!tracker_node_identity(agent->tracker, &provider, &id))
+        return true;
+    if (!placement_consumers_of(agent->placement, ctx, provider, &consumers, err))
+        return dv_within(err, "reading the allocations of this host");
+    unknown = unknown_consumers(agent, consumers);
+    if (unknown->len == 1)
+        return true;
+    ovo_set_str(filters, "vm_state", "building");
+    ovo_set_strv(filters, "uuid", (const char *const *)unknown->pdata);
+    if (!conductor_instances_by_filters(agent->con, ctx, filters, attrs, &list, err))
+        return dv_within(err, "reading interrupted builds");
+    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
+
+        if (instance && !set_unclaimed_to_error(agent, ctx, instance, err))
+            return false;
+    }
+    return true;
+}
+
+void startup_announce(Agent *agent, const DvCtx *ctx)
+{
+    static const char *const attrs[] = {NULL};
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Ovo) list = NULL;
+
+    if (!agent->config.track_instance_changes)
+        return;
+    if (!conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, &err) ||
+        !scheduler_update_instance_info(agent->rpc, ctx, agent->config.host, list, &err))
+        dv_warning(ctx, "scheduler not told of the instances here: %s", err->message);
+}

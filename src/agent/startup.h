@@ -1,0 +1,22 @@
+/* Service start: the control plane's release, our service record, and what an earlier run left
+ * unfinished.
+ *
+ * Threads    main, before requests are consumed.
+ * Sources    nova service.py, compute/manager.py init_host, _init_instance (Zed);
+ * docs/wire/flows.md. */
+#pragma once
+
+#include "agent/agent.h"
+
+/* Waits for conductor (for ever, unless stopping), finds the release, checks the minimum service
+ * version, reads or creates the service record. *out_service is the caller's. */
+bool startup_register(Agent *agent, const DvCtx *ctx, Ovo **out_service, GError **err);
+/* Recovers the instances of this host one by one; one that cannot be recovered is reported and the
+ * rest go on. Fails only when the list cannot be read. */
+bool startup_recover(Agent *agent, const DvCtx *ctx, GError **err);
+/* Tells the scheduler which instances are here. Failures are logged. */
+void startup_announce(Agent *agent, const DvCtx *ctx);
+/* Instances that the scheduler gave to this host and that died with the agent before they were
+ * claimed: they have an allocation here and no host. They are set to error, as nova does. After the
+ * first audit. */
+bool startup_recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err);

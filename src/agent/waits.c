@@ -1,0 +1,177 @@
+/* External events and their waiters; see waits.h. */
+#include "agent/waits.h"
+
+#include "util/clock.h"
+#include "util/thread.h"
+
+typedef enum { EVENT_PENDING, EVENT_COMPLETED, EVENT_FAILED } EventState;
+
+typedef struct {
+    char *tag;
+    EventState state;
+} Event;
+
+struct WaitSet {
+    Waits *waits;
+    char *instance_uuid; /* [const] */
+    char *name;          /* [const] */
+    GArray *events;      /* [waits->lock] Event */
+    bool cancelled;      /* [waits->lock] */
+};
+
+struct Waits {
+    DvMutex lock;
+    DvCond changed;
+    GPtrArray *sets DV_GUARDED_BY(lock); /* borrowed WaitSet */
+};
+
+Waits *waits_new(void)
+{
+    Waits *waits = g_new0(Waits, 1);
+
+    dv_mutex_init(&waits->lock);
+    dv_cond_init(&waits->changed);
+    waits->sets = g_ptr_array_new();
+    return waits;
+}
+
+void waits_free(Waits *waits)
+{
+    if (!waits)
+        return;
+    g_ptr_array_unref(waits->sets);
+    dv_cond_done(&waits->changed);
+    dv_mutex_done(&waits->lock);
+    g_free(waits);
+}
+
+WaitSet *waits_register(Waits *waits, const char *instance_uuid, const char *name,
+                        const char *const *tags)
+{
+    WaitSet *set = g_new0(WaitSet, 1);
+
+    set->waits = waits;
+    set->instance_uuid = g_strdup(instance_uuid);
+    set->name = g_strdup(name);
+    set->events = g_array_new(FALSE, FALSE, sizeof(Event));
+    for (size_t i = 0; tags[i]; i++) {
+        Event event = {g_strdup(tags[i]), EVENT_PENDING};
+
+        g_array_append_val(set->events, event);
+    }
+    dv_lock(&waits->lock);
+    g_ptr_array_add(waits->sets, set);
+    dv_unlock(&waits->lock);
+    return set;
+}
+
+void wait_set_free(WaitSet *set)
+{
+    if (!set)
+        return;
+    dv_lock(&set->waits->lock);
+    g_ptr_array_remove(set->waits->sets, set);
+    dv_unlock(&set->waits->lock);
+    for (guint i = 0; i < set->events->len; i++)
+        g_free(g_array_index(set->events, Event, i).tag);
+    g_array_unref(set->events);
+    g_free(set->instance_uuid);
+    g_free(set->name);
+    g_free(set);
+}
+
+/* What a set is at: pending tags counted, the first failed one named. */
+static unsigned set_pending(const WaitSet *set, const char **out_failed)
+{
+    unsigned pending = 0;
+
+    for (guint i = 0; i < set->events->len; i++) {
+        const Event *event = &g_array_index(set->events, Event, i);
+
+        if (event->state == EVENT_PENDING)
+            pending++;
+        else if (event->state == EVENT_FAILED && !*out_failed)
+            *out_failed = event->tag;
+    }
+    return pending;
+}
+
+bool waits_wait(WaitSet *set, int64_t timeout_ms, GError **err)
+{
+    int64_t deadline_ms = dv_now_ms() + timeout_ms;
+    const char *failed = NULL;
+    unsigned pending = 0;
+    bool cancelled = false;
+    bool in_time = true;
+
+    dv_lock(&set->waits->lock);
+    while (in_time) {
+        cancelled = set->cancelled;
+        pending = set_pending(set, &failed);
+        if (cancelled || failed || !pending)
+            break;
+        in_time = dv_cond_wait_until(&set->waits->changed, &set->waits->lock, deadline_ms);
+    }
+    if (!in_time)
+        pending = set_pending(set, &failed);
+    dv_unlock(&set->waits->lock);
+
+    if (cancelled)
+        return dv_fail(err, DV_E_CANCELLED, "waiting for %s was cancelled", set->name);
+    if (failed)
+        return dv_fail(err, DV_E_VIF_PLUG, "%s failed for %s", set->name, failed);
+    if (pending)
+        return dv_fail(err, DV_E_TIMEOUT, "%u %s events did not come within %d s", pending,
+                       set->name, (int)(timeout_ms / 1000));
+    return true;
+}
+
+bool waits_deliver(Waits *waits, const char *instance_uuid, const char *name, const char *tag,
+                   const char *status)
+{
+    bool found = false;
+    EventState state = EVENT_COMPLETED;
+
+    if (g_strcmp0(status, "in-progress") == 0)
+        return true;
+    if (g_strcmp0(status, "failed") == 0)
+        state = EVENT_FAILED;
+    dv_lock(&waits->lock);
+    for (guint i = 0; i < waits->sets->len; i++) {
+        WaitSet *set = g_ptr_array_index(waits->sets, i);
+
+        if (strcmp(set->instance_uuid, instance_uuid) != 0 || strcmp(set->name, name) != 0)
+            continue;
+        for (guint j = 0; j < set->events->len; j++) {
+            Event *event = &g_array_index(set->events, Event, j);
+
+            if (g_strcmp0(event->tag, tag) == 0) {
+                event->state = state;
+                found = true;
+            }
+        }
+    }
+    if (found)
+        dv_cond_broadcast(&waits->changed);
+    dv_unlock(&waits->lock);
+    return found;
+}
+
+unsigned waits_cancel(Waits *waits, const char *instance_uuid)
+{
+    unsigned pending = 0;
+
+    dv_lock(&waits->lock);
+    for (guint i = 0; i < waits->sets->len; i++) {
+        WaitSet *set = g_ptr_array_index(waits->sets, i);
+        const char *failed = NULL;
+
+        if (instance_uuid && strcmp(set->instance_uuid, instance_uuid) != 0)
+            continue;
+        set->cancelled = true;
+        pending += set_pending(set, &failed);
+    }
+    dv_cond_broadcast(&waits->changed);
+    dv_unlock(&waits->lock);
+    return pending;
+}

@@ -1,0 +1,36 @@
+/* Waiting for external events: neutron says that a port is plugged, nova-api passes it on.
+ *
+ * A waiter is keyed by (instance, event name, tag). Register before triggering: an event without a
+ * waiter is lost. The event's thread only wakes. Threads    all functions from any thread; only
+ * waits_wait blocks, until its deadline. */
+#pragma once
+
+#include "util/error.h"
+
+#include <stdint.h>
+
+typedef struct Waits Waits;
+typedef struct WaitSet WaitSet; /* the events one operation waits for */
+
+Waits *waits_new(void);
+void waits_free(Waits *waits);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Waits, waits_free)
+
+/* Registers `name` with each of the tags (NULL-terminated) for the instance. Free it in any case.
+ */
+WaitSet *waits_register(Waits *waits, const char *instance_uuid, const char *name,
+                        const char *const *tags);
+void wait_set_free(WaitSet *set);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(WaitSet, wait_set_free)
+
+/* Waits until every event came with status completed. DV_E_VIF_PLUG when one failed, DV_E_TIMEOUT,
+ * DV_E_CANCELLED when the instance's waits were cancelled (delete, stop). */
+bool waits_wait(WaitSet *set, int64_t timeout_ms, GError **err);
+
+/* Delivers an event; false when nobody waits for it. `status` is nova's: completed, failed,
+ * in-progress. */
+bool waits_deliver(Waits *waits, const char *instance_uuid, const char *name, const char *tag,
+                   const char *status);
+/* Ends all waits of the instance (NULL: of all) with DV_E_CANCELLED. Returns how many events were
+ * pending. */
+unsigned waits_cancel(Waits *waits, const char *instance_uuid);
