@@ -6,7 +6,7 @@
  *            (DV_E_INSTANCE_NOT_FOUND, DV_E_UNEXPECTED_TASK_STATE, DV_E_DELETING, ...); all others
  * DV_E_REMOTE with "Class: message". "Not there" is *out == NULL where said. Threads    any; a call
  * blocks its thread for at most rpc_response_timeout. Sources    docs/wire/conductor.md; nova
- * conductor/manager.py, objects/*.py (Zed). */
+ * conductor/manager.py and objects (Zed). */
 #pragma once
 
 #include "objects/ovo.h"

@@ -1,0 +1,329 @@
+/* The conductor client: the two general calls, and the records of this host; see conductor.h.
+ * What belongs to an instance is in conductor_instance.c.
+ *
+ * A save sends only the identity of the object and what changed. conductor rebuilds an object from
+ * that, writes the changed columns and answers with every field that is set afterwards and was not
+ * before; its save methods read nothing but the fields named in `identities`. Classes that are not
+ * in the table are sent whole. */
+#include "services/conductor.h"
+#include "services/conductor_priv.h"
+
+#include "services/remote_errors.h"
+
+#include <jansson.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#define TOPIC "conductor"
+#define VERSION "3.0"
+
+struct Conductor {
+    ConductorTransport transport; /* [const] */
+    atomic_int release;           /* [atomic] NovaRelease */
+    _Atomic uint64_t calls;       /* [atomic] */
+};
+
+/* What a save method on conductor's side reads besides the changes; NULL: everything. */
+typedef struct Identity {
+    const char *name;
+    const char *fields[8];
+} Identity;
+
+static const Identity identities[] = {
+    /* clang-format off */
+    {"BlockDeviceMapping", {"id", "uuid", "instance_uuid", NULL}},
+    {"ComputeNode",        {"id", "uuid", "host", NULL}},
+    {"InstanceInfoCache",  {"instance_uuid", NULL}},
+    {"Migration",          {"id", "uuid", "instance_uuid", NULL}},
+    {"PciDevice",          {"id", "uuid", "compute_node_id", "address", "status", NULL}},
+    /* clang-format on */
+};
+
+static const RpcTarget manager = {.topic = TOPIC, .version = VERSION};
+static const RpcTarget base_api = {.topic = TOPIC, .namespace_ = "baseapi", .version = "1.0"};
+static const RpcTarget task_api = {.topic = TOPIC, .namespace_ = "compute_task", .version = "1.19"};
+
+/* ---- life ---- */
+
+Conductor *conductor_new_with(const ConductorTransport *transport, NovaRelease release)
+{
+    Conductor *con = g_new0(Conductor, 1);
+
+    con->transport = *transport;
+    atomic_init(&con->release, (int)release);
+    atomic_init(&con->calls, 0);
+    return con;
+}
+
+void conductor_free(Conductor *con)
+{
+    g_free(con);
+}
+
+void conductor_set_release(Conductor *con, NovaRelease release)
+{
+    atomic_store(&con->release, (int)release);
+}
+
+NovaRelease conductor_release(const Conductor *con)
+{
+    return (NovaRelease)atomic_load(&con->release);
+}
+
+uint64_t conductor_calls(const Conductor *con)
+{
+    return atomic_load(&con->calls);
+}
+
+/* ---- the general forms ---- */
+
+/* One call; a remote exception becomes the code of its class. args is stolen. */
+static bool conductor_call(Conductor *con, const DvCtx *ctx, const RpcTarget *target,
+                           const char *method, json_t *args, int64_t timeout_ms, json_t **out,
+                           GError **err)
+{
+    g_auto(RpcRemote) remote = {0};
+    g_autoptr(GError) why = NULL;
+
+    atomic_fetch_add(&con->calls, 1);
+    if (con->transport.call(con->transport.self, ctx, target, method, args, timeout_ms, out,
+                            &remote, &why))
+        return true;
+    if (dv_is(why, DV_E_REMOTE))
+        return remote_fail(err, &remote);
+    g_propagate_error(err, g_steal_pointer(&why));
+    return false;
+}
+
+static json_t *or_empty(json_t *value, json_t *(*make)(void))
+{
+    return value ? value : make();
+}
+
+bool conductor_class_action(Conductor *con, const DvCtx *ctx, const char *objname,
+                            const char *objmethod, json_t *args, json_t *kwargs,
+                            json_t **out_result, GError **err)
+{
+    json_t *manifest = ovo_manifest(conductor_release(con), objname);
+    json_t *call;
+
+    if (!manifest) {
+        json_decref(args);
+        json_decref(kwargs);
+        return dv_fail(err, DV_E_INTERNAL, "no manifest for %s", objname);
+    }
+    call = json_pack("{ss ss so so so}", "objname", objname, "objmethod", objmethod,
+                     "object_versions", manifest, "args", or_empty(args, json_array), "kwargs",
+                     or_empty(kwargs, json_object));
+    if (!conductor_call(con, ctx, &manager, "object_class_action_versions", call, 0, out_result,
+                        err))
+        return dv_within(err, "conductor: %s.%s", objname, objmethod);
+    return true;
+}
+
+/* The answer [updates, result]; borrows answer. */
+static bool action_answer(Ovo *obj, json_t *answer, json_t **out_result, GError **err)
+{
+    if (json_array_size(answer) != 2)
+        return dv_fail(err, DV_E_BAD_INPUT, "the answer is no pair");
+    if (!ovo_apply_updates(obj, json_array_get(answer, 0), err))
+        return false;
+    if (out_result)
+        *out_result = json_incref(json_array_get(answer, 1));
+    return true;
+}
+
+bool conductor_action(Conductor *con, const DvCtx *ctx, Ovo *obj, json_t *primitive,
+                      const char *objmethod, json_t *args, json_t *kwargs, json_t **out_result,
+                      GError **err)
+{
+    json_auto_t *answer = NULL;
+    json_t *call = json_pack("{so ss so so}", "objinst", primitive, "objmethod", objmethod, "args",
+                             or_empty(args, json_array), "kwargs", or_empty(kwargs, json_object));
+
+    if (!conductor_call(con, ctx, &manager, "object_action", call, 0, &answer, err) ||
+        !action_answer(obj, answer, out_result, err))
+        return dv_within(err, "conductor: %s.%s", ovo_name(obj), objmethod);
+    return true;
+}
+
+bool conductor_object_action(Conductor *con, const DvCtx *ctx, Ovo *obj, const char *objmethod,
+                             json_t *args, json_t *kwargs, json_t **out_result, GError **err)
+{
+    return conductor_action(con, ctx, obj, ovo_json(obj), objmethod, args, kwargs, out_result, err);
+}
+
+Ovo *conductor_object_new(Conductor *con, const char *name)
+{
+    const char *version = ovo_version_of(conductor_release(con), name);
+
+    g_assert(version);
+    return ovo_new(name, version);
+}
+
+bool conductor_forgive(GError **err, DvErrorCode code)
+{
+    if (!dv_is(*err, code))
+        return false;
+    g_clear_error(err);
+    return true;
+}
+
+bool conductor_get(Conductor *con, const DvCtx *ctx, const char *objname, const char *objmethod,
+                   json_t *args, json_t *kwargs, const char *want, bool nullable, Ovo **out,
+                   GError **err)
+{
+    json_t *result = NULL;
+    Ovo *ovo;
+
+    if (!conductor_class_action(con, ctx, objname, objmethod, args, kwargs, &result, err))
+        return false;
+    if (nullable && json_is_null(result)) {
+        json_decref(result);
+        *out = NULL;
+        return true;
+    }
+    ovo = ovo_take(result, want, err);
+    if (!ovo)
+        return dv_within(err, "conductor: %s.%s", objname, objmethod);
+    *out = ovo;
+    return true;
+}
+
+/* ---- start-up, service ---- */
+
+bool conductor_ping(Conductor *con, const DvCtx *ctx, int64_t timeout_ms, GError **err)
+{
+    json_auto_t *answer = NULL;
+
+    if (!conductor_call(con, ctx, &base_api, "ping", json_pack("{ss}", "arg", "drover"), timeout_ms,
+                        &answer, err))
+        return dv_within(err, "conductor: ping");
+    if (!json_is_object(answer))
+        return dv_fail(err, DV_E_BAD_INPUT, "conductor: ping: the answer is no dict");
+    return true;
+}
+
+bool conductor_minimum_version(Conductor *con, const DvCtx *ctx, const char *binary, int *out,
+                               GError **err)
+{
+    json_auto_t *result = NULL;
+    json_int_t version;
+
+    if (!conductor_class_action(con, ctx, "Service", "get_minimum_version",
+                                json_pack("[s]", binary), NULL, &result, err))
+        return false;
+    version = json_integer_value(result);
+    if (!json_is_integer(result) || version < 0 || version > G_MAXINT)
+        return dv_fail(err, DV_E_BAD_INPUT,
+                       "conductor: Service.get_minimum_version: the answer is no version");
+    *out = (int)version;
+    return true;
+}
+
+bool conductor_service_get(Conductor *con, const DvCtx *ctx, const char *host, const char *binary,
+                           Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "Service", "get_by_host_and_binary",
+                         json_pack("[ss]", host, binary), NULL, "Service", true, out, err);
+}
+
+/* ---- any object ---- */
+
+bool conductor_create(Conductor *con, const DvCtx *ctx, Ovo *obj, GError **err)
+{
+    return conductor_object_action(con, ctx, obj, "create", NULL, NULL, NULL, err);
+}
+
+static json_t *save_primitive(const Ovo *obj)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(identities); i++)
+        if (g_strcmp0(identities[i].name, ovo_name(obj)) == 0)
+            return ovo_save_json(obj, identities[i].fields);
+    return ovo_json(obj);
+}
+
+bool conductor_save(Conductor *con, const DvCtx *ctx, Ovo *obj, GError **err)
+{
+    if (g_strcmp0(ovo_name(obj), "Instance") == 0)
+        return conductor_instance_save(con, ctx, obj, NULL, err);
+    if (!ovo_any_changed(obj))
+        return true;
+    return conductor_action(con, ctx, obj, save_primitive(obj), "save", NULL, NULL, NULL, err);
+}
+
+bool conductor_destroy(Conductor *con, const DvCtx *ctx, Ovo *obj, GError **err)
+{
+    return conductor_object_action(con, ctx, obj, "destroy", NULL, NULL, NULL, err);
+}
+
+/* ---- host ---- */
+
+bool conductor_compute_nodes_by_host(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
+                                     GError **err)
+{
+    return conductor_get(con, ctx, "ComputeNodeList", "get_all_by_host", json_pack("[s]", host),
+                         json_pack("{sb}", "use_slave", 1), "ComputeNodeList", false, out, err);
+}
+
+bool conductor_compute_node_get(Conductor *con, const DvCtx *ctx, const char *host,
+                                const char *node, Ovo **out, GError **err)
+{
+    GError *why = NULL;
+    bool ok = conductor_get(con, ctx, "ComputeNode", "get_by_host_and_nodename",
+                            json_pack("[ss]", host, node), NULL, "ComputeNode", false, out, &why);
+
+    if (ok)
+        return true;
+    if (conductor_forgive(&why, DV_E_HOST_NOT_FOUND)) {
+        *out = NULL;
+        return true;
+    }
+    g_propagate_error(err, why);
+    return false;
+}
+
+bool conductor_pci_devices(Conductor *con, const DvCtx *ctx, int64_t compute_node_id, Ovo **out,
+                           GError **err)
+{
+    return conductor_get(con, ctx, "PciDeviceList", "get_by_compute_node",
+                         json_pack("[I]", (json_int_t)compute_node_id), NULL, "PciDeviceList",
+                         false, out, err);
+}
+
+bool conductor_migrations_in_progress_and_error(Conductor *con, const DvCtx *ctx, const char *host,
+                                                const char *node, Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "MigrationList", "get_in_progress_and_error",
+                         json_pack("[ss]", host, node), NULL, "MigrationList", false, out, err);
+}
+
+bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const char *host,
+                                      const char *node, Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "MigrationList", "get_in_progress_by_host_and_node",
+                         json_pack("[ss]", host, node), NULL, "MigrationList", false, out, err);
+}
+
+bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
+                                GError **err)
+{
+    /* The instance of an evacuation may be deleted by now. */
+    g_autoptr(DvCtx) all = dv_ctx_with_read_deleted(ctx, "yes");
+    json_t *filters = json_pack("{ss s[sss] ss}", "source_compute", host, "status", "accepted",
+                                "pre-migrating", "done", "migration_type", "evacuation");
+
+    return conductor_get(con, all, "MigrationList", "get_by_filters", json_pack("[o]", filters),
+                         NULL, "MigrationList", false, out, err);
+}
+
+/* ---- compute_task ---- */
+
+bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err)
+{
+    atomic_fetch_add(&con->calls, 1);
+    if (!con->transport.cast(con->transport.self, ctx, &task_api, "build_instances", ovo_json(args),
+                             err))
+        return dv_within(err, "conductor: build_instances");
+    return true;
+}
