@@ -69,4 +69,6 @@ bool disks_list(Disks *disks, char ***out, GError **err);
 /* Sum over all instances of what their disks may still grow by (virtual - allocated), for
  * disk_available_least. */
 bool disks_overcommit_bytes(Disks *disks, uint64_t *out, GError **err);
+/* The same for some instances: those of this host, where others share instances_path. */
+bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */

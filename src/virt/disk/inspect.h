@@ -28,7 +28,9 @@ typedef enum {
 typedef struct ImageFacts {
     ImageFormat format;
     uint64_t virtual_bytes;
-    bool gpt; /* raw with a partition table */
+    bool gpt;               /* raw with a GUID partition table */
+    uint32_t cluster_bytes; /* of qcow2, else 0 */
+    char vmdk_type[32];     /* createType in lower case, else "" */
 } ImageFacts;
 
 const char *image_format_name(ImageFormat format); /* qemu-img's name: "qcow2", "vpc" ... */
@@ -37,7 +39,10 @@ bool image_inspect(int fd, ImageFacts *out, GError **err);
 /* image_inspect plus: the content must be what glance's disk_format says. */
 bool image_inspect_as(int fd, const char *disk_format, const char *const *vmdk_allowed_types,
                       ImageFacts *out, GError **err);
-/* The same on bytes, for fuzzing: `read` is as pread. */
+/* True unless it is a VMDK whose createType is not in the list (NULL or empty: none is). */
+bool image_vmdk_allowed(const ImageFacts *facts, const char *const *vmdk_allowed_types,
+                        GError **err);
+/* image_inspect on bytes, for fuzzing: `read` is as pread. */
 typedef int64_t (*ImageReadFn)(void *arg, void *buffer, size_t length, uint64_t offset);
 bool image_inspect_with(ImageReadFn read, void *arg, uint64_t file_bytes, ImageFacts *out,
                         GError **err);

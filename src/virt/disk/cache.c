@@ -1,0 +1,243 @@
+/* The image cache: <instances_path>/_base/<sha1 of the image id>, shared by all guests of an image.
+ *
+ * An image is fetched into <base>.part, inspected there, converted into <base>.converted when it
+ * is no raw disk, and renamed when all is good: a base file is whole or not there. Each later use
+ * inspects it again, since the rules may have become stricter since it was fetched. */
+#include "virt/disk/disks_priv.h"
+
+#include "util/fs.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECTOR 512
+
+void disk_base_done(DiskBase *base)
+{
+    g_clear_pointer(&base->path, g_free);
+    g_clear_pointer(&base->lock_name, g_free);
+}
+
+static void unlink_quietly(const char *path)
+{
+    (void)unlink(path); /* it may never have been made */
+}
+
+static bool open_new(const char *path, int *out_fd, GError **err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, DISK_FILE_MODE);
+
+    if (fd < 0)
+        return dv_fail_errno(err, errno, "creating", path);
+    *out_fd = fd;
+    return true;
+}
+
+static bool sync_and_rename(int fd, const char *from, const char *to, GError **err)
+{
+    if (fsync(fd) < 0)
+        return dv_fail_errno(err, errno, "writing", from);
+    if (rename(from, to) < 0)
+        return dv_fail_errno(err, errno, "renaming", from);
+    return true;
+}
+
+/* Without deep inspection the label is not held against the content, but a file that could make a
+ * tool open others is refused all the same. */
+static bool inspect_fetched(const Disks *disks, const ImageSource *image, int fd, ImageFacts *out,
+                            GError **err)
+{
+    const char *const *types = (const char *const *)disks->vmdk_allowed_types;
+
+    if (disks->deep_inspection)
+        return image_inspect_as(fd, image->disk_format, types, out, err);
+    return image_inspect(fd, out, err) && image_vmdk_allowed(out, types, err);
+}
+
+static bool is_plain(ImageFormat format)
+{
+    return format == IMAGE_RAW || format == IMAGE_ISO;
+}
+
+/* The converted disk is what the guest's author wrote into the image: it must not look like an
+ * image once more, or a later tool that guesses would follow what it says. */
+static bool convert(const Disks *disks, const ImageFacts *facts, const char *part, const char *base,
+                    GError **err)
+{
+    g_autofree char *converted = g_strdup_printf("%s.converted", base);
+    dv_autofd int fd = -1;
+    ImageFacts now;
+    bool ok = false;
+
+    if (!disk_tool_convert_raw(disks, part, image_format_name(facts->format), converted, err))
+        goto out;
+    fd = open(converted, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) {
+        (void)dv_fail_errno(err, errno, "opening", converted);
+        goto out;
+    }
+    if (!image_inspect(fd, &now, err))
+        goto out;
+    if (!is_plain(now.format)) {
+        (void)dv_fail(err, DV_E_IMAGE_UNACCEPTABLE, "converted to raw, it now looks like %s",
+                      image_format_name(now.format));
+        goto out;
+    }
+    ok = sync_and_rename(fd, converted, base, err);
+out:
+    if (!ok)
+        unlink_quietly(converted);
+    unlink_quietly(part);
+    return ok;
+}
+
+/* What the image is for: a guest's disk, or a file that QEMU reads as plain bytes (a kernel). */
+typedef enum { FETCH_DISK, FETCH_PLAIN } FetchUse;
+
+static bool fetch_to(const Disks *disks, const ImageSource *image, FetchUse use, const char *part,
+                     const char *base, GError **err)
+{
+    dv_autofd int fd = -1;
+    ImageFacts facts;
+
+    if (!open_new(part, &fd, err) || !image->fetch(image->arg, fd, err))
+        return false;
+    if (use == FETCH_PLAIN)
+        return sync_and_rename(fd, part, base, err);
+    if (!inspect_fetched(disks, image, fd, &facts, err))
+        return false;
+    /* Whatever is neither raw nor qcow2 has no business below a guest. */
+    if (is_plain(facts.format) || (facts.format == IMAGE_QCOW2 && !disks->force_raw_images))
+        return sync_and_rename(fd, part, base, err);
+    return convert(disks, &facts, part, base, err);
+}
+
+static bool fetch_missing(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
+                          FetchUse use, const DiskBase *base, GError **err)
+{
+    g_autofree char *part = g_strdup_printf("%s.part", base->path);
+    g_auto(DiskLock) lock = {-1};
+
+    if (!dv_mkdirs(disks->base_path, DISK_DIR_MODE, err) ||
+        !disk_lock_take(&lock, disks, base->lock_name, DISK_LOCK_CHANGE, err))
+        return false;
+    if (dv_exists(base->path)) /* another boot was quicker */
+        return true;
+    dv_debug(ctx, "fetching image %s into %s", image->id, base->path);
+    if (!fetch_to(disks, image, use, part, base->path, err)) {
+        unlink_quietly(part);
+        return dv_within(err, "image %s", image->id);
+    }
+    return true;
+}
+
+/* Reads what the base file is; cached files are plain or qcow2, whatever they were before. */
+static bool base_check(DiskBase *base, const char *disk_format, GError **err)
+{
+    dv_autofd int fd = open(base->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    ImageFacts facts;
+
+    if (fd < 0)
+        return dv_fail_errno(err, errno, "opening", base->path);
+    if (!image_inspect(fd, &facts, err))
+        return dv_within(err, "%s", base->path);
+    if (facts.format == IMAGE_QCOW2 && disk_format && !g_str_equal(disk_format, "qcow2"))
+        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE, "%s: it is qcow2, not %s", base->path,
+                       disk_format);
+    if (!is_plain(facts.format) && facts.format != IMAGE_QCOW2)
+        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE, "%s: a base file must not be %s", base->path,
+                       image_format_name(facts.format));
+    base->format = facts.format == IMAGE_QCOW2 ? DISK_FORMAT_QCOW2 : DISK_FORMAT_RAW;
+    base->cluster_bytes = facts.cluster_bytes;
+    base->virtual_bytes = (facts.virtual_bytes + SECTOR - 1) / SECTOR * SECTOR;
+    return true;
+}
+
+/* The age of a base file tells the cache's cleaning that it is in use. On shared storage it may
+ * belong to another host's user, which is no reason to fail. */
+static void touch(const char *path)
+{
+    (void)utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
+}
+
+static bool base_of(const Disks *disks, const DvCtx *ctx, const ImageSource *image, FetchUse use,
+                    DiskBase *base, GError **err)
+{
+    if (!image || !image->id || !*image->id)
+        return dv_fail(err, DV_E_BAD_INPUT, "a disk without an image");
+    base->lock_name = g_compute_checksum_for_string(G_CHECKSUM_SHA1, image->id, -1);
+    base->path = g_build_filename(disks->base_path, base->lock_name, NULL);
+    return dv_exists(base->path) || fetch_missing(disks, ctx, image, use, base, err);
+}
+
+bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
+                      const char *path, GError **err)
+{
+    g_auto(DiskLock) lock = {-1};
+    g_auto(DiskBase) base = {0};
+
+    if (!base_of(disks, ctx, image, FETCH_PLAIN, &base, err) ||
+        !disk_lock_take(&lock, disks, base.lock_name, DISK_LOCK_USE, err))
+        return false;
+    touch(base.path);
+    if (dv_exists(path) || disk_copy_file(base.path, path, err))
+        return true;
+    unlink_quietly(path);
+    return false;
+}
+
+bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *image, DiskBase *out,
+                      GError **err)
+{
+    g_auto(DiskBase) base = {0};
+
+    if (!base_of(disks, ctx, image, FETCH_DISK, &base, err))
+        return false;
+    if (!base_check(&base, disks->deep_inspection ? image->disk_format : NULL, err))
+        return false;
+    touch(base.path);
+    *out = base;
+    base = (DiskBase){0};
+    return true;
+}
+
+static bool generate(const char *path, const DiskSpec *disk, DiskFillFn fill, GError **err)
+{
+    g_autofree char *part = g_strdup_printf("%s.part", path);
+    dv_autofd int fd = -1;
+
+    if (!open_new(part, &fd, err))
+        return false;
+    if (ftruncate(fd, (off_t)disk->size_bytes) < 0)
+        (void)dv_fail_errno(err, errno, "sizing", part);
+    else if (fill(part, disk, err) && sync_and_rename(fd, part, path, err))
+        return true;
+    unlink_quietly(part);
+    return false;
+}
+
+bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *disk,
+                          DiskFillFn fill, DiskBase *out, GError **err)
+{
+    g_auto(DiskBase) base = {.format = DISK_FORMAT_RAW, .virtual_bytes = disk->size_bytes};
+
+    base.lock_name = g_strdup(name);
+    base.path = g_build_filename(disks->base_path, name, NULL);
+    if (!dv_exists(base.path)) {
+        g_auto(DiskLock) lock = {-1};
+
+        if (!dv_mkdirs(disks->base_path, DISK_DIR_MODE, err) ||
+            !disk_lock_take(&lock, disks, name, DISK_LOCK_CHANGE, err))
+            return false;
+        if (!dv_exists(base.path) && !generate(base.path, disk, fill, err))
+            return dv_within(err, "making %s", base.path);
+    }
+    touch(base.path);
+    *out = base;
+    base = (DiskBase){0};
+    return true;
+}

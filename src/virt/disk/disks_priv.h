@@ -1,0 +1,115 @@
+/* Shared by the files of this folder: the Disks object, bases of the image cache, the tools.
+ *
+ * Threads    Disks is [const] after disks_new; what threads share is files, guarded by DiskLock. */
+#pragma once
+
+#include "virt/disk/disks.h"
+#include "virt/disk/inspect.h"
+
+#define DISK_DIR_MODE 0755
+#define DISK_FILE_MODE 0644
+
+typedef struct DiskBackend DiskBackend;
+
+struct Disks {
+    char *instances_path;
+    char *base_path;  /* <instances_path>/_base */
+    char *locks_path; /* <instances_path>/locks, where nova keeps the same locks */
+    const DiskBackend *backend;
+    bool force_raw_images, deep_inspection, preallocate;
+    char **vmdk_allowed_types;
+    char *config_drive_format;
+    char *mkisofs_cmd;
+    char *default_ephemeral_format; /* or NULL */
+};
+
+/* ---- locks between threads, processes and hosts that share the file system ---- */
+
+typedef struct DiskLock {
+    int fd;
+} DiskLock;
+
+typedef enum { DISK_LOCK_USE, DISK_LOCK_CHANGE } DiskLockKind; /* shared, exclusive */
+
+bool disk_lock_take(DiskLock *lock, const Disks *disks, const char *name, DiskLockKind kind,
+                    GError **err);
+void disk_lock_drop(DiskLock *lock);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskLock, disk_lock_drop)
+
+/* ---- cache.c ---- */
+
+/* A base file, checked just now. */
+typedef struct DiskBase {
+    char *path;
+    char *lock_name; /* its basename */
+    DiskFormat format;
+    uint64_t virtual_bytes;
+    uint32_t cluster_bytes; /* of qcow2 */
+} DiskBase;
+
+void disk_base_done(DiskBase *base);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskBase, disk_base_done)
+
+/* The image's base file, fetched when missing. */
+bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *image, DiskBase *out,
+                      GError **err);
+/* The image as it is, without inspection (kernels are no disks), copied from the cache to `path`.
+ */
+bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
+                      const char *path, GError **err);
+/* A raw base file of `size_bytes` that `fill` formats when it is missing. */
+typedef bool (*DiskFillFn)(const char *path, const DiskSpec *disk, GError **err);
+bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *disk,
+                          DiskFillFn fill, DiskBase *out, GError **err);
+
+/* ---- backends: qcow2.c, raw.c ---- */
+
+struct DiskBackend {
+    const char *name;
+    /* Makes disk->path from the base, at least disk->size_bytes large, and fills format and
+     * backing. */
+    bool (*clone)(const Disks *disks, const DvCtx *ctx, const DiskBase *base, DiskSpec *disk,
+                  GError **err);
+    bool clones_generated; /* ephemeral and swap disks are clones of a cached base too */
+};
+
+extern const DiskBackend disk_backend_qcow2, disk_backend_raw;
+
+/* A new file with the content of `source`, sharing blocks or keeping holes where possible. */
+bool disk_copy_file(const char *source, const char *target, GError **err);
+
+/* ---- tools.c ---- */
+
+bool disk_tool_convert_raw(const Disks *disks, const char *source, const char *source_format,
+                           const char *target, GError **err);
+bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t size_bytes,
+                              GError **err);
+bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err);
+/* fs: "ext4", "vfat" ..., or "swap"; label may be NULL. */
+bool disk_tool_mkfs(const char *path, const char *fs, const char *label, GError **err);
+bool disk_preallocate(const DvCtx *ctx, const char *path, uint64_t size_bytes, GError **err);
+
+/* ---- disk_info.c ---- */
+
+#define DISK_INFO_MAX_BYTES (64 * 1024)
+
+/* The JSON object of disk.info as path -> format name; a missing file is an empty table. */
+bool disk_info_read(const char *instance_dir, GHashTable **out, GError **err);
+bool disk_info_write(const char *instance_dir, GHashTable *formats, GError **err);
+bool disk_info_parse(const char *text, GHashTable **out, GError **err);
+bool disk_format_parse(const char *name, DiskFormat *out);
+const char *disk_format_name(DiskFormat format);
+
+/* ---- usage.c ---- */
+
+/* Fills the backing of a qcow2 disk from its header; DV_E_INVALID_DISK when it names none of ours.
+ */
+bool disk_backing_read(DiskSpec *disk, GError **err);
+
+/* ---- configdrive.c ---- */
+
+bool configdrive_make(const Disks *disks, const char *instance_dir, const char *path,
+                      const ConfigDriveFile *files, size_t file_count, GError **err);
+
+/* True for names that may become a folder below instances_path. */
+bool disk_uuid_ok(const char *uuid, GError **err);

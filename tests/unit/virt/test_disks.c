@@ -1,0 +1,808 @@
+/* The disks of an instance, with real qemu-img, genisoimage and mkfs on a temporary folder. */
+#include "virt/disk/disks.h"
+#include "virt/disk/disks_priv.h"
+
+#include "util/fs.h"
+#include "util/spawn.h"
+#include "util/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define MIB ((uint64_t)1024 * 1024)
+#define GIB (1024 * MIB)
+#define UUID "0f5e5a8c-3b7c-4b62-9a53-0d9c5a5ed1a7"
+#define OTHER_UUID "1f5e5a8c-3b7c-4b62-9a53-0d9c5a5ed1a7"
+#define IMAGE_ID "505d6221-7feb-4a34-8eb4-7e98c30dc857"
+
+typedef struct Fixture {
+    char *folder;
+    char *source; /* the image's file, what "glance" sends */
+    Disks *disks;
+    DvCtx *ctx;
+    GuestSpec *spec;
+    ImageSource image;
+    gint fetches;
+    bool fetch_fails;
+} Fixture;
+
+static char *tool(const char *line)
+{
+    g_auto(GStrv) argv = g_strsplit(line, " ", -1);
+    g_autoptr(GError) err = NULL;
+    char *out = NULL;
+
+    if (!dv_spawn(&(DvSpawn){.argv = (const char *const *)argv}, &out, &err))
+        fail_msg("%s: %s", line, err->message);
+    return out;
+}
+
+static void G_GNUC_PRINTF(2, 3) says(const char *text, const char *fmt, ...)
+{
+    g_autofree char *want = NULL;
+    va_list args;
+
+    va_start(args, fmt);
+    want = g_strdup_vprintf(fmt, args);
+    va_end(args);
+    if (!strstr(text, want))
+        fail_msg("'%s' is not in:\n%s", want, text);
+}
+
+static bool fetch(void *arg, int fd, GError **err)
+{
+    Fixture *f = arg;
+    g_autofree char *data = NULL;
+    gsize length = 0;
+
+    g_atomic_int_inc(&f->fetches);
+    if (f->fetch_fails)
+        return dv_fail(err, DV_E_IMAGE_NOT_FOUND, "glance: no such image");
+    assert_true(g_file_get_contents(f->source, &data, &length, NULL));
+    return dv_write_all(fd, data, length, err);
+}
+
+static void make_source(Fixture *f, const char *args, const char *size)
+{
+    g_autofree char *line = g_strdup_printf("qemu-img create -q %s %s %s", args, f->source, size);
+
+    (void)unlink(f->source);
+    g_free(tool(line));
+}
+
+static void start(Fixture *f, DisksConfig config)
+{
+    disks_free(f->disks);
+    config.instances_path = f->folder;
+    config.deep_inspection = true;
+    config.use_cow_images = true;
+    f->disks = disks_new(&config);
+}
+
+static int set_up(void **state)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    f->folder = g_dir_make_tmp("drover,disks-XXXXXX", NULL); /* a comma must do no harm */
+    f->source = g_build_filename(f->folder, "image", NULL);
+    f->ctx = dv_ctx_new_admin();
+    f->spec = guest_spec_new();
+    f->spec->uuid = g_strdup(UUID);
+    f->image = (ImageSource){.id = IMAGE_ID, .disk_format = "qcow2", .fetch = fetch, .arg = f};
+    start(f, (DisksConfig){.images_type = "default", .force_raw_images = true});
+    make_source(f, "-f qcow2", "32M");
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    Fixture *f = *state;
+
+    disks_free(f->disks);
+    guest_spec_free(f->spec);
+    dv_ctx_unref(f->ctx);
+    assert_true(dv_remove_tree(f->folder, NULL));
+    g_free(f->folder);
+    g_free(f->source);
+    g_free(f);
+    return 0;
+}
+
+static DiskSpec *add_disk(Fixture *f, DiskRole role, uint64_t size_bytes)
+{
+    DiskSpec *disk = guest_spec_add_disk(f->spec, role);
+
+    disk->size_bytes = size_bytes;
+    return disk;
+}
+
+static void create(Fixture *f)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!disks_create(f->disks, f->ctx, f->spec, &f->image, NULL, 0, &err))
+        fail_msg("disks_create: %s", err->message);
+}
+
+static void refuses(Fixture *f, DvErrorCode code)
+{
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autofree char *disk = g_build_filename(dir, "disk", NULL);
+    g_autoptr(GError) err = NULL;
+
+    assert_false(disks_create(f->disks, f->ctx, f->spec, &f->image, NULL, 0, &err));
+    if (dv_code(err) != code)
+        fail_msg("not the code %d: %s", (int)code, err->message);
+    assert_false(dv_exists(disk));
+}
+
+static char *base_path(const Fixture *f, const char *suffix)
+{
+    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA1, IMAGE_ID, -1);
+
+    return g_strdup_printf("%s/_base/%s%s", f->folder, sum, suffix);
+}
+
+static unsigned files_in(const char *folder)
+{
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    unsigned n = 0;
+
+    while (dir && g_dir_read_name(dir))
+        n++;
+    return n;
+}
+
+static char *info_of(const char *path, const char *format)
+{
+    g_autofree char *line = g_strdup_printf("qemu-img info -U -f %s %s", format, path);
+
+    return tool(line);
+}
+
+/* ---- root disk ---- */
+
+static void a_root_disk_is_an_overlay_on_the_converted_base(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
+    g_autofree char *base = base_path(f, ""), *part = base_path(f, ".part");
+    g_autofree char *converted = base_path(f, ".converted"), *info = NULL, *text = NULL;
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autofree char *info_path = g_build_filename(dir, "disk.info", NULL), *want = NULL;
+    struct stat st;
+
+    create(f);
+    want = g_build_filename(dir, "disk", NULL);
+    assert_string_equal(root->path, want);
+    assert_int_equal(root->format, DISK_FORMAT_QCOW2);
+    assert_string_equal(root->backing_path, base);
+    assert_int_equal(root->backing_format, DISK_FORMAT_RAW);
+    info = info_of(root->path, "qcow2");
+    says(info, "virtual size: 1 GiB");
+    says(info, "backing file: %s", base);
+    says(info, "backing file format: raw");
+    assert_int_equal(stat(base, &st), 0);
+    assert_int_equal(st.st_size, 32 * MIB);
+    assert_int_equal(st.st_mode & 0777, 0644);
+    assert_false(dv_exists(part));
+    assert_false(dv_exists(converted));
+    assert_true(g_file_get_contents(info_path, &text, NULL, NULL));
+    g_free(want);
+    want = g_strdup_printf("{\"%s\": \"qcow2\"}\n", root->path);
+    assert_string_equal(text, want);
+}
+
+static void the_second_guest_of_an_image_does_not_fetch_it(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, 0);
+
+    create(f);
+    g_free(f->spec->uuid);
+    f->spec->uuid = g_strdup(OTHER_UUID);
+    g_clear_pointer(&root->path, g_free);
+    create(f);
+    assert_true(strstr(root->path, OTHER_UUID) != NULL);
+    assert_int_equal(f->fetches, 1);
+}
+
+static void a_size_of_0_is_the_image_s(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, 0);
+    g_autofree char *info = NULL;
+
+    create(f);
+    info = info_of(root->path, "qcow2");
+    says(info, "virtual size: 32 MiB");
+}
+
+static void a_qcow2_base_stays_qcow2_without_force_raw(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
+    g_autofree char *info = NULL;
+
+    start(f, (DisksConfig){.images_type = "qcow2"});
+    make_source(f, "-f qcow2 -o cluster_size=128k", "32M");
+    create(f);
+    assert_int_equal(root->backing_format, DISK_FORMAT_QCOW2);
+    info = info_of(root->path, "qcow2");
+    says(info, "backing file format: qcow2");
+    says(info, "cluster_size: 131072");
+}
+
+static void a_flat_root_disk_is_a_grown_sparse_copy(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, 64 * MIB);
+    g_autofree char *base = base_path(f, ""), *line = NULL;
+    struct stat st;
+    int fd;
+
+    start(f, (DisksConfig){.images_type = "raw", .force_raw_images = true});
+    f->image.disk_format = "raw";
+    make_source(f, "-f raw", "32M");
+    fd = open(f->source, O_WRONLY);
+    assert_int_equal(pwrite(fd, "begin", 5, 0), 5);
+    assert_int_equal(pwrite(fd, "middle", 6, 20 * MIB), 6);
+    assert_int_equal(pwrite(fd, "end", 3, 32 * MIB - 3), 3);
+    close(fd);
+    create(f);
+    assert_int_equal(root->format, DISK_FORMAT_RAW);
+    assert_null(root->backing_path);
+    assert_int_equal(stat(root->path, &st), 0);
+    assert_int_equal(st.st_size, 64 * MIB);
+    line = g_strdup_printf("cmp -n %" G_GUINT64_FORMAT " %s %s", 32 * MIB, base, root->path);
+    g_free(tool(line));
+}
+
+static void a_flat_copy_keeps_holes(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *copy = g_build_filename(f->folder, "copy", NULL), *line = NULL;
+    struct stat st;
+    int fd;
+
+    make_source(f, "-f raw", "512M");
+    fd = open(f->source, O_WRONLY);
+    assert_int_equal(pwrite(fd, "middle", 6, 200 * MIB), 6);
+    close(fd);
+    assert_true(disk_copy_file(f->source, copy, NULL));
+    assert_int_equal(stat(copy, &st), 0);
+    assert_int_equal(st.st_size, 512 * MIB);
+    assert_true((uint64_t)st.st_blocks * 512 < MIB);
+    line = g_strdup_printf("cmp %s %s", f->source, copy);
+    g_free(tool(line));
+}
+
+static void preallocation_takes_the_space(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, 40 * MIB);
+    struct stat st;
+
+    start(f, (DisksConfig){.images_type = "default",
+                           .force_raw_images = true,
+                           .preallocate_images = "space"});
+    create(f);
+    assert_int_equal(stat(root->path, &st), 0);
+    assert_true((uint64_t)st.st_blocks * 512 >= 40 * MIB);
+}
+
+static void an_existing_disk_is_adopted_by_disk_info(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
+    g_autofree char *base = base_path(f, ""), *before = NULL, *after = NULL;
+    gsize length = 0;
+
+    create(f);
+    assert_true(g_file_get_contents(root->path, &before, &length, NULL));
+    root->format = DISK_FORMAT_RAW;
+    g_clear_pointer(&root->backing_path, g_free);
+    create(f);
+    assert_int_equal(root->format, DISK_FORMAT_QCOW2);
+    assert_string_equal(root->backing_path, base);
+    assert_int_equal(root->backing_format, DISK_FORMAT_RAW);
+    assert_true(g_file_get_contents(root->path, &after, &length, NULL));
+    assert_memory_equal(before, after, length);
+}
+
+/* A guest may write a qcow2 header into its raw disk; only disk.info decides. */
+static void an_existing_disk_that_disk_info_does_not_know_is_refused(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autofree char *path = g_build_filename(dir, "disk", NULL);
+    g_autoptr(GError) err = NULL;
+
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    assert_true(dv_mkdirs(dir, 0755, NULL));
+    assert_true(g_file_set_contents(path, "QFI\xfb", 4, NULL));
+    assert_false(disks_create(f->disks, f->ctx, f->spec, &f->image, NULL, 0, &err));
+    assert_int_equal(dv_code(err), DV_E_INVALID_DISK);
+    assert_true(dv_exists(path)); /* what we did not make is not undone */
+}
+
+/* ---- refusals ---- */
+
+static void an_image_larger_than_the_flavor_s_disk_is_refused(void **state)
+{
+    Fixture *f = *state;
+
+    add_disk(f, DISK_ROLE_ROOT, 16 * MIB);
+    refuses(f, DV_E_IMAGE_TOO_LARGE);
+    assert_int_equal(f->fetches, 1);
+    f->image.id = "another";
+    f->image.size_bytes = 17 * MIB; /* known before the download */
+    refuses(f, DV_E_IMAGE_TOO_LARGE);
+    assert_int_equal(f->fetches, 1);
+}
+
+static void hostile_images_leave_nothing_behind(void **state)
+{
+    static const struct {
+        const char *args, *disk_format;
+    } rows[] = {
+        {"-f qcow2 -u -F raw -b /etc/shadow", "qcow2"},
+        {"-f qcow2 -u -F raw -b /etc/shadow", "raw"},
+        {"-f qcow2", "raw"},
+        {"-f raw", "qcow2"},
+        {"-f qed", "qed"},
+        {"-f vmdk -o subformat=monolithicFlat", "vmdk"},
+        {"-f vmdk", "vmdk"}, /* no type is allowed here */
+    };
+    Fixture *f = *state;
+    g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
+
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        make_source(f, rows[i].args, "32M");
+        f->image.disk_format = rows[i].disk_format;
+        refuses(f, DV_E_IMAGE_UNACCEPTABLE);
+        assert_int_equal(files_in(base_folder), 0);
+    }
+}
+
+/* qcow2 inside qcow2: what comes out of the conversion must not be an image again. */
+static void a_disk_that_looks_like_an_image_once_converted_is_refused(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *inner = g_build_filename(f->folder, "inner", NULL), *line = NULL;
+    g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
+
+    line = g_strdup_printf("qemu-img create -q -f qcow2 -u -F raw -b /etc/shadow %s 1M", inner);
+    g_free(tool(line));
+    g_free(line);
+    line = g_strdup_printf("qemu-img convert -f raw -O qcow2 %s %s", inner, f->source);
+    (void)unlink(f->source);
+    g_free(tool(line));
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    refuses(f, DV_E_IMAGE_UNACCEPTABLE);
+    assert_int_equal(files_in(base_folder), 0);
+}
+
+static void a_cached_base_that_became_unacceptable_is_refused(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *base = base_path(f, ""), *line = NULL;
+    g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
+
+    assert_true(dv_mkdirs(base_folder, 0755, NULL));
+    line = g_strdup_printf("qemu-img create -q -f qcow2 -u -F raw -b /etc/shadow %s 1M", base);
+    g_free(tool(line));
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    refuses(f, DV_E_IMAGE_UNACCEPTABLE);
+    assert_int_equal(f->fetches, 0);
+}
+
+static void a_failed_fetch_keeps_its_code_and_leaves_nothing(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
+
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    f->fetch_fails = true;
+    refuses(f, DV_E_IMAGE_NOT_FOUND);
+    assert_int_equal(files_in(base_folder), 0);
+    f->fetch_fails = false;
+    create(f);
+}
+
+static void a_later_failure_removes_the_earlier_disks(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *ephemeral;
+
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    ephemeral = add_disk(f, DISK_ROLE_EPHEMERAL, GIB);
+    ephemeral->fs_format = g_strdup("nosuchfs");
+    refuses(f, DV_E_IO);
+}
+
+static void uuids_that_are_paths_are_refused(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+
+    assert_false(disks_remove(f->disks, f->ctx, "../" UUID, &err));
+    assert_int_equal(dv_code(err), DV_E_BAD_INPUT);
+    assert_false(disks_prepare_dir(f->disks, f->ctx, "", NULL));
+    assert_false(disks_remove(f->disks, f->ctx, "..", NULL));
+}
+
+/* ---- ten at once ---- */
+
+static gpointer cache_one(gpointer arg)
+{
+    Fixture *f = arg;
+    g_autofree char *path = NULL;
+    uint64_t bytes = 0;
+
+    return GINT_TO_POINTER(disks_cache_image(f->disks, f->ctx, &f->image, &path, &bytes, NULL) &&
+                           bytes == 32 * MIB);
+}
+
+static void many_boots_of_one_image_fetch_it_once(void **state)
+{
+    Fixture *f = *state;
+    GThread *threads[8];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+        threads[i] = dv_thread_new("cache", cache_one, f);
+    for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+        assert_true(GPOINTER_TO_INT(g_thread_join(threads[i])));
+    assert_int_equal(f->fetches, 1);
+}
+
+/* nova holds record locks on the same files: they must exclude ours. */
+static void a_lock_of_nova_is_respected(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *path = g_strdup_printf("%s/locks/nova-abc", f->folder);
+    struct flock range = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    g_auto(DiskLock) lock = {-1};
+    int fd;
+
+    assert_true(disk_lock_take(&lock, f->disks, "abc", DISK_LOCK_USE, NULL));
+    fd = open(path, O_RDWR);
+    assert_true(fd >= 0);
+    assert_true(fcntl(fd, F_SETLK, &range) < 0 && (errno == EAGAIN || errno == EACCES));
+    disk_lock_drop(&lock);
+    assert_int_equal(fcntl(fd, F_SETLK, &range), 0);
+    close(fd);
+}
+
+/* ---- the other disks ---- */
+
+static void ephemeral_and_swap_disks_are_overlays_on_shared_bases(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
+    DiskSpec *first = add_disk(f, DISK_ROLE_EPHEMERAL, GIB);
+    DiskSpec *second = add_disk(f, DISK_ROLE_EPHEMERAL, GIB);
+    DiskSpec *swap = add_disk(f, DISK_ROLE_SWAP, 64 * MIB);
+    g_autofree char *text = NULL, *line = NULL;
+
+    first->fs_label = g_strdup("ephemeral0");
+    second->fs_label = g_strdup("ephemeral1");
+    f->spec->os_type = g_strdup("linux");
+    create(f);
+    assert_true(g_str_has_suffix(root->path, "/disk"));
+    assert_true(g_str_has_suffix(first->path, "/disk.eph0"));
+    assert_true(g_str_has_suffix(second->path, "/disk.eph1"));
+    assert_true(g_str_has_suffix(swap->path, "/disk.swap"));
+    /* md5("ext4") */
+    assert_true(g_str_has_suffix(first->backing_path, "/_base/ephemeral_1_40d1d2c"));
+    assert_string_not_equal(first->backing_path, second->backing_path);
+    assert_true(g_str_has_suffix(swap->backing_path, "/_base/swap_64"));
+    line = g_strdup_printf("blkid -p -o value -s LABEL -s TYPE %s %s", first->backing_path,
+                           second->backing_path);
+    text = tool(line);
+    assert_string_equal(text, "ephemeral0\next4\nephemeral1\next4\n");
+    g_free(line);
+    g_free(text);
+    line = g_strdup_printf("blkid -p -o value -s TYPE %s", swap->backing_path);
+    text = tool(line);
+    assert_string_equal(text, "swap\n");
+}
+
+static void flat_ephemeral_disks_are_made_in_place(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *disk = add_disk(f, DISK_ROLE_EPHEMERAL, 40 * MIB);
+    g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
+    g_autofree char *text = NULL, *line = NULL;
+
+    start(f, (DisksConfig){.images_type = "flat", .default_ephemeral_format = "vfat"});
+    create(f);
+    assert_int_equal(disk->format, DISK_FORMAT_RAW);
+    assert_null(disk->backing_path);
+    assert_int_equal(files_in(base_folder), 0);
+    line = g_strdup_printf("blkid -p -o value -s LABEL -s TYPE %s", disk->path);
+    text = tool(line);
+    assert_string_equal(text, "ephemeral0\nvfat\n");
+}
+
+static const ConfigDriveFile files[] = {
+    {"openstack/latest/meta_data.json", "{\"uuid\": \"x\"}", 13},
+    {"openstack/latest/user_data", "\x00\x01\xff", 3},
+    {"ec2/2009-04-04/meta-data.json", "{}", 2},
+};
+
+static DiskSpec *create_config(Fixture *f)
+{
+    DiskSpec *disk = add_disk(f, DISK_ROLE_CONFIG, 0);
+    g_autoptr(GError) err = NULL;
+
+    if (!disks_create(f->disks, f->ctx, f->spec, NULL, files, G_N_ELEMENTS(files), &err))
+        fail_msg("config drive: %s", err->message);
+    assert_int_equal(disk->format, DISK_FORMAT_RAW);
+    assert_true(g_str_has_suffix(disk->path, "/disk.config"));
+    return disk;
+}
+
+static void the_config_drive_is_an_iso_with_the_files(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *disk = create_config(f);
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autofree char *line = NULL, *text = NULL;
+
+    line = g_strdup_printf("isoinfo -d -i %s", disk->path);
+    text = tool(line);
+    says(text, "Volume id: config-2");
+    says(text, "Publisher id: drover");
+    g_free(line);
+    g_free(text);
+    line = g_strdup_printf("isoinfo -R -i %s -x /openstack/latest/meta_data.json", disk->path);
+    text = tool(line);
+    assert_string_equal(text, "{\"uuid\": \"x\"}");
+    g_free(line);
+    g_free(text);
+    line = g_strdup_printf("isoinfo -J -i %s -x /ec2/2009-04-04/meta-data.json", disk->path);
+    text = tool(line);
+    assert_string_equal(text, "{}");
+    assert_int_equal(files_in(dir), 3); /* disk.config, disk.info, console.log */
+}
+
+static void the_config_drive_can_be_vfat(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *line = NULL, *text = NULL;
+    struct stat st;
+    DiskSpec *disk;
+
+    start(f, (DisksConfig){.images_type = "default", .config_drive_format = "vfat"});
+    disk = create_config(f);
+    assert_int_equal(stat(disk->path, &st), 0);
+    assert_int_equal(st.st_size, 64 * MIB);
+    line = g_strdup_printf("blkid -p -o value -s LABEL -s TYPE %s", disk->path);
+    text = tool(line);
+    assert_string_equal(text, "config-2\nvfat\n");
+    g_free(line);
+    g_free(text);
+    line = g_strdup_printf("mtype -i %s ::/openstack/latest/meta_data.json", disk->path);
+    text = tool(line);
+    assert_string_equal(text, "{\"uuid\": \"x\"}");
+}
+
+static void config_drive_names_that_lead_out_are_refused(void **state)
+{
+    static const char *const names[] = {"../x", "/etc/x", "a/../../x", "", "a//b"};
+    Fixture *f = *state;
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+
+    add_disk(f, DISK_ROLE_CONFIG, 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        ConfigDriveFile file = {names[i], "x", 1};
+        g_autoptr(GError) err = NULL;
+
+        assert_false(disks_create(f->disks, f->ctx, f->spec, NULL, &file, 1, &err));
+        assert_int_equal(dv_code(err), DV_E_BAD_INPUT);
+        assert_int_equal(files_in(dir), 1); /* console.log */
+    }
+}
+
+static void a_kernel_is_cached_and_copied_as_it_is(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autofree char *kernel = g_build_filename(dir, "kernel", NULL);
+    g_autofree char *other = g_build_filename(dir, "other", NULL), *line = NULL;
+
+    assert_true(disks_prepare_dir(f->disks, f->ctx, UUID, NULL));
+    assert_true(disks_fetch_plain(f->disks, f->ctx, &f->image, kernel, NULL));
+    assert_true(disks_fetch_plain(f->disks, f->ctx, &f->image, other, NULL));
+    assert_int_equal(f->fetches, 1);
+    line = g_strdup_printf("cmp %s %s", f->source, kernel);
+    g_free(tool(line));
+}
+
+/* A kernel is not inspected; the same image as a disk is. */
+static void a_hostile_kernel_does_not_become_a_disk(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autofree char *kernel = g_build_filename(dir, "kernel", NULL);
+
+    f->image.disk_format = "raw";
+    assert_true(disks_prepare_dir(f->disks, f->ctx, UUID, NULL));
+    assert_true(disks_fetch_plain(f->disks, f->ctx, &f->image, kernel, NULL));
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    refuses(f, DV_E_IMAGE_UNACCEPTABLE);
+}
+
+/* ---- directories ---- */
+
+static void an_instance_directory_is_made_listed_and_removed(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autofree char *log = g_build_filename(dir, "console.log", NULL);
+    g_autofree char *resize = g_strdup_printf("%s_resize", dir);
+    g_auto(GStrv) uuids = NULL, after = NULL;
+    g_autoptr(GError) err = NULL;
+    struct stat st;
+
+    assert_true(disks_prepare_dir(f->disks, f->ctx, UUID, NULL));
+    assert_true(dv_exists(log));
+    assert_int_equal(stat(dir, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0755);
+    assert_true(disks_prepare_dir(f->disks, f->ctx, UUID, NULL)); /* still empty */
+    add_disk(f, DISK_ROLE_ROOT, GIB);
+    create(f);
+    assert_false(disks_prepare_dir(f->disks, f->ctx, UUID, &err));
+    assert_int_equal(dv_code(err), DV_E_DISK_EXISTS);
+    assert_true(dv_mkdirs(resize, 0755, NULL));
+    assert_true(disks_list(f->disks, &uuids, NULL));
+    assert_string_equal(uuids[0], UUID);
+    assert_null(uuids[1]);
+    assert_true(disks_remove(f->disks, f->ctx, UUID, NULL));
+    assert_false(dv_exists(dir));
+    assert_false(dv_exists(resize));
+    assert_true(disks_remove(f->disks, f->ctx, UUID, NULL)); /* absent is success */
+    assert_true(disks_list(f->disks, &after, NULL));
+    assert_null(after[0]);
+}
+
+/* ---- usage ---- */
+
+static void growth_is_virtual_minus_allocated(void **state)
+{
+    static const char *const nobody[] = {OTHER_UUID, NULL};
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, 10 * GIB);
+    DiskSpec *swap = add_disk(f, DISK_ROLE_SWAP, 64 * MIB);
+    uint64_t bytes = 0, want;
+    struct stat a, b;
+
+    assert_true(disks_overcommit_bytes(f->disks, &bytes, NULL));
+    assert_true(bytes == 0);
+    create(f);
+    assert_int_equal(stat(root->path, &a), 0);
+    assert_int_equal(stat(swap->path, &b), 0);
+    want = 10 * GIB + 64 * MIB - (uint64_t)(a.st_blocks + b.st_blocks) * 512;
+    assert_true(disks_overcommit_bytes(f->disks, &bytes, NULL));
+    assert_true(bytes == want);
+    assert_true(disks_overcommit_of(f->disks, nobody, &bytes, NULL));
+    assert_true(bytes == 0);
+}
+
+static void sparse_raw_disks_count_their_holes(void **state)
+{
+    Fixture *f = *state;
+    uint64_t bytes = 0;
+
+    start(f, (DisksConfig){.images_type = "raw", .force_raw_images = true});
+    add_disk(f, DISK_ROLE_ROOT, 100 * MIB);
+    create(f);
+    assert_true(disks_overcommit_bytes(f->disks, &bytes, NULL));
+    assert_true(bytes > 90 * MIB && bytes <= 100 * MIB);
+}
+
+/* ---- disk.info ---- */
+
+static void disk_info_is_read_as_python_writes_it(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(GHashTable) table = NULL;
+
+    assert_true(disk_info_parse(
+        " {\"/a/\\u00e4\\\"\\\\ b\": \"raw\", \"\\ud83d\\ude00\" : \"qcow2\"}\n", &table, NULL));
+    assert_string_equal(g_hash_table_lookup(table, "/a/\xc3\xa4\"\\ b"), "raw");
+    assert_string_equal(g_hash_table_lookup(table, "\xf0\x9f\x98\x80"), "qcow2");
+    assert_int_equal(g_hash_table_size(table), 2);
+}
+
+static void broken_disk_info_is_refused(void **state G_GNUC_UNUSED)
+{
+    static const char *const texts[] = {
+        "[]",
+        "{",
+        "{\"a\"}",
+        "{\"a\": 1}",
+        "{\"a\": \"b\",}",
+        "{\"a\": \"b}",
+        "{\"a\": \"b\"} x",
+        "{\"\\x\": \"b\"}",
+        "{\"\\u12\": \"b\"}",
+        "{\"\\ud800\": \"b\"}",
+        "{\"\\u0000\": \"b\"}",
+        "{\"\xff\": \"b\"}",
+        "{\"a\\",
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_autoptr(GHashTable) table = NULL;
+        g_autoptr(GError) err = NULL;
+
+        if (disk_info_parse(texts[i], &table, &err))
+            fail_msg("accepted: %s", texts[i]);
+        assert_int_equal(dv_code(err), DV_E_INVALID_DISK);
+    }
+}
+
+static void disk_info_survives_a_round_trip(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GHashTable) table = NULL, again = NULL, none = NULL;
+
+    assert_true(disk_info_parse("{\"/a \\u0001\\\"\\\\\": \"raw\"}", &table, NULL));
+    assert_true(disk_info_write(f->folder, table, NULL));
+    assert_true(disk_info_read(f->folder, &again, NULL));
+    assert_string_equal(g_hash_table_lookup(again, "/a \x01\"\\"), "raw");
+    assert_true(disk_info_read("/nonexistent", &none, NULL));
+    assert_int_equal(g_hash_table_size(none), 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_root_disk_is_an_overlay_on_the_converted_base),
+        TEST(the_second_guest_of_an_image_does_not_fetch_it),
+        TEST(a_size_of_0_is_the_image_s),
+        TEST(a_qcow2_base_stays_qcow2_without_force_raw),
+        TEST(a_flat_root_disk_is_a_grown_sparse_copy),
+        TEST(a_flat_copy_keeps_holes),
+        TEST(preallocation_takes_the_space),
+        TEST(an_existing_disk_is_adopted_by_disk_info),
+        TEST(an_existing_disk_that_disk_info_does_not_know_is_refused),
+        TEST(an_image_larger_than_the_flavor_s_disk_is_refused),
+        TEST(hostile_images_leave_nothing_behind),
+        TEST(a_disk_that_looks_like_an_image_once_converted_is_refused),
+        TEST(a_cached_base_that_became_unacceptable_is_refused),
+        TEST(a_failed_fetch_keeps_its_code_and_leaves_nothing),
+        TEST(a_later_failure_removes_the_earlier_disks),
+        TEST(uuids_that_are_paths_are_refused),
+        TEST(many_boots_of_one_image_fetch_it_once),
+        TEST(a_lock_of_nova_is_respected),
+        TEST(ephemeral_and_swap_disks_are_overlays_on_shared_bases),
+        TEST(flat_ephemeral_disks_are_made_in_place),
+        TEST(the_config_drive_is_an_iso_with_the_files),
+        TEST(the_config_drive_can_be_vfat),
+        TEST(config_drive_names_that_lead_out_are_refused),
+        TEST(a_kernel_is_cached_and_copied_as_it_is),
+        TEST(a_hostile_kernel_does_not_become_a_disk),
+        TEST(an_instance_directory_is_made_listed_and_removed),
+        TEST(growth_is_virtual_minus_allocated),
+        TEST(sparse_raw_disks_count_their_holes),
+        TEST(disk_info_is_read_as_python_writes_it),
+        TEST(broken_disk_info_is_refused),
+        TEST(disk_info_survives_a_round_trip),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
