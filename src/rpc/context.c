@@ -13,7 +13,10 @@ typedef struct TextField {
     size_t offset;
 } TextField;
 
-#define FIELD(name) {#name, offsetof(DvCtx, name)}
+#define FIELD(name)                  \
+    {                                \
+#name, offsetof(DvCtx, name) \
+    }
 static const TextField text_fields[] = {
     FIELD(request_id), FIELD(global_request_id), FIELD(user_id),    FIELD(project_id),
     FIELD(user_name),  FIELD(project_name),      FIELD(auth_token), FIELD(read_deleted),
@@ -168,13 +171,12 @@ static json_t *roles_write(const json_t *received, bool elevated)
 /* A context that began here, with every key that nova's own would have. */
 static void write_own(const DvCtx *ctx, json_t *out)
 {
-    static const char *const nulls[] = {
-        "system_scope", "domain",         "user_domain", "project_domain",
-        "quota_class",  "remote_address", "resource_uuid"};
+    static const char *const nulls[] = {"system_scope",   "domain",      "user_domain",
+                                        "project_domain", "quota_class", "remote_address",
+                                        "resource_uuid"};
     g_autofree char *now = dv_time_context(dv_clock_wall_ms(dv_clock_real()));
-    g_autofree char *identity =
-        g_strdup_printf("%s %s - - -", ctx->user_id ? ctx->user_id : "-",
-                        ctx->project_id ? ctx->project_id : "-");
+    g_autofree char *identity = g_strdup_printf("%s %s - - -", ctx->user_id ? ctx->user_id : "-",
+                                                ctx->project_id ? ctx->project_id : "-");
 
     for (size_t i = 0; i < G_N_ELEMENTS(nulls); i++)
         set_new(out, nulls[i], json_null());

@@ -7,10 +7,11 @@
  *
  * Ownership  json_t arguments marked "stolen" belong to rpc from then on, also on failure.
  * Errors     DV_E_TIMEOUT no reply in time; DV_E_UNAVAILABLE the broker is away or the mailbox is
- * full; DV_E_CANCELLED rpc is stopping; DV_E_REMOTE the peer raised (see RpcFault); DV_E_BAD_INPUT
- * the reply cannot be read. Threads    every function from any thread except where said. Handlers
- * run on rpc-listen: they must not block and hand the request over to a worker. Sources
- * oslo.messaging 14.0.3: _drivers/amqpdriver.py, _drivers/impl_rabbit.py, rpc/*.py. */
+ *            full: nothing was sent; DV_E_CANCELLED rpc is stopping; DV_E_REMOTE the peer raised
+ *            (see RpcRemote); DV_E_BAD_INPUT the reply cannot be read.
+ * Threads    every function from any thread except where said. Handlers run on rpc-listen: they
+ *            must not block and hand the request over to a worker.
+ * Sources    oslo.messaging 14.0.3: _drivers/amqpdriver.py, _drivers/impl_rabbit.py, rpc/. */
 #pragma once
 
 #include "util/clock.h"
