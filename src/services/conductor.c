@@ -319,11 +319,28 @@ bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *ho
 
 /* ---- compute_task ---- */
 
+/* Arguments that pass unchanged from build_and_run_instance to build_instances. */
+static const char *const build_passed[] = {
+    "image",          "filter_properties",  "admin_password",
+    "injected_files", "requested_networks", "security_groups",
+    "request_spec",
+};
+
 bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err)
 {
+    json_auto_t *received = ovo_json(args);
+    json_t *sent = json_object();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(build_passed); i++) {
+        json_t *value = json_object_get(received, build_passed[i]);
+
+        json_object_set_new(sent, build_passed[i], value ? json_incref(value) : json_null());
+    }
+    json_object_set_new(sent, "instances", json_pack("[O]", json_object_get(received, "instance")));
+    json_object_set_new(sent, "host_lists",
+                        json_pack("[O?]", json_object_get(received, "host_list")));
     atomic_fetch_add(&con->calls, 1);
-    if (!con->transport.cast(con->transport.self, ctx, &task_api, "build_instances", ovo_json(args),
-                             err))
+    if (!con->transport.cast(con->transport.self, ctx, &task_api, "build_instances", sent, err))
         return dv_within(err, "conductor: build_instances");
     return true;
 }
