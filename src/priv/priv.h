@@ -8,10 +8,11 @@
 
 #include <sys/types.h>
 
-/* Creates a bridge device (up, without STP, no IPv6 autoconf, with multicast snooping off as nova's
- * os-vif does); there already: success. */
+/* Creates a bridge device and sets it up as os-vif does: no STP, no IPv6 of its own, answering ARP
+ * only for its own addresses. mtu 0: the kernel follows the smallest port. A bridge of that name
+ * there already: success, untouched; another kind of device: DV_E_CONFLICT. */
 bool priv_bridge_create(const char *name, int mtu, GError **err);
-/* Deletes a network device; absent: success. */
+/* Deletes a network device; absent: success. Names are 1 to 15 characters without '/' or blanks. */
 bool priv_link_delete(const char *name, GError **err);
 /* chown by path without following links. */
 bool priv_chown(const char *path, uid_t uid, gid_t gid, GError **err);

@@ -13,6 +13,8 @@
 #include "virt/host_facts.h"
 #include "virt/spec.h"
 
+struct Disks;
+
 /* Filled from the options by agent/options.c; strings borrowed. */
 typedef struct VirtConfig {
     const char *virt_type;      /* kvm, qemu */
@@ -35,6 +37,8 @@ typedef struct VirtConfig {
     int64_t max_queues, rx_queue_size, tx_queue_size; /* 0: unset */
     const char *package_version;
     int64_t call_limit_ms; /* a libvirt call over this is reported as stuck; 0: 30 s */
+    struct Disks *disks;   /* virt/disk, borrowed: what disk_available_least takes off for disks
+                              that may still grow. NULL: nothing is taken off. */
 } VirtConfig;
 
 typedef struct VirtGuest {
@@ -45,7 +49,7 @@ typedef struct VirtGuest {
 void virt_guest_free(VirtGuest *guest);
 
 typedef struct VirtConsole {
-    char *host; /* address to connect to */
+    char *host; /* address it listens on; caller frees, may be NULL */
     int port;
 } VirtConsole;
 
@@ -76,6 +80,9 @@ typedef struct VirtOps {
     /* Events go to `sink` until free; before the first guest call. */
     void (*set_event_sink)(void *self, GuestEventFn sink, void *arg);
     bool (*connected)(void *self);
+    /* For health: how many hypervisor calls are over call_limit_ms; *out_oldest_ms and *out_name
+     * (static, both may be NULL) describe the oldest call under way. Never blocks. */
+    unsigned (*stuck_calls)(void *self, int64_t *out_oldest_ms, const char **out_name);
     void (*free)(void *self);
 } VirtOps;
 

@@ -33,3 +33,7 @@ typedef struct HostFacts {
 
 void host_facts_free(HostFacts *facts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostFacts, host_facts_free)
+
+/* The line that uptime(1) prints, newline included, made without a child process and without the
+ * hypervisor: it is answered while libvirtd hangs. Caller frees; never NULL. */
+char *host_uptime(void);

@@ -46,6 +46,7 @@ typedef struct NicSpec {
     int mtu;
     bool create_bridge; /* nova plugs by os-vif: the bridge of linuxbridge ports is made when
                            missing */
+    bool ovs_hybrid;    /* vif_details ovs_hybrid_plug: a bridge between tap and br-int */
     char **addresses;   /* fixed IPs for the metadata element */
     int *address_versions;
     unsigned address_count;
@@ -57,7 +58,7 @@ typedef struct GuestSpec {
     uint64_t memory_mib;
     unsigned vcpus;
     unsigned cpu_sockets, cpu_cores, cpu_threads; /* 0: nova's default for the count */
-    uint64_t cpu_shares;                          /* 0: 1024 * vcpus as nova does on cgroup v1 */
+    uint64_t cpu_shares; /* quota:cpu_shares, 0: no cputune element, as nova since Zed */
     char *machine_type;                           /* "pc", or NULL: the host's default */
     char *kernel_path, *ramdisk_path, *kernel_cmdline; /* NULL: firmware boot */
     char *instance_dir;
@@ -65,6 +66,7 @@ typedef struct GuestSpec {
     char *vnc_listen, *vnc_keymap; /* vnc_listen NULL: no VNC */
     char *video_model;             /* NULL: virt's default */
     bool usb_tablet;
+    char *input_bus; /* image's hw_input_bus: tablet and keyboard on that bus; NULL: usb_tablet */
     bool rng;      /* hw_rng_model with hw_rng:allowed */
     char *os_type; /* "windows" sets other clocks */
     bool guest_agent;

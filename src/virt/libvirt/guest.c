@@ -1,0 +1,330 @@
+/* Life of a guest: define, start, resume, destroy, and what state it is in.
+ *
+ * Only domains with nova's metadata element are ours to list; operations go by uuid, which is the
+ * instance's, so they cannot hit another domain.
+ * Sources    nova virt/libvirt/{guest,host,driver}.py (Zed): states, destroy and undefine flags. */
+#include "virt/libvirt/libvirt_priv.h"
+
+#include "util/log.h"
+#include "virt/libvirt/caps.h"
+#include "virt/vif/vif.h"
+
+#include <libvirt/virterror.h>
+
+#define DESTROY_ATTEMPTS 6
+
+/* clang-format off */
+static const GuestState states[] = {
+    [VIR_DOMAIN_NOSTATE]     = GUEST_STATE_NONE,
+    [VIR_DOMAIN_RUNNING]     = GUEST_STATE_RUNNING,
+    [VIR_DOMAIN_BLOCKED]     = GUEST_STATE_RUNNING,
+    [VIR_DOMAIN_PAUSED]      = GUEST_STATE_PAUSED,
+    [VIR_DOMAIN_SHUTDOWN]    = GUEST_STATE_OFF, /* shutting down: nova counts it as off, so do we */
+    [VIR_DOMAIN_SHUTOFF]     = GUEST_STATE_OFF,
+    [VIR_DOMAIN_CRASHED]     = GUEST_STATE_CRASHED,
+    [VIR_DOMAIN_PMSUSPENDED] = GUEST_STATE_SUSPENDED,
+};
+/* clang-format on */
+
+static GuestState state_of(int libvirt_state)
+{
+    return libvirt_state >= 0 && (size_t)libvirt_state < G_N_ELEMENTS(states)
+               ? states[libvirt_state]
+               : GUEST_STATE_NONE;
+}
+
+bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
+{
+    g_auto(virConnectPtr) conn = NULL;
+    virDomainPtr domain;
+
+    if (!virt_conn_get(driver->conn, &conn, NULL, err))
+        return false;
+    VIRT_CALL(driver->conn, "look up");
+    domain = virDomainLookupByUUIDString(conn, uuid);
+    if (!domain && virt_conn_last_code() != VIR_ERR_NO_DOMAIN)
+        return virt_conn_fail(err, "looking up guest");
+    *out = domain;
+    return true;
+}
+
+/* --- listing --------------------------------------------------------------------------------- */
+
+/* A domain's metadata does not change its owner: asked once, then remembered by uuid. */
+static bool has_nova_metadata(LibvirtDriver *driver, virDomainPtr domain, const char *uuid)
+{
+    char *text;
+    int known;
+
+    dv_lock(&driver->lock);
+    known = GPOINTER_TO_INT(g_hash_table_lookup(driver->ours, uuid));
+    dv_unlock(&driver->lock);
+    if (known != 0)
+        return known == 2;
+    text = virDomainGetMetadata(domain, VIR_DOMAIN_METADATA_ELEMENT, XML_NOVA_NS, 0);
+    if (!text && virt_conn_last_code() != VIR_ERR_NO_DOMAIN_METADATA)
+        return false; /* gone meanwhile, or libvirt is */
+    known = text ? 2 : 1;
+    free(text);
+    dv_lock(&driver->lock);
+    g_hash_table_insert(driver->ours, g_strdup(uuid), GINT_TO_POINTER(known));
+    dv_unlock(&driver->lock);
+    return known == 2;
+}
+
+static int stat_int(const virDomainStatsRecord *record, const char *name)
+{
+    int value = -1;
+
+    virTypedParamsGetInt(record->params, record->nparams, name, &value);
+    return value;
+}
+
+static VirtGuest *read_record(LibvirtDriver *driver, const virDomainStatsRecord *record)
+{
+    VirtGuest *guest = g_new0(VirtGuest, 1);
+
+    if (virDomainGetUUIDString(record->dom, guest->uuid) < 0 ||
+        !has_nova_metadata(driver, record->dom, guest->uuid)) {
+        virt_guest_free(guest);
+        return NULL;
+    }
+    guest->name = g_strdup(virDomainGetName(record->dom));
+    guest->state = state_of(stat_int(record, "state.state"));
+    return guest;
+}
+
+/* Uuids that are gone are forgotten, so that the table does not grow for ever. */
+static void forget_absent(LibvirtDriver *driver, virDomainStatsRecordPtr *records, int count)
+{
+    g_autoptr(GHashTable) present = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    GHashTableIter iter;
+    gpointer uuid;
+
+    for (int i = 0; i < count; i++) {
+        char text[VIR_UUID_STRING_BUFLEN];
+
+        if (virDomainGetUUIDString(records[i]->dom, text) == 0)
+            g_hash_table_add(present, g_strdup(text));
+    }
+    dv_lock(&driver->lock);
+    g_hash_table_iter_init(&iter, driver->ours);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL)) {
+        if (!g_hash_table_contains(present, uuid))
+            g_hash_table_iter_remove(&iter);
+    }
+    dv_unlock(&driver->lock);
+}
+
+bool guest_list(void *self, GPtrArray **out, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virConnectPtr) conn = NULL;
+    g_autoptr(GPtrArray) guests = g_ptr_array_new_with_free_func((GDestroyNotify)virt_guest_free);
+    virDomainStatsRecordPtr *records = NULL;
+    int count;
+
+    if (!virt_conn_get(driver->conn, &conn, NULL, err))
+        return false;
+    VIRT_CALL(driver->conn, "list");
+    count = virConnectGetAllDomainStats(conn, VIR_DOMAIN_STATS_STATE, &records, 0);
+    if (count < 0)
+        return virt_conn_fail(err, "listing guests");
+    for (int i = 0; i < count; i++) {
+        VirtGuest *guest = read_record(driver, records[i]);
+
+        if (guest)
+            g_ptr_array_add(guests, guest);
+    }
+    forget_absent(driver, records, count);
+    virDomainStatsRecordListFree(records);
+    *out = g_steal_pointer(&guests);
+    return true;
+}
+
+bool guest_state(void *self, const char *uuid, GuestState *out, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virDomainPtr) domain = NULL;
+    int state = VIR_DOMAIN_NOSTATE;
+
+    if (!guest_lookup(driver, uuid, &domain, err))
+        return false;
+    *out = GUEST_STATE_NONE;
+    if (!domain)
+        return true;
+    VIRT_CALL(driver->conn, "state");
+    if (virDomainGetState(domain, &state, NULL, 0) < 0)
+        return virt_conn_last_code() == VIR_ERR_NO_DOMAIN ||
+               virt_conn_fail(err, "reading the guest's state");
+    *out = state_of(state);
+    return true;
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+bool guest_plug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spec, GError **err)
+{
+    for (guint i = 0; i < spec->nics->len; i++) {
+        if (!vif_plug(ctx, g_ptr_array_index(spec->nics, i), err))
+            return false;
+    }
+    return true;
+}
+
+static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, GError **err)
+{
+    HostCaps *caps = caps_get(driver, err);
+    XmlHost host;
+    bool ok;
+
+    if (!caps)
+        return false;
+    host = caps_xml_host(caps);
+    host.cache_mode = driver->cache_mode;
+    ok = xml_domain_write(spec, driver->config, &host, out, err);
+    caps_unref(caps);
+    return ok;
+}
+
+static void undefine(LibvirtDriver *driver, virDomainPtr domain, const DvCtx *ctx)
+{
+    VIRT_CALL(driver->conn, "undefine");
+    if (virDomainUndefineFlags(domain,
+                               VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM) < 0)
+        dv_warning(ctx, "a guest that did not start stays defined: libvirt: %s",
+                   virGetLastErrorMessage());
+}
+
+bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virConnectPtr) conn = NULL;
+    g_auto(virDomainPtr) domain = NULL;
+    g_autofree char *xml = NULL;
+
+    if (!write_xml(driver, spec, &xml, err) || !virt_conn_get(driver->conn, &conn, NULL, err))
+        return false;
+    dv_debug(ctx, "domain XML: %s", xml);
+    {
+        VIRT_CALL(driver->conn, "define");
+        domain = virDomainDefineXMLFlags(conn, xml, 0);
+    }
+    if (!domain)
+        return virt_conn_fail(err, "defining the guest");
+    {
+        VIRT_CALL(driver->conn, "start");
+        if (virDomainCreateWithFlags(domain, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0)
+            return true;
+    }
+    virt_conn_fail(err, "starting the guest");
+    undefine(driver, domain, ctx);
+    return false;
+}
+
+bool guest_resume(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virDomainPtr) domain = NULL;
+
+    if (!guest_lookup(driver, uuid, &domain, err))
+        return false;
+    if (!domain)
+        return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
+    VIRT_CALL(driver->conn, "resume");
+    return virDomainResume(domain) == 0 || virt_conn_fail(err, "resuming the guest");
+}
+
+/* --- destroying ------------------------------------------------------------------------------ */
+
+static bool is_off(virDomainPtr domain)
+{
+    int state = VIR_DOMAIN_NOSTATE;
+
+    return virDomainGetState(domain, &state, NULL, 0) < 0
+               ? virt_conn_last_code() == VIR_ERR_NO_DOMAIN
+               : state == VIR_DOMAIN_SHUTOFF;
+}
+
+/* Off is what we want, however it came about. A QEMU that the kernel cannot end at once (hung
+ * storage) is tried again, as nova does. */
+static bool power_off(LibvirtDriver *driver, virDomainPtr domain, GError **err)
+{
+    for (int attempt = 1;; attempt++) {
+        g_autoptr(GError) cause = NULL;
+        int code;
+
+        VIRT_CALL(driver->conn, "destroy");
+        if (virDomainDestroyFlags(domain, VIR_DOMAIN_DESTROY_DEFAULT) == 0)
+            return true;
+        code = virt_conn_last_code();
+        if (code == VIR_ERR_NO_DOMAIN)
+            return true;
+        virt_conn_fail(&cause, "powering off the guest");
+        if (dv_is(cause, DV_E_UNAVAILABLE)) {
+            g_propagate_error(err, g_steal_pointer(&cause));
+            return false;
+        }
+        if (is_off(domain))
+            return true;
+        if (code != VIR_ERR_SYSTEM_ERROR || attempt >= DESTROY_ATTEMPTS)
+            return dv_fail(err, DV_E_POWER_OFF, "%s", cause->message);
+    }
+}
+
+static const unsigned undefine_flags[] = {
+    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
+        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+        VIR_DOMAIN_UNDEFINE_TPM,
+    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
+        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+};
+
+/* Older libvirts and other drivers refuse flags that they do not know. */
+static bool undefine_all(LibvirtDriver *driver, virDomainPtr domain, GError **err)
+{
+    VIRT_CALL(driver->conn, "undefine");
+    for (size_t i = 0; i < G_N_ELEMENTS(undefine_flags); i++) {
+        if (virDomainUndefineFlags(domain, undefine_flags[i]) == 0 ||
+            virt_conn_last_code() == VIR_ERR_NO_DOMAIN)
+            return true;
+        if (virt_conn_last_code() != VIR_ERR_INVALID_ARG)
+            break;
+    }
+    return virt_conn_fail(err, "undefining the guest");
+}
+
+bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virDomainPtr) domain = NULL;
+
+    if (!guest_lookup(driver, uuid, &domain, err))
+        return false;
+    if (!domain) {
+        dv_debug(ctx, "guest %s is not defined, nothing to destroy", uuid);
+        return true;
+    }
+    return power_off(driver, domain, err) && undefine_all(driver, domain, err);
+}
+
+bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virDomainPtr) domain = NULL;
+    char *xml;
+
+    if (!guest_lookup(driver, uuid, &domain, err))
+        return false;
+    if (!domain)
+        return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
+    VIRT_CALL(driver->conn, "read XML");
+    xml = virDomainGetXMLDesc(domain, 0);
+    if (!xml)
+        return virt_conn_last_code() == VIR_ERR_NO_DOMAIN
+                   ? dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is gone", uuid)
+                   : virt_conn_fail(err, "reading the guest's XML");
+    *out_xml = g_strdup(xml);
+    free(xml);
+    return true;
+}

@@ -1,0 +1,44 @@
+/* The domain XML of a GuestSpec, as nova's libvirt driver writes it for the same request, so that
+ * either agent can take over the other's guests.
+ *
+ * Differs from nova's in one thing: every disk names its format and its whole backing chain, and
+ * the chain ends in an empty backingStore, so that neither libvirt nor QEMU guesses a format.
+ * Ownership  the text is the caller's (g_free).
+ * Threads    pure functions, any thread.
+ * Sources    nova virt/libvirt/{driver,config,vif,designer}.py (Zed); libvirt formatdomain. */
+#pragma once
+
+#include "virt/driver.h"
+#include "virt/libvirt/handles.h"
+
+#define XML_NOVA_NS "http://openstack.org/xmlns/libvirt/nova/1.1"
+
+/* What the XML needs to know of the host. */
+typedef struct XmlHost {
+    const char *arch;       /* "x86_64" */
+    const char *host_uuid;  /* sysinfo_serial = hardware */
+    const char *machine_id; /* sysinfo_serial = os, or NULL */
+    const char *cpu_model;  /* for cpu_mode custom: the model as libvirt spells it */
+    const char *cpuset;     /* of shared CPUs ("0-3"), NULL: all */
+    const char *cache_mode; /* of disks that name none: "none" or "writeback" */
+} XmlHost;
+
+/* DV_E_BAD_INPUT: the spec is not complete; DV_E_UNSUPPORTED: a VIF type or bus we do not know. */
+bool xml_domain_write(const GuestSpec *spec, const VirtConfig *config, const XmlHost *host,
+                      char **out, GError **err);
+
+/* Adds <devices>; xml_devices.c. */
+bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
+                     const XmlHost *host, GError **err);
+
+/* libxml2's tree with nothing to escape by hand. `text` and `value` may hold anything: what XML 1.0
+ * cannot express becomes U+FFFD. NULL text or value adds nothing. xml_node.c. */
+xmlNode *xml_add(xmlNode *parent, const char *name);
+xmlNode *xml_add_text(xmlNode *parent, const char *name, const char *text);
+xmlNode *xml_add_u64(xmlNode *parent, const char *name, uint64_t value);
+void xml_attr(xmlNode *node, const char *name, const char *value);
+void xml_attr_u64(xmlNode *node, const char *name, uint64_t value);
+/* The string value of the first match of `xpath` below `node`, or NULL. Caller frees. */
+char *xml_find(xmlDoc *doc, const char *xpath);
+/* Parses what libvirt sent: bounded, no network, no entities. NULL with err. */
+xmlDoc *xml_parse(const char *text, const char *what, GError **err);
