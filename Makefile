@@ -61,7 +61,7 @@ INTEROP_SRC := $(shell find tests/interop -name '*.c' 2>/dev/null | sort)
 test_bins   = $(patsubst tests/%.c,$(B)/tests/%,$(1))
 
 # Fakes that the unit tests of a folder link (the others serve flow and wire tests).
-UNIT_FAKES_services := tests/fakes/http_server.c
+UNIT_FAKES_services := tests/fakes/http_server.c tests/fakes/keystone.c
 
 # Modules whose tests run under TSan: those that start or serve threads.
 TSAN_TESTS := $(filter tests/unit/util/% tests/unit/rpc/% tests/unit/agent/% tests/unit/services/%,$(UNIT_SRC))
