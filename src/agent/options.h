@@ -39,7 +39,6 @@ typedef struct NotifyConfig {
     const char *on_state_change;         /* NULL, "vm_state", "vm_and_task_state" */
     const char *default_level;           /* "INFO" */
     bool bdms_in_notifications;
-    bool on_api_faults;
     int64_t retry; /* -1: for ever */
 } NotifyConfig;
 
@@ -151,6 +150,10 @@ void options_service_user(const DvConfig *config, AuthConfig *out);
 bool options_virt(const DvConfig *config, VirtConfig *out, GError **err);
 bool options_disks(const DvConfig *config, DisksConfig *out, GError **err);
 void options_tracker(const DvConfig *config, TrackerConfig *out);
+
+/* The guest's name of an instance by instance_name_template (options_name.c). Caller frees; NULL
+ * when the template is wrong, which options_agent has excluded. */
+char *options_instance_name(const AgentConfig *config, int64_t id, const char *uuid);
 
 /* All the checks at once, for --check-config and the start: fills and drops every struct. */
 bool options_check(const DvConfig *config, GError **err);

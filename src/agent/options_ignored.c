@@ -2,15 +2,16 @@
  * on a compute agent: known here, so that a typing error stands out among the warnings. */
 #include "agent/options_priv.h"
 
-#define OTHER(group, name) {.group = (group), .name = (name), .type = CONF_STR, .flags = CONF_IGNORED}
-#define OTHERS(group)      OTHER(group, "*")
-
 /* clang-format off */
+#define OTHER(g, n) {.group = (g), .name = (n), .type = CONF_STR, .flags = CONF_IGNORED}
+#define OTHERS(g)   OTHER(g, "*")
+
 static const DvOption rows[] = {
     /* groups of nova-api, nova-scheduler, nova-conductor, the proxies and other drivers */
     OTHERS("api"), OTHERS("api_database"), OTHERS("cache"), OTHERS("conductor"), OTHERS("console"),
     OTHERS("cyborg"), OTHERS("database"), OTHERS("guestfs"), OTHERS("healthcheck"),
-    OTHERS("hyperv"), OTHERS("ironic"), OTHERS("keystone"), OTHERS("metrics"), OTHERS("mks"),
+    OTHERS("hyperv"), OTHERS("ironic"), OTHERS("keystone"), OTHERS("keystone_authtoken"),
+    OTHERS("metrics"), OTHERS("mks"),
     OTHERS("oslo_limit"), OTHERS("oslo_messaging_amqp"), OTHERS("oslo_messaging_kafka"),
     OTHERS("oslo_middleware"), OTHERS("oslo_policy"), OTHERS("oslo_reports"),
     OTHERS("oslo_versionedobjects"), OTHERS("cors"), OTHERS("powervm"), OTHERS("privsep"),

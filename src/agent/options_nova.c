@@ -144,7 +144,7 @@ static const DvOption rows[] = {
     OPT_STR("DEFAULT", "injected_network_template", "$pybasedir/nova/virt/interfaces.template",
             "Template of injected network files.", IGNORED),
     OPT_STR("DEFAULT", "pointer_model", "usbtablet", "Pointer of graphical guests.",
-            CHOICES("|ps2mouse|usbtablet"), UNHONOURED),
+            CHOICES("|ps2mouse|usbtablet")),
 
     /* ---- disks ---- */
     OPT_BOOL("DEFAULT", "use_cow_images", "true", "Overlays on the image cache instead of copies."),

@@ -4,6 +4,7 @@
  * unless the row says why not. */
 #pragma once
 
+#include "services/auth.h"
 #include "util/config.h"
 
 typedef struct OptionPart {
@@ -11,31 +12,34 @@ typedef struct OptionPart {
     size_t length;
 } OptionPart;
 
-extern const OptionPart options_part_nova;     /* nova's own groups but [libvirt] */
-extern const OptionPart options_part_libvirt;  /* [libvirt] */
-extern const OptionPart options_part_oslo;     /* messaging, notifications, log, locks */
-extern const OptionPart options_part_drover;   /* [drover] */
-extern const OptionPart options_part_ignored;  /* other services' options in a shared nova.conf */
+extern const OptionPart options_part_nova;    /* nova's own groups but [libvirt] */
+extern const OptionPart options_part_libvirt; /* [libvirt] */
+extern const OptionPart options_part_oslo;    /* messaging, notifications, log, locks */
+extern const OptionPart options_part_drover;  /* [drover] */
+extern const OptionPart options_part_ignored; /* other services' options in a shared nova.conf */
 
 /* Appends the keystoneauth rows of every group that has them to a GArray of DvOption. */
 void options_keystone_rows(GArray *rows);
-/* Fills the credentials of `group`; the group named by its auth_section where that is set. */
-struct AuthConfig;
-void options_auth(const DvConfig *config, const char *group, struct AuthConfig *out);
+/* Fills the credentials of `group`, which may take them from another by auth_section. */
+void options_auth(const DvConfig *config, const char *group, AuthConfig *out);
+/* Checks what options_auth takes for granted, and that nothing its auth_type needs is missing. */
+bool options_auth_check(const DvConfig *config, const char *group, GError **err);
 
-#define OPT(g, n, t, def, text, ...) \
-    {.group = (g), .name = (n), .type = (t), .fallback = (def), .help = (text), ##__VA_ARGS__}
-#define OPT_STR(g, n, def, text, ...)   OPT(g, n, CONF_STR, def, text, ##__VA_ARGS__)
-#define OPT_INT(g, n, def, text, ...)   OPT(g, n, CONF_INT, def, text, ##__VA_ARGS__)
+#define OPT(g, n, t, def, text, ...)                                                             \
+    {                                                                                            \
+        .group = (g), .name = (n), .type = (t), .fallback = (def), .help = (text), ##__VA_ARGS__ \
+    }
+#define OPT_STR(g, n, def, text, ...) OPT(g, n, CONF_STR, def, text, ##__VA_ARGS__)
+#define OPT_INT(g, n, def, text, ...) OPT(g, n, CONF_INT, def, text, ##__VA_ARGS__)
 #define OPT_FLOAT(g, n, def, text, ...) OPT(g, n, CONF_FLOAT, def, text, ##__VA_ARGS__)
-#define OPT_BOOL(g, n, def, text, ...)  OPT(g, n, CONF_BOOL, def, text, ##__VA_ARGS__)
-#define OPT_LIST(g, n, def, text, ...)  OPT(g, n, CONF_LIST, def, text, ##__VA_ARGS__)
+#define OPT_BOOL(g, n, def, text, ...) OPT(g, n, CONF_BOOL, def, text, ##__VA_ARGS__)
+#define OPT_LIST(g, n, def, text, ...) OPT(g, n, CONF_LIST, def, text, ##__VA_ARGS__)
 #define OPT_MULTI(g, n, def, text, ...) OPT(g, n, CONF_MULTI, def, text, ##__VA_ARGS__)
 
 #define AT_LEAST(lowest) .min = (lowest), .max = 1e18
-#define SECRET           .flags = CONF_SECRET
-#define RELOAD           .flags = CONF_RELOAD
-#define UNHONOURED       .flags = CONF_UNHONOURED
-#define IGNORED          .flags = CONF_IGNORED
-#define OLD(names)       .old_names = (names)
-#define CHOICES(words)   .choices = (words)
+#define SECRET .flags = CONF_SECRET
+#define RELOAD .flags = CONF_RELOAD
+#define UNHONOURED .flags = CONF_UNHONOURED
+#define IGNORED .flags = CONF_IGNORED
+#define OLD(names) .old_names = (names)
+#define CHOICES(words) .choices = (words)
