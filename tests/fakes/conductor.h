@@ -1,0 +1,35 @@
+/* A conductor in memory for flow tests: keeps instances, does compare-and-set on their task state,
+ * remembers every call by name, and fails where a test says so.
+ *
+ * Threads    any. */
+#pragma once
+
+#include "services/conductor_priv.h"
+
+typedef struct FakeConductor FakeConductor;
+
+FakeConductor *fake_conductor_new(void);
+void fake_conductor_free(FakeConductor *fake);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeConductor, fake_conductor_free)
+/* The transport for conductor_new_with; valid as long as the fake. */
+ConductorTransport fake_conductor_transport(FakeConductor *fake);
+
+/* Stores a copy of an Instance primitive as the database's row. */
+void fake_conductor_put(FakeConductor *fake, const Ovo *instance);
+/* A field of the row as text: strings as they are, null as "", others as JSON. NULL: no such
+ * instance. Caller frees. */
+char *fake_conductor_field(FakeConductor *fake, const char *uuid, const char *field);
+/* Sets a string field of the row behind everybody's back; NULL: null. */
+void fake_conductor_set(FakeConductor *fake, const char *uuid, const char *field,
+                        const char *value);
+/* Removes the row, as a delete by somebody else would. */
+void fake_conductor_remove(FakeConductor *fake, const char *uuid);
+
+/* How often "Instance.save", "InstanceFault.create", "build_instances" ... was called. */
+unsigned fake_conductor_count(FakeConductor *fake, const char *call);
+/* All calls so far, one per line. Caller frees. */
+char *fake_conductor_log(FakeConductor *fake);
+/* JSON text of the arguments of the last such call, NULL when there was none. Caller frees. */
+char *fake_conductor_last(FakeConductor *fake, const char *call);
+/* The next such call raises this class of nova.exception, once. */
+void fake_conductor_fail(FakeConductor *fake, const char *call, const char *class_name);
