@@ -2,6 +2,7 @@
  *
  * Units      memory MiB, disk GiB, as placement counts them; allocation ratios have no unit.
  * Errors     DV_E_UNAVAILABLE: retry later. DV_E_CONFLICT: the generation moved, read again.
+ * DV_E_UNSUPPORTED: an inventory that is in use cannot go or shrink.
  * Threads    any; calls block for at most the group's timeout.
  * Sources    placement API reference up to 1.36; nova scheduler/client/report.py (Zed). */
 #pragma once
