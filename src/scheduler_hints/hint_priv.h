@@ -62,7 +62,7 @@ void hint_book_read(HintBook *book, HintUsage reserved, HintRecord *out);
 void hint_record_done(HintRecord *record);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HintRecord, hint_record_done)
 
-/* ---- placement behind a table, so that a fake is a struct (provider.c) ---- */
+/* ---- placement behind a table, so that a fake is a struct (provider.c, placement_ops.c) ---- */
 
 typedef struct PlacementOps {
     bool (*provider_get)(void *self, const DvCtx *ctx, const char *uuid, PlacementProvider **out,

@@ -40,13 +40,6 @@ Tracker *tracker_new_with(const TrackerConfig *config, Conductor *con,
     return tracker;
 }
 
-Tracker *tracker_new(const TrackerConfig *config, Conductor *con, Service *placement,
-                     HostFactsFn facts, void *facts_arg)
-{
-    return tracker_new_with(config, con, &hint_placement_ops, placement, facts, facts_arg,
-                            dv_clock_real());
-}
-
 void tracker_free(Tracker *tracker)
 {
     if (!tracker)
