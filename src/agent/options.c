@@ -364,6 +364,22 @@ static bool check_paths(const DvConfig *config, GError **err)
     return true;
 }
 
+static bool check_service_user(const DvConfig *config, GError **err)
+{
+    AuthConfig auth;
+
+    if (!dv_config_bool(config, "service_user", "send_service_user_token"))
+        return true;
+    if (!options_auth_check(config, "service_user", err))
+        return false;
+    options_auth(config, "service_user", &auth);
+    if (auth.auth_type)
+        return true;
+    return fail_option(config, "service_user", "auth_type",
+                       "send_service_user_token is on, so want password or another way to log in",
+                       err);
+}
+
 bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
 {
     AgentConfig filled;
@@ -371,7 +387,7 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
 
     fill_agent(config, &filled);
     if (!check_driver(config, err) || !check_rabbit(config, err) || !check_release(config, err) ||
-        !check_paths(config, err))
+        !check_paths(config, err) || !check_service_user(config, err))
         return false;
     if (!*filled.host)
         return fail_option(config, "DEFAULT", "host", "want a name", err);
@@ -616,6 +632,5 @@ bool options_check(const DvConfig *config, GError **err)
            options_disks(config, &disks, err) &&
            options_service(config, "placement", NULL, &service, err) &&
            options_service(config, "neutron", NULL, &service, err) &&
-           options_service(config, "glance", NULL, &service, err) &&
-           options_auth_check(config, "service_user", err);
+           options_service(config, "glance", NULL, &service, err);
 }

@@ -173,23 +173,43 @@ static const char *value_end(const char *p)
     return p;
 }
 
-/* For "://user:password@" at p (the colon of the scheme): copies up to the password's colon and
- * returns the address of '@'; NULL when there is no password. */
-static const char *copy_url_user(GString *out, const char *p)
+/* End of what may be a URL's authority at p: several hosts are separated by ','. A '/' ends it
+ * unless it stands in a password that somebody forgot to escape: behind a ':' that no port follows,
+ * and before an '@'. */
+static const char *authority_end(const char *p)
 {
-    const char *colon = NULL;
-    const char *c = p + 3;
+    const char *end = p + strcspn(p, "/ \"'\n");
+    const char *word_end = p + strcspn(p, " \"'\n");
+    const char *colon = memchr(p, ':', (size_t)(end - p));
+    const char *at = memchr(end, '@', (size_t)(word_end - end));
 
-    for (; *c && !strchr("/ \"'\n,", *c); c++) {
-        if (*c == '@' && colon) {
-            g_string_append_len(out, p, colon + 1 - p);
+    if (colon && at && !memchr(p, '@', (size_t)(end - p)) && !g_ascii_isdigit(colon[1]))
+        return at + 1 + strcspn(at + 1, "/ \"'\n");
+    return end;
+}
+
+/* For "://user:password@host,user:password@host" at p (the colon of the scheme): copies it up to
+ * the end of the authority with the passwords masked, and returns that end. */
+static const char *copy_authority(GString *out, const char *p)
+{
+    const char *end = authority_end(p + 3);
+
+    g_string_append(out, "://");
+    for (const char *part = p + 3; part < end;) {
+        const char *comma = memchr(part, ',', (size_t)(end - part));
+        const char *stop = comma ? comma + 1 : end;
+        const char *at = memrchr(part, '@', (size_t)(stop - part));
+        const char *colon = at ? memchr(part, ':', (size_t)(at - part)) : NULL;
+
+        if (colon) {
+            g_string_append_len(out, part, colon + 1 - part);
             g_string_append(out, "***");
-            return c;
+            part = at;
         }
-        if (*c == ':' && !colon)
-            colon = c;
+        g_string_append_len(out, part, stop - part);
+        part = stop;
     }
-    return NULL;
+    return end;
 }
 
 char *dv_redact(const char *text)
@@ -204,12 +224,8 @@ char *dv_redact(const char *text)
         size_t n = 0;
 
         if (*p == ':' && p[1] == '/' && p[2] == '/') {
-            const char *at = copy_url_user(out, p);
-
-            if (at) {
-                p = at;
-                continue;
-            }
+            p = copy_authority(out, p);
+            continue;
         }
         if (strncmp(p, "gAAAAA", 6) == 0) { /* a fernet token, wherever it stands */
             g_string_append(out, "***");
