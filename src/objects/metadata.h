@@ -1,8 +1,10 @@
 /* The documents a guest reads from its config drive: OpenStack metadata in all versions of a
  * release, EC2 metadata, network data, user data, vendor data.
  *
- * Threads    pure functions.
- * Sources    nova api/metadata/base.py, virt/netutils.py (Zed). */
+ * The EC2 identities stand in instance.ec2_ids, which the boot request carries; where that is unset
+ * the documents leave them out. Networks with `injected` set get no interfaces file (nova renders
+ * one by a template of the operator's). Threads    pure functions. Sources    nova
+ * api/metadata/base.py, virt/netutils.py (Zed). */
 #pragma once
 
 #include "objects/network_info.h"
@@ -20,6 +22,11 @@ typedef struct MetadataExtra {
     const char *availability_zone; /* or NULL */
     const char *project_name;      /* or NULL */
     const Ovo *injected_files;     /* dict with field "files": list of [path, base64], or NULL */
+    const Ovo *bdms;               /* BlockDeviceMappingList, or NULL */
+    const char *const *security_groups; /* names; NULL: those of instance.security_groups */
+    const char *dhcp_domain;            /* [api] dhcp_domain; NULL: its default */
+    const char *ec2_skip_versions;      /* [api] config_drive_skip_versions; NULL: its default */
+    const char *vendordata_json;        /* text of [api] vendordata_jsonfile_path; NULL: {} */
 } MetadataExtra;
 
 /* All files, GPtrArray of MetadataFile with its free function; caller unrefs. */

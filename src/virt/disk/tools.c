@@ -19,7 +19,7 @@
 #define CONVERT_MEMORY_BYTES (4 * TOOL_MEMORY_BYTES)
 #define CONVERT_CPU_S (4 * 3600)
 #define CONVERT_TIMEOUT_MS ((int64_t)4 * 3600 * 1000)
-#define MKFS_TIMEOUT_MS ((int64_t)600 * 1000)
+#define TOOL_TIMEOUT_MS ((int64_t)600 * 1000) /* the host may be busy */
 #define DIRECT_IO_ALIGN 4096
 
 /* A full disk is told apart from a tool that did not like its input. */
@@ -35,6 +35,7 @@ static bool tool_failed(GError **err, DvErrorCode otherwise)
 static bool run(const char *const *argv, GError **err)
 {
     return dv_spawn(&(DvSpawn){.argv = argv,
+                               .timeout_ms = TOOL_TIMEOUT_MS,
                                .max_memory_bytes = TOOL_MEMORY_BYTES,
                                .max_cpu_s = TOOL_CPU_S},
                     NULL, err) ||
@@ -127,7 +128,7 @@ bool disk_tool_mkfs(const char *path, const char *fs, const char *label, GError 
     g_ptr_array_add(argv, (gpointer)path);
     g_ptr_array_add(argv, NULL);
     return dv_spawn(&(DvSpawn){.argv = (const char *const *)argv->pdata,
-                               .timeout_ms = MKFS_TIMEOUT_MS,
+                               .timeout_ms = TOOL_TIMEOUT_MS,
                                .max_memory_bytes = TOOL_MEMORY_BYTES},
                     NULL, err) ||
            tool_failed(err, DV_E_IO);
