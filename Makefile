@@ -64,7 +64,8 @@ test_bins   = $(patsubst tests/%.c,$(B)/tests/%,$(1))
 UNIT_FAKES_services := tests/fakes/http_server.c tests/fakes/keystone.c
 
 # Modules whose tests run under TSan: those that start or serve threads.
-TSAN_TESTS := $(filter tests/unit/util/% tests/unit/rpc/% tests/unit/agent/% tests/unit/services/%,$(UNIT_SRC))
+TSAN_TESTS := $(filter tests/unit/util/% tests/unit/rpc/% tests/unit/agent/% tests/unit/services/% \
+              tests/unit/scheduler_hints/%,$(UNIT_SRC))
 
 .PHONY: all help deps check check-all unit asan tsan wire flow interop fuzz lint format demo bench \
         install clean docs sample $(patsubst %,unit-%,$(FOLDERS)) \
