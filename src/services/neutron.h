@@ -1,5 +1,7 @@
 /* Neutron: the ports of an instance, as nova's network API uses them.
  *
+ * Identity   the user's token for what the user could do alone (reading networks and security
+ * groups, creating and deleting ports), the group's own for bindings and for the network info.
  * Errors     DV_E_PORT_*, DV_E_NETWORK_*, DV_E_NO_FIXED_IPS, ... ; DV_E_UNAVAILABLE.
  * Threads    any.
  * Sources    networking API v2.0; nova network/neutron.py (Zed). */
@@ -18,12 +20,15 @@ typedef struct NetworkInstance {
     const char *availability_zone;
     const char *host;                   /* binding:host_id */
     const char *const *security_groups; /* ids or names, NULL-terminated, may be NULL */
+    const char *ovs_bridge;             /* [neutron] ovs_bridge; NULL: br-int */
+    bool flat_injected;                 /* [DEFAULT] flat_injected */
 } NetworkInstance;
 
 /* Creates missing ports, binds them and the given ones to the host, and returns the network info
  * (in the order of the requests). `requests` with count 0: the tenant's single network; "none" is
- * handled by the caller. On failure everything it created is deleted and everything it bound is
- * unbound. *out_created lists the ports nova owns (deleted with the instance); may be NULL. */
+ * handled by the caller; a request for network "auto" may create one. On failure everything it
+ * created is deleted and everything it bound is unbound. Ports that are not deleted with the
+ * instance are marked preserve_on_delete. */
 bool neutron_allocate(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
                       const NetworkRequest *requests, size_t request_count, NetworkInfo **out,
                       GError **err);

@@ -1,0 +1,198 @@
+/* What a real neutron (Zed, linuxbridge) answered nova-compute 26.2.2 when it booted a guest with two
+ * NICs, and the network info that nova-compute made of it. Subnets and DHCP ports were asked for one
+ * by one there; here their answers are joined, as one filter with two ids gives them. Of the
+ * extensions only the aliases are kept. */
+#pragma once
+
+// clang-format off
+static const char recorded_networks[] =
+    "{\"networks\":[{\"id\":\"5cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa31\",\"name\":\"private\",\"tena"
+    "nt_id\":\"3900c7d49ef84784b86607ae092a97bc\",\"admin_state_up\":true,\"mtu\":1450,\"stat"
+    "us\":\"ACTIVE\",\"subnets\":[\"1f35054a-dd2c-45ad-beec-bbe06220aea0\"],\"shared\":true,\"a"
+    "vailability_zone_hints\":[],\"availability_zones\":[\"nova\"],\"ipv4_address_scope\":nu"
+    "ll,\"ipv6_address_scope\":null,\"router:external\":false,\"description\":\"\",\"port_secu"
+    "rity_enabled\":true,\"tags\":[],\"created_at\":\"2026-11-22T06:18:04Z\",\"updated_at\":\"2"
+    "026-11-22T06:18:04Z\",\"revision_number\":2,\"project_id\":\"3900c7d49ef84784b86607ae0"
+    "92a97bc\",\"provider:network_type\":\"vxlan\",\"provider:physical_network\":null,\"provi"
+    "der:segmentation_id\":185},{\"id\":\"97b743f8-44ce-490f-bd22-f802a1fa9333\",\"name\":\"p"
+    "rovider\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97bc\",\"admin_state_up\":true,\"m"
+    "tu\":1500,\"status\":\"ACTIVE\",\"subnets\":[\"a708b613-58af-4cd9-996a-77e39fdfb511\"],\"s"
+    "hared\":true,\"availability_zone_hints\":[],\"availability_zones\":[\"nova\"],\"ipv4_add"
+    "ress_scope\":null,\"ipv6_address_scope\":null,\"router:external\":false,\"description\""
+    ":\"\",\"port_security_enabled\":true,\"tags\":[],\"created_at\":\"2026-11-22T06:18:03Z\",\""
+    "updated_at\":\"2026-11-22T06:18:03Z\",\"revision_number\":2,\"project_id\":\"3900c7d49ef"
+    "84784b86607ae092a97bc\",\"provider:network_type\":\"flat\",\"provider:physical_network"
+    "\":\"provider\",\"provider:segmentation_id\":null}]}";
+
+static const char recorded_post_1[] =
+    "{\"port\":{\"id\":\"73d86ab9-e033-41c0-b279-c17b6e5dfed0\",\"name\":\"\",\"network_id\":\"97b"
+    "743f8-44ce-490f-bd22-f802a1fa9333\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97bc"
+    "\",\"mac_address\":\"fa:16:3e:cb:6b:b7\",\"admin_state_up\":true,\"status\":\"DOWN\",\"devic"
+    "e_id\":\"353645e8-9125-47a8-9571-53655fd8b5dc\",\"device_owner\":\"\",\"fixed_ips\":[{\"su"
+    "bnet_id\":\"a708b613-58af-4cd9-996a-77e39fdfb511\",\"ip_address\":\"10.77.0.77\"}],\"pro"
+    "ject_id\":\"3900c7d49ef84784b86607ae092a97bc\",\"port_security_enabled\":true,\"securi"
+    "ty_groups\":[\"9d7c8de4-b507-46b7-a9f0-ee95cbea220b\"],\"binding:vnic_type\":\"normal\""
+    ",\"binding:profile\":{},\"binding:host_id\":\"\",\"binding:vif_type\":\"unbound\",\"binding"
+    ":vif_details\":{},\"allowed_address_pairs\":[],\"extra_dhcp_opts\":[],\"description\":\""
+    "\",\"tags\":[],\"created_at\":\"2026-11-22T07:04:41Z\",\"updated_at\":\"2026-11-22T07:04:4"
+    "2Z\",\"revision_number\":1}}";
+
+static const char recorded_post_2[] =
+    "{\"port\":{\"id\":\"4ac04e8f-646f-45fc-a511-16ef311af6c7\",\"name\":\"\",\"network_id\":\"5cf"
+    "5d9a9-b7e5-48b8-8244-6f0f2ad2aa31\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97bc"
+    "\",\"mac_address\":\"fa:16:3e:a0:81:47\",\"admin_state_up\":true,\"status\":\"DOWN\",\"devic"
+    "e_id\":\"353645e8-9125-47a8-9571-53655fd8b5dc\",\"device_owner\":\"\",\"fixed_ips\":[{\"su"
+    "bnet_id\":\"1f35054a-dd2c-45ad-beec-bbe06220aea0\",\"ip_address\":\"10.78.0.209\"}],\"pr"
+    "oject_id\":\"3900c7d49ef84784b86607ae092a97bc\",\"port_security_enabled\":true,\"secur"
+    "ity_groups\":[\"9d7c8de4-b507-46b7-a9f0-ee95cbea220b\"],\"binding:vnic_type\":\"normal"
+    "\",\"binding:profile\":{},\"binding:host_id\":\"\",\"binding:vif_type\":\"unbound\",\"bindin"
+    "g:vif_details\":{},\"allowed_address_pairs\":[],\"extra_dhcp_opts\":[],\"description\":"
+    "\"\",\"tags\":[],\"created_at\":\"2026-11-22T07:04:42Z\",\"updated_at\":\"2026-11-22T07:04:"
+    "42Z\",\"revision_number\":1}}";
+
+static const char recorded_put_1[] =
+    "{\"port\":{\"id\":\"73d86ab9-e033-41c0-b279-c17b6e5dfed0\",\"name\":\"\",\"network_id\":\"97b"
+    "743f8-44ce-490f-bd22-f802a1fa9333\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97bc"
+    "\",\"mac_address\":\"fa:16:3e:cb:6b:b7\",\"admin_state_up\":true,\"status\":\"DOWN\",\"devic"
+    "e_id\":\"353645e8-9125-47a8-9571-53655fd8b5dc\",\"device_owner\":\"compute:az1\",\"fixed"
+    "_ips\":[{\"subnet_id\":\"a708b613-58af-4cd9-996a-77e39fdfb511\",\"ip_address\":\"10.77.0"
+    ".77\"}],\"allowed_address_pairs\":[],\"extra_dhcp_opts\":[],\"security_groups\":[\"9d7c8"
+    "de4-b507-46b7-a9f0-ee95cbea220b\"],\"description\":\"\",\"binding:vnic_type\":\"normal\","
+    "\"binding:profile\":{},\"binding:host_id\":\"vm\",\"binding:vif_type\":\"bridge\",\"binding"
+    ":vif_details\":{\"connectivity\":\"l2\",\"port_filter\":true},\"port_security_enabled\":t"
+    "rue,\"tags\":[],\"created_at\":\"2026-11-22T07:04:41Z\",\"updated_at\":\"2026-11-22T07:04"
+    ":43Z\",\"revision_number\":2,\"project_id\":\"3900c7d49ef84784b86607ae092a97bc\"}}";
+
+static const char recorded_put_2[] =
+    "{\"port\":{\"id\":\"4ac04e8f-646f-45fc-a511-16ef311af6c7\",\"name\":\"\",\"network_id\":\"5cf"
+    "5d9a9-b7e5-48b8-8244-6f0f2ad2aa31\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97bc"
+    "\",\"mac_address\":\"fa:16:3e:a0:81:47\",\"admin_state_up\":true,\"status\":\"DOWN\",\"devic"
+    "e_id\":\"353645e8-9125-47a8-9571-53655fd8b5dc\",\"device_owner\":\"compute:az1\",\"fixed"
+    "_ips\":[{\"subnet_id\":\"1f35054a-dd2c-45ad-beec-bbe06220aea0\",\"ip_address\":\"10.78.0"
+    ".209\"}],\"allowed_address_pairs\":[],\"extra_dhcp_opts\":[],\"security_groups\":[\"9d7c"
+    "8de4-b507-46b7-a9f0-ee95cbea220b\"],\"description\":\"\",\"binding:vnic_type\":\"normal\""
+    ",\"binding:profile\":{},\"binding:host_id\":\"vm\",\"binding:vif_type\":\"bridge\",\"bindin"
+    "g:vif_details\":{\"connectivity\":\"l2\",\"port_filter\":true},\"port_security_enabled\":"
+    "true,\"tags\":[],\"created_at\":\"2026-11-22T07:04:42Z\",\"updated_at\":\"2026-11-22T07:0"
+    "4:44Z\",\"revision_number\":2,\"project_id\":\"3900c7d49ef84784b86607ae092a97bc\"}}";
+
+static const char recorded_ports[] =
+    "{\"ports\":[{\"id\":\"4ac04e8f-646f-45fc-a511-16ef311af6c7\",\"name\":\"\",\"network_id\":\"5"
+    "cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa31\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97"
+    "bc\",\"mac_address\":\"fa:16:3e:a0:81:47\",\"admin_state_up\":true,\"status\":\"DOWN\",\"dev"
+    "ice_id\":\"353645e8-9125-47a8-9571-53655fd8b5dc\",\"device_owner\":\"compute:az1\",\"fix"
+    "ed_ips\":[{\"subnet_id\":\"1f35054a-dd2c-45ad-beec-bbe06220aea0\",\"ip_address\":\"10.78"
+    ".0.209\"}],\"allowed_address_pairs\":[],\"extra_dhcp_opts\":[],\"security_groups\":[\"9d"
+    "7c8de4-b507-46b7-a9f0-ee95cbea220b\"],\"description\":\"\",\"binding:vnic_type\":\"norma"
+    "l\",\"binding:profile\":{},\"binding:host_id\":\"vm\",\"binding:vif_type\":\"bridge\",\"bind"
+    "ing:vif_details\":{\"connectivity\":\"l2\",\"port_filter\":true,\"bound_drivers\":{\"0\":\"l"
+    "inuxbridge\"}},\"port_security_enabled\":true,\"tags\":[],\"created_at\":\"2026-11-22T07"
+    ":04:42Z\",\"updated_at\":\"2026-11-22T07:04:44Z\",\"revision_number\":3,\"project_id\":\"3"
+    "900c7d49ef84784b86607ae092a97bc\"},{\"id\":\"73d86ab9-e033-41c0-b279-c17b6e5dfed0\",\""
+    "name\":\"\",\"network_id\":\"97b743f8-44ce-490f-bd22-f802a1fa9333\",\"tenant_id\":\"3900c7"
+    "d49ef84784b86607ae092a97bc\",\"mac_address\":\"fa:16:3e:cb:6b:b7\",\"admin_state_up\":t"
+    "rue,\"status\":\"DOWN\",\"device_id\":\"353645e8-9125-47a8-9571-53655fd8b5dc\",\"device_o"
+    "wner\":\"compute:az1\",\"fixed_ips\":[{\"subnet_id\":\"a708b613-58af-4cd9-996a-77e39fdfb"
+    "511\",\"ip_address\":\"10.77.0.77\"}],\"allowed_address_pairs\":[],\"extra_dhcp_opts\":[]"
+    ",\"security_groups\":[\"9d7c8de4-b507-46b7-a9f0-ee95cbea220b\"],\"description\":\"\",\"bi"
+    "nding:vnic_type\":\"normal\",\"binding:profile\":{},\"binding:host_id\":\"vm\",\"binding:v"
+    "if_type\":\"bridge\",\"binding:vif_details\":{\"connectivity\":\"l2\",\"port_filter\":true,"
+    "\"bound_drivers\":{\"0\":\"linuxbridge\"}},\"port_security_enabled\":true,\"tags\":[],\"cre"
+    "ated_at\":\"2026-11-22T07:04:41Z\",\"updated_at\":\"2026-11-22T07:04:43Z\",\"revision_nu"
+    "mber\":3,\"project_id\":\"3900c7d49ef84784b86607ae092a97bc\"}]}";
+
+static const char recorded_subnets[] =
+    "{\"subnets\":[{\"id\":\"a708b613-58af-4cd9-996a-77e39fdfb511\",\"name\":\"provider4\",\"ten"
+    "ant_id\":\"3900c7d49ef84784b86607ae092a97bc\",\"network_id\":\"97b743f8-44ce-490f-bd22"
+    "-f802a1fa9333\",\"ip_version\":4,\"subnetpool_id\":null,\"enable_dhcp\":true,\"ipv6_ra_m"
+    "ode\":null,\"ipv6_address_mode\":null,\"gateway_ip\":\"10.77.0.1\",\"cidr\":\"10.77.0.0/24"
+    "\",\"allocation_pools\":[{\"start\":\"10.77.0.20\",\"end\":\"10.77.0.200\"}],\"host_routes\":"
+    "[],\"dns_nameservers\":[],\"description\":\"\",\"service_types\":[],\"tags\":[],\"created_a"
+    "t\":\"2026-11-22T06:18:03Z\",\"updated_at\":\"2026-11-22T06:18:03Z\",\"revision_number\":"
+    "0,\"project_id\":\"3900c7d49ef84784b86607ae092a97bc\"},{\"id\":\"1f35054a-dd2c-45ad-bee"
+    "c-bbe06220aea0\",\"name\":\"private4\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97bc\""
+    ",\"network_id\":\"5cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa31\",\"ip_version\":4,\"subnetpool_"
+    "id\":null,\"enable_dhcp\":true,\"ipv6_ra_mode\":null,\"ipv6_address_mode\":null,\"gatewa"
+    "y_ip\":null,\"cidr\":\"10.78.0.0/24\",\"allocation_pools\":[{\"start\":\"10.78.0.1\",\"end\":"
+    "\"10.78.0.254\"}],\"host_routes\":[],\"dns_nameservers\":[],\"description\":\"\",\"service_"
+    "types\":[],\"tags\":[],\"created_at\":\"2026-11-22T06:18:04Z\",\"updated_at\":\"2026-11-22"
+    "T06:18:04Z\",\"revision_number\":0,\"project_id\":\"3900c7d49ef84784b86607ae092a97bc\"}"
+    "]}";
+
+static const char recorded_dhcp_ports[] =
+    "{\"ports\":[{\"id\":\"82c83b7a-925e-4124-80fa-c618bef548a3\",\"name\":\"\",\"network_id\":\"9"
+    "7b743f8-44ce-490f-bd22-f802a1fa9333\",\"tenant_id\":\"3900c7d49ef84784b86607ae092a97"
+    "bc\",\"mac_address\":\"fa:16:3e:6c:75:b4\",\"admin_state_up\":true,\"status\":\"ACTIVE\",\"d"
+    "evice_id\":\"dhcpe5e61fb5-d685-5b50-9ba7-acb6e6962ef3-97b743f8-44ce-490f-bd22-f802"
+    "a1fa9333\",\"device_owner\":\"network:dhcp\",\"fixed_ips\":[{\"subnet_id\":\"a708b613-58af"
+    "-4cd9-996a-77e39fdfb511\",\"ip_address\":\"10.77.0.20\"}],\"allowed_address_pairs\":[],"
+    "\"extra_dhcp_opts\":[],\"security_groups\":[],\"description\":\"\",\"binding:vnic_type\":\""
+    "normal\",\"binding:profile\":{},\"binding:host_id\":\"vm\",\"binding:vif_type\":\"bridge\","
+    "\"binding:vif_details\":{\"connectivity\":\"l2\",\"port_filter\":true,\"bound_drivers\":{\""
+    "0\":\"linuxbridge\"}},\"port_security_enabled\":false,\"tags\":[],\"created_at\":\"2026-11"
+    "-22T06:23:31Z\",\"updated_at\":\"2026-11-22T06:44:06Z\",\"revision_number\":6,\"project_"
+    "id\":\"3900c7d49ef84784b86607ae092a97bc\"},{\"id\":\"bbb9a33a-81ec-40e4-96eb-d48df185b"
+    "806\",\"name\":\"\",\"network_id\":\"5cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa31\",\"tenant_id\":\""
+    "3900c7d49ef84784b86607ae092a97bc\",\"mac_address\":\"fa:16:3e:5c:57:c4\",\"admin_state"
+    "_up\":true,\"status\":\"ACTIVE\",\"device_id\":\"dhcpe5e61fb5-d685-5b50-9ba7-acb6e6962ef"
+    "3-5cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa31\",\"device_owner\":\"network:dhcp\",\"fixed_ips"
+    "\":[{\"subnet_id\":\"1f35054a-dd2c-45ad-beec-bbe06220aea0\",\"ip_address\":\"10.78.0.1\"}"
+    "],\"allowed_address_pairs\":[],\"extra_dhcp_opts\":[],\"security_groups\":[],\"descript"
+    "ion\":\"\",\"binding:vnic_type\":\"normal\",\"binding:profile\":{},\"binding:host_id\":\"vm\""
+    ",\"binding:vif_type\":\"bridge\",\"binding:vif_details\":{\"connectivity\":\"l2\",\"port_fi"
+    "lter\":true,\"bound_drivers\":{\"0\":\"linuxbridge\"}},\"port_security_enabled\":false,\"t"
+    "ags\":[],\"created_at\":\"2026-11-22T06:44:37Z\",\"updated_at\":\"2026-11-22T06:44:39Z\","
+    "\"revision_number\":4,\"project_id\":\"3900c7d49ef84784b86607ae092a97bc\"}]}";
+
+static const char recorded_extensions[] =
+    "{\"extensions\":[{\"alias\":\"address-group\"},{\"alias\":\"address-scope\"},{\"alias\":\"age"
+    "nt\"},{\"alias\":\"agent-resources-synced\"},{\"alias\":\"allowed-address-pairs\"},{\"alia"
+    "s\":\"availability_zone\"},{\"alias\":\"availability_zone_filter\"},{\"alias\":\"default-s"
+    "ubnetpools\"},{\"alias\":\"dhcp_agent_scheduler\"},{\"alias\":\"empty-string-filtering\"}"
+    ",{\"alias\":\"external-net\"},{\"alias\":\"extra_dhcp_opt\"},{\"alias\":\"filter-validation"
+    "\"},{\"alias\":\"flavors\"},{\"alias\":\"ip-substring-filtering\"},{\"alias\":\"multi-provid"
+    "er\"},{\"alias\":\"net-mtu\"},{\"alias\":\"net-mtu-writable\"},{\"alias\":\"network_availabi"
+    "lity_zone\"},{\"alias\":\"network-ip-availability\"},{\"alias\":\"pagination\"},{\"alias\":"
+    "\"port-device-profile\"},{\"alias\":\"port-mac-override\"},{\"alias\":\"port-mac-address-"
+    "regenerate\"},{\"alias\":\"port-numa-affinity-policy\"},{\"alias\":\"binding\"},{\"alias\":"
+    "\"binding-extended\"},{\"alias\":\"port-security\"},{\"alias\":\"project-id\"},{\"alias\":\"p"
+    "rovider\"},{\"alias\":\"quota-check-limit\"},{\"alias\":\"quotas\"},{\"alias\":\"quota_detai"
+    "ls\"},{\"alias\":\"rbac-policies\"},{\"alias\":\"rbac-address-group\"},{\"alias\":\"rbac-add"
+    "ress-scope\"},{\"alias\":\"rbac-security-groups\"},{\"alias\":\"rbac-subnetpool\"},{\"alia"
+    "s\":\"revision-if-match\"},{\"alias\":\"standard-attr-revisions\"},{\"alias\":\"security-g"
+    "roups-normalized-cidr\"},{\"alias\":\"port-security-groups-filtering\"},{\"alias\":\"sec"
+    "urity-groups-remote-address-group\"},{\"alias\":\"security-groups-shared-filtering\"}"
+    ",{\"alias\":\"security-group\"},{\"alias\":\"service-type\"},{\"alias\":\"sorting\"},{\"alias"
+    "\":\"standard-attr-description\"},{\"alias\":\"stateful-security-group\"},{\"alias\":\"sub"
+    "net_onboard\"},{\"alias\":\"subnet-service-types\"},{\"alias\":\"subnet_allocation\"},{\"a"
+    "lias\":\"subnetpool-prefix-ops\"},{\"alias\":\"standard-attr-tag\"},{\"alias\":\"standard-"
+    "attr-timestamp\"}]}";
+
+static const char recorded_network_info[] =
+    "[{\"id\": \"73d86ab9-e033-41c0-b279-c17b6e5dfed0\", \"address\": \"fa:16:3e:cb:6b:b7\", "
+    "\"network\": {\"id\": \"97b743f8-44ce-490f-bd22-f802a1fa9333\", \"bridge\": \"brq97b743f8"
+    "-44\", \"label\": \"provider\", \"subnets\": [{\"cidr\": \"10.77.0.0/24\", \"dns\": [], \"gate"
+    "way\": {\"address\": \"10.77.0.1\", \"type\": \"gateway\", \"version\": 4, \"meta\": {}}, \"ip"
+    "s\": [{\"address\": \"10.77.0.77\", \"type\": \"fixed\", \"version\": 4, \"meta\": {}, \"float"
+    "ing_ips\": []}], \"routes\": [], \"version\": 4, \"meta\": {\"dhcp_server\": \"10.77.0.20\""
+    "}}], \"meta\": {\"injected\": false, \"tenant_id\": \"3900c7d49ef84784b86607ae092a97bc\""
+    ", \"mtu\": 1500, \"physical_network\": \"provider\", \"tunneled\": false, \"should_create"
+    "_bridge\": true}}, \"type\": \"bridge\", \"details\": {\"connectivity\": \"l2\", \"port_filt"
+    "er\": true, \"bound_drivers\": {\"0\": \"linuxbridge\"}}, \"devname\": \"tap73d86ab9-e0\", "
+    "\"ovs_interfaceid\": null, \"qbh_params\": null, \"qbg_params\": null, \"active\": false"
+    ", \"vnic_type\": \"normal\", \"profile\": {}, \"preserve_on_delete\": false, \"delegate_c"
+    "reate\": true, \"meta\": {}}, {\"id\": \"4ac04e8f-646f-45fc-a511-16ef311af6c7\", \"addre"
+    "ss\": \"fa:16:3e:a0:81:47\", \"network\": {\"id\": \"5cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa3"
+    "1\", \"bridge\": \"brq5cf5d9a9-b7\", \"label\": \"private\", \"subnets\": [{\"cidr\": \"10.78."
+    "0.0/24\", \"dns\": [], \"gateway\": {\"address\": null, \"type\": \"gateway\", \"version\": n"
+    "ull, \"meta\": {}}, \"ips\": [{\"address\": \"10.78.0.209\", \"type\": \"fixed\", \"version\":"
+    " 4, \"meta\": {}, \"floating_ips\": []}], \"routes\": [], \"version\": 4, \"meta\": {\"dhcp"
+    "_server\": \"10.78.0.1\"}}], \"meta\": {\"injected\": false, \"tenant_id\": \"3900c7d49ef8"
+    "4784b86607ae092a97bc\", \"mtu\": 1450, \"physical_network\": null, \"tunneled\": true, "
+    "\"should_create_bridge\": true}}, \"type\": \"bridge\", \"details\": {\"connectivity\": \"l"
+    "2\", \"port_filter\": true, \"bound_drivers\": {\"0\": \"linuxbridge\"}}, \"devname\": \"tap"
+    "4ac04e8f-64\", \"ovs_interfaceid\": null, \"qbh_params\": null, \"qbg_params\": null, \""
+    "active\": false, \"vnic_type\": \"normal\", \"profile\": {}, \"preserve_on_delete\": fals"
+    "e, \"delegate_create\": true, \"meta\": {}}]";
+
+// clang-format on
