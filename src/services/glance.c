@@ -1,20 +1,49 @@
-/* Glance over REST; see glance.h.
+/* Glance v2 over REST; see glance.h.
  *
- * A download is hashed while it streams; what does not match the record is refused after the last
- * byte, so a caller must not use the file before the call has succeeded. */
+ * A download is hashed while it is written, so that what ends up in the image cache is what glance
+ * recorded, whatever a proxy or a broken store did on the way. */
 #include "services/glance.h"
-
-#include "services/auth_priv.h"
-#include "util/fs.h"
-#include "util/log.h"
 
 #include <errno.h>
 #include <jansson.h>
 #include <unistd.h>
 
-#define RETRY_PAUSE_MS 1000
+#include "services/auth_priv.h"
+#include "util/log.h"
+
+enum { RETRY_PAUSE_MS = 1000, MAX_PROPERTIES = 2000 };
 
 /* ---- records ---- */
+
+/* Members of an image that are glance's own; all others are properties. */
+static const char *const base_members[] = {
+    "checksum",
+    "container_format",
+    "created_at",
+    "direct_url",
+    "disk_format",
+    "file",
+    "id",
+    "locations",
+    "min_disk",
+    "min_ram",
+    "name",
+    "os_hash_algo",
+    "os_hash_value",
+    "os_hidden",
+    "owner",
+    "protected",
+    "schema",
+    "self",
+    "size",
+    "status",
+    "stores",
+    "tags",
+    "updated_at",
+    "virtual_size",
+    "visibility",
+    NULL,
+};
 
 void glance_image_free(GlanceImage *image)
 {
@@ -32,31 +61,54 @@ void glance_image_free(GlanceImage *image)
     g_free(image);
 }
 
-static char *text_of(const json_t *record, const char *key)
+static char *text_of(const json_t *object, const char *key)
 {
-    return g_strdup(json_string_value(json_object_get(record, key)));
+    return g_strdup(json_string_value(json_object_get(object, key)));
 }
 
-static int64_t number_of(const json_t *record, const char *key, int64_t fallback)
+static int64_t integer_or(const json_t *object, const char *key, int64_t fallback)
 {
-    const json_t *value = json_object_get(record, key);
+    const json_t *value = json_object_get(object, key);
 
-    return json_is_integer(value) ? json_integer_value(value) : fallback;
+    return json_is_integer(value) && json_integer_value(value) >= 0 ? json_integer_value(value)
+                                                                    : fallback;
 }
 
-/* Everything textual of the record: the v2 API keeps properties beside the fixed fields. */
-static GHashTable *texts_of(const json_t *record)
+/* Properties are text; what other types a store may put there is written as Python prints it. */
+static char *property_text(const json_t *value)
 {
-    GHashTable *texts = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    char *text;
+    char *copy;
+
+    if (json_is_string(value))
+        return g_strdup(json_string_value(value));
+    if (json_is_null(value))
+        return NULL;
+    if (json_is_boolean(value))
+        return g_strdup(json_is_true(value) ? "True" : "False");
+    text = json_dumps(value, JSON_ENCODE_ANY);
+    copy = g_strdup(text);
+    free(text); /* jansson's */
+    return copy;
+}
+
+static void properties_read(GlanceImage *image, const json_t *record)
+{
     const char *key;
     json_t *value;
 
+    image->properties = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     json_object_foreach((json_t *)record, key, value)
     {
-        if (json_is_string(value))
-            g_hash_table_insert(texts, g_strdup(key), g_strdup(json_string_value(value)));
+        char *text;
+
+        if (g_strv_contains(base_members, key) ||
+            g_hash_table_size(image->properties) >= MAX_PROPERTIES)
+            continue;
+        text = property_text(value);
+        if (text)
+            g_hash_table_replace(image->properties, g_strdup(key), text);
     }
-    return texts;
 }
 
 static GlanceImage *image_read(const json_t *record, GError **err)
@@ -75,10 +127,10 @@ static GlanceImage *image_read(const json_t *record, GError **err)
     image->checksum = text_of(record, "checksum");
     image->hash_algo = text_of(record, "os_hash_algo");
     image->hash_value = text_of(record, "os_hash_value");
-    image->size_bytes = number_of(record, "size", -1);
-    image->min_disk_gib = number_of(record, "min_disk", 0);
-    image->min_ram_mib = number_of(record, "min_ram", 0);
-    image->properties = texts_of(record);
+    image->size_bytes = integer_or(record, "size", -1);
+    image->min_disk_gib = integer_or(record, "min_disk", 0);
+    image->min_ram_mib = integer_or(record, "min_ram", 0);
+    properties_read(image, record);
     return g_steal_pointer(&image);
 }
 
@@ -89,128 +141,162 @@ static char *image_path(const char *id, const char *rest)
     return g_strconcat("/v2/images/", escaped, rest, NULL);
 }
 
-/* 404 and 403 both mean, to nova's users, that there is no such image for them. */
-static bool image_missing(GError **err, const char *id)
-{
-    if (!dv_is(*err, DV_E_NOT_FOUND) && !dv_is(*err, DV_E_DENIED))
-        return false;
-    g_clear_error(err);
-    return !dv_fail(err, DV_E_IMAGE_NOT_FOUND, "Image %s could not be found.", id);
-}
-
 bool glance_image_get(Service *glance, const DvCtx *ctx, const char *id, GlanceImage **out,
                       GError **err)
 {
+    static const int absent[] = {404, 0};
     g_autofree char *path = image_path(id, "");
-    g_autoptr(GError) cause = NULL;
-    json_auto_t *record = NULL;
+    json_t *record = NULL;
     GlanceImage *image;
+    int status = 0;
 
-    if (!service_call(glance, ctx, AS_USER, "GET", path, NULL, NULL, NULL, NULL, &record, &cause)) {
-        image_missing(&cause, id);
-        g_propagate_error(err, g_steal_pointer(&cause));
-        return false;
+    if (!service_call(glance, ctx, AS_USER, "GET", path, NULL, NULL, absent, &status, &record, err))
+        return dv_within(err, "image %s", id);
+    if (status == 404) {
+        json_decref(record);
+        return dv_fail(err, DV_E_IMAGE_NOT_FOUND, "image %s could not be found", id);
     }
-    if (!json_is_object(record))
-        return dv_fail(err, DV_E_BAD_INPUT, "glance: image %s: want an object", id);
     image = image_read(record, err);
-    if (image)
-        *out = image;
-    return image != NULL;
+    json_decref(record);
+    if (!image)
+        return dv_within(err, "image %s", id);
+    *out = image;
+    return true;
 }
 
 /* ---- data ---- */
 
 typedef struct Download {
     int fd;
-    uint64_t received, limit;
-    GChecksum *hash; /* NULL: the record has none that we can compute */
+    uint64_t written, limit;
+    GChecksum *hash;  /* NULL: nothing to compare with */
+    const char *want; /* its value, hexadecimal */
 } Download;
 
-static bool hash_type(const char *algo, GChecksumType *out)
-{
-    static const struct {
-        const char *name;
-        GChecksumType type;
-    } rows[] = {
-        {"sha512", G_CHECKSUM_SHA512}, {"sha384", G_CHECKSUM_SHA384}, {"sha256", G_CHECKSUM_SHA256},
-        {"sha1", G_CHECKSUM_SHA1},     {"md5", G_CHECKSUM_MD5},
-    };
+static const struct {
+    const char *name;
+    GChecksumType type;
+} algorithms[] = {
+    {"sha512", G_CHECKSUM_SHA512}, {"sha384", G_CHECKSUM_SHA384}, {"sha256", G_CHECKSUM_SHA256},
+    {"sha1", G_CHECKSUM_SHA1},     {"md5", G_CHECKSUM_MD5},
+};
 
-    for (size_t i = 0; algo && i < G_N_ELEMENTS(rows); i++) {
-        if (strcmp(rows[i].name, algo) == 0) {
-            *out = rows[i].type;
-            return true;
+/* os_hash_* when we know the algorithm, else the old md5. */
+static void hash_choose(const DvCtx *ctx, const GlanceImage *image, Download *d)
+{
+    for (size_t i = 0; image->hash_value && i < G_N_ELEMENTS(algorithms); i++) {
+        if (g_strcmp0(image->hash_algo, algorithms[i].name) == 0) {
+            d->hash = g_checksum_new(algorithms[i].type);
+            d->want = image->hash_value;
+            return;
         }
     }
-    return false;
+    if (image->checksum) {
+        d->hash = g_checksum_new(G_CHECKSUM_MD5);
+        d->want = image->checksum;
+        return;
+    }
+    dv_warning(ctx, "image %s has no checksum that can be verified", image->id);
 }
 
-static bool download_sink(void *arg, const void *data, size_t length, GError **err)
+static bool write_all(int fd, const char *data, size_t length, GError **err)
 {
-    Download *d = arg;
+    while (length > 0) {
+        ssize_t n = write(fd, data, length);
 
-    if (length > d->limit - d->received)
-        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE,
-                       "the image is larger than the %" G_GUINT64_FORMAT " bytes its record says",
-                       d->limit);
-    d->received += length;
-    if (d->hash)
-        g_checksum_update(d->hash, data, (gssize)length);
-    return dv_write_all(d->fd, data, length, err);
-}
-
-static bool verify(const GlanceImage *image, const Download *d, GError **err)
-{
-    bool multihash = image->hash_value && d->hash;
-    const char *want = image->hash_value ? image->hash_value : image->checksum;
-
-    if (image->size_bytes >= 0 && d->received != (uint64_t)image->size_bytes)
-        return dv_fail(err, DV_E_UNAVAILABLE,
-                       "image %s: %" G_GUINT64_FORMAT " of %" G_GINT64_FORMAT " bytes came",
-                       image->id, d->received, image->size_bytes);
-    if (d->hash && g_ascii_strcasecmp(g_checksum_get_string(d->hash), want) != 0)
-        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE,
-                       "image %s: the %s of the data is not the record's", image->id,
-                       multihash ? image->hash_algo : "md5");
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return dv_fail(err, errno == ENOSPC || errno == EDQUOT ? DV_E_NO_SPACE : DV_E_IO,
+                           "writing image data: %s", g_strerror(errno));
+        data += n;
+        length -= (size_t)n;
+    }
     return true;
 }
 
-static bool download_once(Service *glance, const DvCtx *ctx, const GlanceImage *image, int fd,
-                          uint64_t limit, GError **err)
+static bool on_data(void *arg, const void *data, size_t length, GError **err)
+{
+    Download *d = arg;
+
+    if (length > d->limit - d->written)
+        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE,
+                       "more than the %" G_GUINT64_FORMAT " bytes expected", d->limit);
+    if (d->hash)
+        g_checksum_update(d->hash, data, (gssize)length);
+    d->written += length;
+    return write_all(d->fd, data, length, err);
+}
+
+static bool check_result(const GlanceImage *image, Download *d, GError **err)
+{
+    if (image->size_bytes >= 0 && d->written != (uint64_t)image->size_bytes)
+        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE,
+                       "%" G_GUINT64_FORMAT " bytes came, the record says %" G_GINT64_FORMAT,
+                       d->written, image->size_bytes);
+    if (d->hash && g_ascii_strcasecmp(g_checksum_get_string(d->hash), d->want) != 0)
+        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE, "the data does not have the checksum %s",
+                       d->want);
+    if (fdatasync(d->fd) < 0 && errno != EINVAL && errno != EROFS) /* EINVAL: a pipe or the like */
+        return dv_fail(err, errno == ENOSPC || errno == EDQUOT ? DV_E_NO_SPACE : DV_E_IO,
+                       "syncing image data: %s", g_strerror(errno));
+    return true;
+}
+
+static bool rewind_file(int fd, GError **err)
+{
+    if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+        return dv_fail(err, DV_E_IO, "emptying the download file: %s", g_strerror(errno));
+    return true;
+}
+
+static bool download_once(Service *glance, const DvCtx *ctx, const GlanceImage *image, Download *d,
+                          GError **err)
 {
     g_autofree char *path = image_path(image->id, "/file");
-    g_autoptr(GChecksum) hash = NULL;
-    GChecksumType type = G_CHECKSUM_MD5;
-    Download d = {.fd = fd, .limit = limit};
+    bool ok;
 
-    if (image->hash_value ? hash_type(image->hash_algo, &type) : image->checksum != NULL)
-        hash = g_checksum_new(type);
-    else
-        dv_warning(ctx, "image %s has no checksum that can be verified", image->id);
-    d.hash = hash;
-    if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-        return dv_fail_errno(err, errno, "truncating", "the download");
-    return service_download(glance, ctx, AS_USER, path, download_sink, &d, err) &&
-           verify(image, &d, err);
+    d->written = 0;
+    d->hash = NULL;
+    hash_choose(ctx, image, d);
+    ok = rewind_file(d->fd, err) && service_download(glance, ctx, AS_USER, path, on_data, d, err) &&
+         check_result(image, d, err);
+    g_clear_pointer(&d->hash, g_checksum_free);
+    return ok;
+}
+
+static uint64_t limit_of(const GlanceImage *image, uint64_t max_bytes)
+{
+    uint64_t size = image->size_bytes >= 0 ? (uint64_t)image->size_bytes : UINT64_MAX;
+
+    return max_bytes ? MIN(size, max_bytes) : size;
 }
 
 bool glance_download(Service *glance, const DvCtx *ctx, const GlanceImage *image, int fd,
                      uint64_t max_bytes, unsigned retries, GError **err)
 {
-    uint64_t limit = max_bytes ? max_bytes : (uint64_t)MAX(image->size_bytes, 0);
+    Download d = {.fd = fd, .limit = limit_of(image, max_bytes)};
 
-    for (unsigned tried = 0;; tried++) {
-        g_autoptr(GError) cause = NULL;
+    if (max_bytes && image->size_bytes >= 0 && (uint64_t)image->size_bytes > max_bytes)
+        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE,
+                       "image %s: its %" G_GINT64_FORMAT
+                       " bytes are more than the %" G_GUINT64_FORMAT " allowed",
+                       image->id, image->size_bytes, max_bytes);
+    if (!max_bytes && image->size_bytes < 0)
+        return dv_fail(err, DV_E_IMAGE_UNACCEPTABLE, "image %s: its record holds no size",
+                       image->id);
+    for (unsigned left = retries;; left--) {
+        g_autoptr(GError) failure = NULL;
 
-        if (download_once(glance, ctx, image, fd, limit, &cause))
+        if (download_once(glance, ctx, image, &d, &failure))
             return true;
-        if (tried >= retries || (!dv_is(cause, DV_E_UNAVAILABLE) && !dv_is(cause, DV_E_TIMEOUT))) {
-            image_missing(&cause, image->id);
-            g_propagate_prefixed_error(err, g_steal_pointer(&cause), "downloading: ");
-            return false;
+        if (dv_is(failure, DV_E_NOT_FOUND)) /* deleted since its record was read */
+            return dv_fail(err, DV_E_IMAGE_NOT_FOUND, "image %s: %s", image->id, failure->message);
+        if (left == 0 || !(dv_is(failure, DV_E_UNAVAILABLE) || dv_is(failure, DV_E_TIMEOUT))) {
+            g_propagate_error(err, g_steal_pointer(&failure));
+            return dv_within(err, "image %s", image->id);
         }
-        dv_warning(ctx, "downloading image %s: %s; trying again", image->id, cause->message);
-        g_usleep(RETRY_PAUSE_MS * 1000UL);
+        dv_warning(ctx, "image %s: %s; trying again", image->id, failure->message);
+        g_usleep((gulong)RETRY_PAUSE_MS * 1000);
     }
 }

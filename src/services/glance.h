@@ -1,6 +1,8 @@
 /* Glance v2: image records and their data.
  *
- * Errors     DV_E_IMAGE_NOT_FOUND, DV_E_IMAGE_UNACCEPTABLE (checksum, size), DV_E_UNAVAILABLE.
+ * Identity   the user's token, as in nova; glance has no credentials of its own there.
+ * Errors     DV_E_IMAGE_NOT_FOUND, DV_E_IMAGE_UNACCEPTABLE (checksum, size), DV_E_NO_SPACE,
+ * DV_E_DENIED, DV_E_UNAVAILABLE. Whether an image is active is for the caller to judge.
  * Threads    any.
  * Sources    image API v2 reference; nova image/glance.py (Zed). */
 #pragma once
