@@ -1,6 +1,7 @@
 /* Reply waiters; see call.h. */
 #include "rpc/call.h"
 
+#include "rpc/call_priv.h"
 #include "rpc/fault.h"
 #include "rpc/ids.h"
 #include "util/thread.h"
@@ -107,6 +108,11 @@ static bool wait_outcome(RpcWait *wait, json_t **out_result, RpcRemote *remote, 
     return true;
 }
 
+static int64_t wait_end_ms(const RpcWait *wait)
+{
+    return MIN(wait->total_ms, wait->silence_ms);
+}
+
 bool rpc_calls_wait(RpcCalls *calls, RpcWait *wait, json_t **out_result, RpcRemote *remote,
                     GError **err)
 {
@@ -114,11 +120,9 @@ bool rpc_calls_wait(RpcCalls *calls, RpcWait *wait, json_t **out_result, RpcRemo
 
     dv_lock(&calls->lock);
     while (!wait->done) {
-        int64_t until_ms = MIN(wait->total_ms, wait->silence_ms);
-
-        /* A heartbeat may have moved the end while we slept. */
-        if (!dv_cond_wait_until(&wait->cond, &calls->lock, until_ms) &&
-            dv_now_ms() >= MIN(wait->total_ms, wait->silence_ms))
+        /* A heartbeat may move the end while we sleep. */
+        if (!dv_cond_wait_until(&wait->cond, &calls->lock, wait_end_ms(wait)) &&
+            dv_now_ms() >= wait_end_ms(wait))
             break;
     }
     g_hash_table_remove(calls->waits, wait->msg_id);
@@ -193,4 +197,14 @@ size_t rpc_calls_count(RpcCalls *calls)
     count = g_hash_table_size(calls->waits);
     dv_unlock(&calls->lock);
     return count;
+}
+
+int64_t rpc_wait_end_ms(RpcCalls *calls, const RpcWait *wait)
+{
+    int64_t end_ms;
+
+    dv_lock(&calls->lock);
+    end_ms = wait_end_ms(wait);
+    dv_unlock(&calls->lock);
+    return end_ms;
 }

@@ -247,12 +247,12 @@ static int64_t longest_sleep(const RpcConn *conn)
 static void sleep_until(RpcConn *conn, int64_t wake_ms)
 {
     struct pollfd fds[2] = {{.fd = conn->event_fd, .events = POLLIN}, {.fd = -1, .events = POLLIN}};
-    int64_t wait_ms = MAX(wake_ms - dv_now_ms(), 0);
+    int64_t wait_ms = wake_ms - dv_now_ms();
     uint64_t count;
 
     if (conn->link)
         fds[1].fd = rpc_link_fd(conn->link);
-    if (poll(fds, 2, (int)MIN(wait_ms, longest_sleep(conn))) < 0)
+    if (poll(fds, 2, (int)CLAMP(wait_ms, 0, longest_sleep(conn))) < 0)
         return;
     if (fds[0].revents) {
         /* Cleared before the mailbox is read: a later post signals again. */

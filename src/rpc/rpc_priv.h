@@ -35,5 +35,7 @@ struct Rpc {
 /* A request or reply for the sender, with its body written. NULL when it cannot be written. */
 RpcOut *rpc_out_for(const json_t *inner, const char *routing_key);
 void rpc_server_free(RpcServer *server);
+/* A message of a server's queues; `self` is the RpcServer. */
+void rpc_server_message(void *self, RpcLinkEvent *event);
 /* A message of the reply queue; `self` is the Rpc. */
 void rpc_client_on_reply(void *self, RpcLinkEvent *event);

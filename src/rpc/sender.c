@@ -6,6 +6,7 @@
 
 #include "rpc/absent.h"
 #include "rpc/limit.h"
+#include "rpc/sender_priv.h"
 #include "util/log.h"
 #include "util/metrics.h"
 #include "util/thread.h"
@@ -568,4 +569,17 @@ bool rpc_sender_post(RpcSender *sender, RpcOut *out, GError **err)
     dv_unlock(&sender->lock);
     rpc_out_free(out);
     return dv_fail(err, DV_E_UNAVAILABLE, "too many messages wait for the broker");
+}
+
+/* ---- for tests ---- */
+
+RpcOut *rpc_sender_take(RpcSender *sender)
+{
+    RpcOut *out = rpc_conn_take(sender->conn, NULL);
+
+    dv_lock(&sender->lock);
+    if (out)
+        sender->undone--;
+    dv_unlock(&sender->lock);
+    return out;
 }

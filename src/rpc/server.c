@@ -286,7 +286,7 @@ static void request_dispatch(RpcServer *server, RpcRequest *request)
 }
 
 /* On rpc-listen, after the ack. */
-static void server_message(void *self, RpcLinkEvent *event)
+void rpc_server_message(void *self, RpcLinkEvent *event)
 {
     RpcServer *server = self;
     g_autoptr(GError) err = NULL;
@@ -340,7 +340,7 @@ RpcServer *rpc_serve(Rpc *rpc, const char *topic, const char *server_name,
     rpc_topology_queue(rpc->topology, RPC_QUEUE_SHARED, topic, NULL, &queues[0]);
     rpc_topology_queue(rpc->topology, RPC_QUEUE_HOST, topic, server_name, &queues[1]);
     rpc_topology_queue(rpc->topology, RPC_QUEUE_FANOUT, topic, NULL, &queues[2]);
-    server->feed = rpc_listener_add(rpc->listener, queues, 3, server_message, server, err);
+    server->feed = rpc_listener_add(rpc->listener, queues, 3, rpc_server_message, server, err);
     if (!server->feed) {
         for (size_t i = 0; i < G_N_ELEMENTS(queues); i++)
             rpc_queue_done(&queues[i]);
