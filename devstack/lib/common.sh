@@ -127,8 +127,8 @@ http_answers() { # URL: any status will do
     curl -s -o /dev/null --noproxy '*' --max-time 10 "$1"
 }
 
-wait_port() { wait_until 90 "$1" "listener on port $2" tcp_open "$2"; }
-wait_http() { wait_until 120 "$1" "answer from $2" http_answers "$2"; }
+wait_port() { wait_until 300 "$1" "listener on port $2" tcp_open "$2"; }
+wait_http() { wait_until 300 "$1" "answer from $2" http_answers "$2"; }
 
 # ---------------------------------------------------------------------------------------------- steps
 once() { # MARK COMMAND...: run it one time in the life of this state folder
@@ -139,8 +139,8 @@ once() { # MARK COMMAND...: run it one time in the life of this state folder
     touch "$MARKS/$mark"
 }
 
-# Steps that do not depend on each other run side by side: `task NAME COMMAND...` begins one,
-# `need NAME...` waits for it and ends the script when it failed.
+# Steps that do not depend on each other run side by side: `task NAME COMMAND...` begins one, `need NAME...` waits
+# for it. When one fails, the others may end what they do (a migration cut in half is worse than a wait).
 declare -A TASKS=()
 task() {
     local name=$1
@@ -151,6 +151,9 @@ task() {
 need() {
     local name
     for name in "$@"; do
-        wait "${TASKS[$name]}" || die "$name did not come up"
+        wait "${TASKS[$name]}" && continue
+        say "fatal: $name did not come up" >&2
+        wait
+        exit 1
     done
 }

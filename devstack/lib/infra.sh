@@ -94,10 +94,10 @@ start_libvirt() {
     allow_ptmx
     start virtlogd unshare -m --propagation private sh -c "$(in_libvirt_namespace)" sh \
         virtlogd -p "$RUN/virtlogd.pid"
-    wait_until 30 virtlogd socket test -S "$RUN/libvirt/virtlogd-sock"
+    wait_until 120 virtlogd socket test -S "$RUN/libvirt/virtlogd-sock"
     start libvirtd unshare -m --propagation private sh -c "$(in_libvirt_namespace)" sh \
         libvirtd -p "$RUN/libvirtd.pid"
-    wait_until 60 libvirtd "answer on its socket" libvirt_answers
+    wait_until 120 libvirtd "answer on its socket" libvirt_answers
 }
 
 destroy_guests() {

@@ -31,7 +31,7 @@ class RestError(Exception):
         self.text = text
 
 
-def send(method, url, headers=None, body=None, timeout=60):
+def send(method, url, headers=None, body=None, timeout=300):
     """Sends one request; returns (status, headers, bytes). `body`: bytes, a file, or anything JSON can hold."""
     headers = dict(headers or {})
     if body is not None and not isinstance(body, bytes) and not hasattr(body, "read"):
@@ -79,7 +79,7 @@ class Cloud:
         settings.update(overrides)
         return cls(**settings)
 
-    def request(self, method, service, path, body=None, headers=None, timeout=60):
+    def request(self, method, service, path, body=None, headers=None, timeout=300):
         """Sends a request; returns the decoded JSON, bytes when it is something else, None when it is empty."""
         sent = {"X-Auth-Token": self.token, "Accept": "application/json"}
         sent.update(MICROVERSIONS.get(service, {}))
