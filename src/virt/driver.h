@@ -62,8 +62,10 @@ typedef struct VirtOps {
      * start. */
     bool (*plug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
     /* Defines the guest (persistent) and starts it paused or running. On failure nothing is left
-     * defined. */
+     * defined. DV_E_INSTANCE_EXISTS: it runs already, and goes on untouched. */
     bool (*start)(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
+    /* Lets a paused guest run; one that runs already: success. Absent: DV_E_INSTANCE_NOT_FOUND;
+     * off: DV_E_HYPERVISOR. */
     bool (*resume)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
      * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
@@ -75,7 +77,8 @@ typedef struct VirtOps {
     /* DV_E_CONSOLE_TYPE_UNAVAILABLE, DV_E_INSTANCE_NOT_FOUND. */
     bool (*vnc_console)(void *self, const DvCtx *ctx, const char *uuid, VirtConsole *out,
                         GError **err);
-    /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. */
+    /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. Absent:
+     * DV_E_INSTANCE_NOT_FOUND. */
     bool (*describe)(void *self, const char *uuid, char **out_xml, GError **err);
     /* Events go to `sink` until free; before the first guest call. */
     void (*set_event_sink)(void *self, GuestEventFn sink, void *arg);
@@ -94,6 +97,8 @@ typedef struct VirtDriver {
 /* Opens the connection and starts the event thread; DV_E_UNAVAILABLE when libvirtd does not answer,
  * DV_E_BAD_CONFIG when the host cannot do what the configuration asks. */
 VirtDriver *virt_libvirt_new(const VirtConfig *config, GError **err);
+/* In memory, for tests and for running the agent without a hypervisor; virt/fake/fake_driver.h
+ * steers it. config may be NULL. */
 VirtDriver *virt_fake_new(const VirtConfig *config);
 void virt_driver_free(VirtDriver *driver);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirtDriver, virt_driver_free)

@@ -26,6 +26,66 @@ void host_facts_free(HostFacts *facts)
     g_free(facts);
 }
 
+HostSpecTriple *host_spec_triple_new(const char *arch, const char *hv_type, const char *vm_mode)
+{
+    HostSpecTriple *triple = g_new0(HostSpecTriple, 1);
+
+    triple->arch = g_strdup(arch);
+    triple->hv_type = g_strdup(hv_type);
+    triple->vm_mode = g_strdup(vm_mode);
+    return triple;
+}
+
+void host_spec_triple_free(gpointer data)
+{
+    HostSpecTriple *triple = data;
+
+    if (!triple)
+        return;
+    g_free(triple->arch);
+    g_free(triple->hv_type);
+    g_free(triple->vm_mode);
+    g_free(triple);
+}
+
+static gpointer copy_text(gconstpointer text, gpointer unused G_GNUC_UNUSED)
+{
+    return g_strdup(text);
+}
+
+static gpointer copy_triple(gconstpointer data, gpointer unused G_GNUC_UNUSED)
+{
+    const HostSpecTriple *triple = data;
+
+    return host_spec_triple_new(triple->arch, triple->hv_type, triple->vm_mode);
+}
+
+static GPtrArray *copy_array(GPtrArray *from, GCopyFunc copy, GDestroyNotify release)
+{
+    GPtrArray *out = from ? g_ptr_array_copy(from, copy, NULL) : g_ptr_array_new();
+
+    g_ptr_array_set_free_func(out, release);
+    return out;
+}
+
+HostFacts *host_facts_copy(const HostFacts *facts)
+{
+    HostFacts *out = g_memdup2(facts, sizeof(*facts));
+
+    out->hypervisor_hostname = g_strdup(facts->hypervisor_hostname);
+    out->hypervisor_type = g_strdup(facts->hypervisor_type);
+    out->cpu_info = g_strdup(facts->cpu_info);
+    out->cpu_arch = g_strdup(facts->cpu_arch);
+    out->cpu_model = g_strdup(facts->cpu_model);
+    out->cpu_vendor = g_strdup(facts->cpu_vendor);
+    out->cpu_features = copy_array(facts->cpu_features, copy_text, g_free);
+    out->numa_topology = g_strdup(facts->numa_topology);
+    out->specs = copy_array(facts->specs, copy_triple, host_spec_triple_free);
+    out->traits = copy_array(facts->traits, copy_text, g_free);
+    out->uptime = g_strdup(facts->uptime);
+    return out;
+}
+
 /* Sessions of users, from utmp as uptime counts them; a host without utmp has none. */
 static unsigned count_users(void)
 {

@@ -31,6 +31,9 @@ typedef struct HostFacts {
     char *uptime; /* the line of uptime(1) */
 } HostFacts;
 
+HostSpecTriple *host_spec_triple_new(const char *arch, const char *hv_type, const char *vm_mode);
+void host_spec_triple_free(gpointer triple);
+HostFacts *host_facts_copy(const HostFacts *facts);
 void host_facts_free(HostFacts *facts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(HostFacts, host_facts_free)
 

@@ -199,37 +199,24 @@ static void read_cells(HostCaps *caps, xmlDoc *doc)
 
 /* --- host and guests ------------------------------------------------------------------------- */
 
-static void triple_free(gpointer data)
-{
-    HostSpecTriple *triple = data;
-
-    g_free(triple->arch);
-    g_free(triple->hv_type);
-    g_free(triple->vm_mode);
-    g_free(triple);
-}
-
 static void read_specs(HostCaps *caps, xmlDoc *doc)
 {
     g_autoptr(xmlXPathObject) found = eval(doc, NULL, "/capabilities/guest/arch/domain");
 
-    caps->specs = g_ptr_array_new_with_free_func(triple_free);
+    caps->specs = g_ptr_array_new_with_free_func(host_spec_triple_free);
     for (int i = 0; i < node_count(found); i++) {
         xmlNode *domain = found->nodesetval->nodeTab[i];
         g_autoptr(xmlXPathObject) mode = eval(doc, domain, "../../os_type");
-        HostSpecTriple *triple = g_new0(HostSpecTriple, 1);
         xmlChar *arch = xmlGetProp(domain->parent, BAD_CAST "name");
         xmlChar *type = xmlGetProp(domain, BAD_CAST "type");
         xmlChar *os_type = node_count(mode) > 0 ? xmlNodeGetContent(mode->nodesetval->nodeTab[0])
                                                 : NULL;
 
-        triple->arch = g_strdup((const char *)arch);
-        triple->hv_type = g_strdup((const char *)type);
-        triple->vm_mode = g_strdup((const char *)os_type);
+        g_ptr_array_add(caps->specs, host_spec_triple_new((const char *)arch, (const char *)type,
+                                                          (const char *)os_type));
         xmlFree(arch);
         xmlFree(type);
         xmlFree(os_type);
-        g_ptr_array_add(caps->specs, triple);
     }
 }
 

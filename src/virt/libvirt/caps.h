@@ -65,3 +65,7 @@ void traits_add_cpu(TraitSet *set, const GPtrArray *features);
 void traits_add(TraitSet *set, const char *trait);
 /* char *, sorted; the set is used up. */
 GPtrArray *traits_take(TraitSet *set);
+
+/* host.c: the two JSON texts of the compute node record. Caller frees; NULL: no NUMA topology. */
+char *host_write_cpu_info(const HostCaps *caps);
+char *host_write_numa(const HostCaps *caps, const CpuSet *shared);

@@ -20,6 +20,7 @@
 #define KEEPALIVE_COUNT 5
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
+#define OPEN_WAIT_MS 15000
 #define GET_WAIT_MS 3000
 #define FREE_WAIT_MS 2000
 
@@ -164,6 +165,8 @@ static void try_open(VirtConn *conn)
     virConnectPtr handle = open_handle(conn, &err);
     unsigned generation = 0;
 
+    if (handle && atomic_load(&conn->stopping)) /* virt_conn_free may have given up on us */
+        virConnectClose(g_steal_pointer(&handle));
     if (handle)
         conn->opened_fn(conn->opened_arg, handle);
     dv_lock(&conn->lock);
@@ -173,7 +176,7 @@ static void try_open(VirtConn *conn)
         conn->conn = handle;
         generation = ++conn->generation;
     } else {
-        conn->last_error = g_strdup(err->message);
+        conn->last_error = g_strdup(err ? err->message : "stopping");
     }
     dv_cond_broadcast(&conn->changed);
     dv_unlock(&conn->lock);
@@ -183,7 +186,7 @@ static void try_open(VirtConn *conn)
         dv_info(NULL, "connected to libvirt at %s (generation %u)", conn->uri, generation);
         return;
     }
-    if (conn->retry_ms >= RETRY_MAX_MS)
+    if (conn->retry_ms >= RETRY_MAX_MS && err)
         dv_debug(NULL, "libvirt at %s: %s", conn->uri, err->message);
     virEventUpdateTimeout(conn->timer, conn->retry_ms);
     conn->retry_ms = MIN(conn->retry_ms * 2, RETRY_MAX_MS);
@@ -207,6 +210,21 @@ static bool is_open(VirtConn *conn)
     return open;
 }
 
+/* Closing talks to libvirtd, which may hang: here, where virt_conn_free need not wait for it. */
+static void close_all(VirtConn *conn)
+{
+    virConnectPtr handle;
+
+    dv_lock(&conn->lock);
+    handle = g_steal_pointer(&conn->conn);
+    dv_unlock(&conn->lock);
+    if (handle) {
+        virConnectUnregisterCloseCallback(handle, on_close);
+        virConnectClose(handle);
+    }
+    close_stale(conn);
+}
+
 static void *event_loop(void *arg)
 {
     VirtConn *conn = arg;
@@ -220,6 +238,7 @@ static void *event_loop(void *arg)
         if (virEventRunDefaultImpl() < 0)
             g_usleep(100 * 1000); /* only when poll itself fails: do not spin */
     }
+    close_all(conn);
     dv_lock(&conn->lock);
     conn->finished = true;
     dv_cond_broadcast(&conn->changed);
@@ -239,7 +258,7 @@ static gpointer register_event_loop(gpointer arg G_GNUC_UNUSED)
 /* Waits for the first attempt's end; false with the reason when it failed. */
 static bool wait_first_attempt(VirtConn *conn, GError **err)
 {
-    int64_t deadline = dv_now_ms() + conn->call_limit_ms;
+    int64_t deadline = dv_now_ms() + OPEN_WAIT_MS;
     bool ok;
 
     dv_lock(&conn->lock);
@@ -284,7 +303,6 @@ VirtConn *virt_conn_new(const char *uri, int64_t call_limit_ms, VirtConnOpenedFn
 void virt_conn_free(VirtConn *conn)
 {
     int64_t deadline = dv_now_ms() + FREE_WAIT_MS;
-    virConnectPtr handle;
     bool finished;
 
     if (!conn)
@@ -295,22 +313,16 @@ void virt_conn_free(VirtConn *conn)
     while (!conn->finished && dv_cond_wait_until(&conn->changed, &conn->lock, deadline))
         ;
     finished = conn->finished;
-    handle = g_steal_pointer(&conn->conn);
     assert(conn->calls == NULL);
     dv_unlock(&conn->lock);
     if (finished) {
         g_thread_join(conn->thread);
     } else {
-        /* It hangs in an opening that libvirtd does not answer; it keeps a reference. */
+        /* It hangs in a call that libvirtd does not answer; it keeps a reference. */
         dv_warning(NULL, "libvirt at %s does not answer, leaving its thread behind", conn->uri);
         g_thread_unref(conn->thread);
     }
     virEventRemoveTimeout(conn->timer);
-    close_stale(conn);
-    if (handle) {
-        virConnectUnregisterCloseCallback(handle, on_close);
-        virConnectClose(handle);
-    }
     conn_unref(conn);
 }
 

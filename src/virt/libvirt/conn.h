@@ -20,7 +20,8 @@ typedef struct VirtConn VirtConn;
 /* Called on libvirt-ev after each opening, to register for events. */
 typedef void (*VirtConnOpenedFn)(void *arg, virConnectPtr conn);
 
-/* Opens; DV_E_UNAVAILABLE when the first attempt fails or takes longer than `call_limit_ms`. */
+/* Opens; DV_E_UNAVAILABLE when the first attempt fails or is not answered. Calls that last longer
+ * than `call_limit_ms` count as stuck. */
 VirtConn *virt_conn_new(const char *uri, int64_t call_limit_ms, VirtConnOpenedFn opened, void *arg,
                         GError **err);
 void virt_conn_free(VirtConn *conn);

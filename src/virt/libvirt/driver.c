@@ -39,8 +39,9 @@ static void driver_free(void *self)
 
     if (!driver)
         return;
+    virt_events_set_sink(driver->events, NULL, NULL);
     virt_conn_free(driver->conn);
-    virt_events_free(driver->events);
+    virt_events_unref(driver->events);
     caps_unref(driver->caps);
     g_hash_table_unref(driver->ours);
     dv_mutex_done(&driver->lock);

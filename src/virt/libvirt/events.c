@@ -10,6 +10,7 @@
 #include <libvirt/virterror.h>
 
 struct VirtEvents {
+    gatomicrefcount refs;
     DvMutex lock; /* held while the sink runs: it posts and returns */
     GuestEventFn sink DV_GUARDED_BY(lock);
     void *arg DV_GUARDED_BY(lock);
@@ -82,13 +83,14 @@ VirtEvents *virt_events_new(void)
 {
     VirtEvents *events = g_new0(VirtEvents, 1);
 
+    g_atomic_ref_count_init(&events->refs);
     dv_mutex_init(&events->lock);
     return events;
 }
 
-void virt_events_free(VirtEvents *events)
+void virt_events_unref(VirtEvents *events)
 {
-    if (!events)
+    if (!events || !g_atomic_ref_count_dec(&events->refs))
         return;
     dv_mutex_done(&events->lock);
     g_free(events);
@@ -102,13 +104,20 @@ void virt_events_set_sink(VirtEvents *events, GuestEventFn sink, void *arg)
     dv_unlock(&events->lock);
 }
 
+static void forget(void *arg)
+{
+    virt_events_unref(arg);
+}
+
 void virt_events_register(VirtEvents *events, virConnectPtr conn)
 {
+    g_atomic_ref_count_inc(&events->refs);
     if (virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
                                          VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), events,
-                                         NULL) < 0) {
+                                         forget) < 0) {
         const virError *error = virGetLastError();
 
+        virt_events_unref(events);
         /* Power states are still found by the periodic sync. */
         dv_warning(NULL, "no lifecycle events from libvirt: %s", error ? error->message : "?");
     }

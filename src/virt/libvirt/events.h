@@ -9,8 +9,10 @@
 
 typedef struct VirtEvents VirtEvents;
 
+/* Reference counted: a registration holds one until libvirt has forgotten it, which may be after
+ * the connection was closed. */
 VirtEvents *virt_events_new(void);
-void virt_events_free(VirtEvents *events);
+void virt_events_unref(VirtEvents *events);
 void virt_events_set_sink(VirtEvents *events, GuestEventFn sink, void *arg);
 /* Registers on a fresh connection; the registration ends with the connection. */
 void virt_events_register(VirtEvents *events, virConnectPtr conn);

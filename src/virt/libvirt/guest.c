@@ -187,13 +187,41 @@ static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, 
     return ok;
 }
 
-static void undefine(LibvirtDriver *driver, virDomainPtr domain, const DvCtx *ctx)
+static const unsigned undefine_flags[] = {
+    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
+        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
+        VIR_DOMAIN_UNDEFINE_TPM,
+    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
+        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
+};
+
+/* Older libvirts and other drivers refuse flags that they do not know. */
+static bool undefine(LibvirtDriver *driver, virDomainPtr domain, GError **err)
 {
     VIRT_CALL(driver->conn, "undefine");
-    if (virDomainUndefineFlags(domain,
-                               VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM) < 0)
-        dv_warning(ctx, "a guest that did not start stays defined: libvirt: %s",
-                   virGetLastErrorMessage());
+    for (size_t i = 0; i < G_N_ELEMENTS(undefine_flags); i++) {
+        if (virDomainUndefineFlags(domain, undefine_flags[i]) == 0 ||
+            virt_conn_last_code() == VIR_ERR_NO_DOMAIN)
+            return true;
+        if (virt_conn_last_code() != VIR_ERR_INVALID_ARG)
+            break;
+    }
+    return virt_conn_fail(err, "undefining the guest");
+}
+
+/* A definition left behind is replaced; a running guest is not touched. */
+static bool check_not_running(LibvirtDriver *driver, const char *uuid, GError **err)
+{
+    g_auto(virDomainPtr) domain = NULL;
+
+    if (!guest_lookup(driver, uuid, &domain, err))
+        return false;
+    if (!domain)
+        return true;
+    VIRT_CALL(driver->conn, "look up");
+    return virDomainIsActive(domain) != 1 ||
+           dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", uuid);
 }
 
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)
@@ -201,9 +229,11 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
     LibvirtDriver *driver = self;
     g_auto(virConnectPtr) conn = NULL;
     g_auto(virDomainPtr) domain = NULL;
+    g_autoptr(GError) left = NULL;
     g_autofree char *xml = NULL;
 
-    if (!write_xml(driver, spec, &xml, err) || !virt_conn_get(driver->conn, &conn, NULL, err))
+    if (!write_xml(driver, spec, &xml, err) || !check_not_running(driver, spec->uuid, err) ||
+        !virt_conn_get(driver->conn, &conn, NULL, err))
         return false;
     dv_debug(ctx, "domain XML: %s", xml);
     {
@@ -218,33 +248,39 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
             return true;
     }
     virt_conn_fail(err, "starting the guest");
-    undefine(driver, domain, ctx);
+    if (!undefine(driver, domain, &left))
+        dv_warning(ctx, "a guest that did not start stays defined: %s", left->message);
     return false;
+}
+
+static bool is_in_state(virDomainPtr domain, int wanted)
+{
+    int state = VIR_DOMAIN_NOSTATE;
+
+    return virDomainGetState(domain, &state, NULL, 0) == 0 && state == wanted;
 }
 
 bool guest_resume(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
 {
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
+    g_autoptr(GError) cause = NULL;
 
     if (!guest_lookup(driver, uuid, &domain, err))
         return false;
     if (!domain)
         return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
     VIRT_CALL(driver->conn, "resume");
-    return virDomainResume(domain) == 0 || virt_conn_fail(err, "resuming the guest");
+    if (virDomainResume(domain) == 0)
+        return true;
+    virt_conn_fail(&cause, "resuming the guest");
+    if (is_in_state(domain, VIR_DOMAIN_RUNNING))
+        return true;
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
 }
 
 /* --- destroying ------------------------------------------------------------------------------ */
-
-static bool is_off(virDomainPtr domain)
-{
-    int state = VIR_DOMAIN_NOSTATE;
-
-    return virDomainGetState(domain, &state, NULL, 0) < 0
-               ? virt_conn_last_code() == VIR_ERR_NO_DOMAIN
-               : state == VIR_DOMAIN_SHUTOFF;
-}
 
 /* Off is what we want, however it came about. A QEMU that the kernel cannot end at once (hung
  * storage) is tried again, as nova does. */
@@ -265,33 +301,11 @@ static bool power_off(LibvirtDriver *driver, virDomainPtr domain, GError **err)
             g_propagate_error(err, g_steal_pointer(&cause));
             return false;
         }
-        if (is_off(domain))
+        if (is_in_state(domain, VIR_DOMAIN_SHUTOFF))
             return true;
         if (code != VIR_ERR_SYSTEM_ERROR || attempt >= DESTROY_ATTEMPTS)
             return dv_fail(err, DV_E_POWER_OFF, "%s", cause->message);
     }
-}
-
-static const unsigned undefine_flags[] = {
-    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
-        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
-        VIR_DOMAIN_UNDEFINE_TPM,
-    VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
-        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
-};
-
-/* Older libvirts and other drivers refuse flags that they do not know. */
-static bool undefine_all(LibvirtDriver *driver, virDomainPtr domain, GError **err)
-{
-    VIRT_CALL(driver->conn, "undefine");
-    for (size_t i = 0; i < G_N_ELEMENTS(undefine_flags); i++) {
-        if (virDomainUndefineFlags(domain, undefine_flags[i]) == 0 ||
-            virt_conn_last_code() == VIR_ERR_NO_DOMAIN)
-            return true;
-        if (virt_conn_last_code() != VIR_ERR_INVALID_ARG)
-            break;
-    }
-    return virt_conn_fail(err, "undefining the guest");
 }
 
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
@@ -305,7 +319,7 @@ bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
         dv_debug(ctx, "guest %s is not defined, nothing to destroy", uuid);
         return true;
     }
-    return power_off(driver, domain, err) && undefine_all(driver, domain, err);
+    return power_off(driver, domain, err) && undefine(driver, domain, err);
 }
 
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)

@@ -19,7 +19,7 @@
 
 /* --- cpu_info -------------------------------------------------------------------------------- */
 
-static char *write_cpu_info(const HostCaps *caps)
+char *host_write_cpu_info(const HostCaps *caps)
 {
     JText text;
 
@@ -168,7 +168,7 @@ static bool has_numa_support(const char *arch)
     return g_strv_contains(arches, arch);
 }
 
-static char *write_numa(const HostCaps *caps, const CpuSet *shared)
+char *host_write_numa(const HostCaps *caps, const CpuSet *shared)
 {
     static const char *const changes[] = {"cells", NULL};
     JText text;
@@ -282,39 +282,28 @@ static bool read_identity(virConnectPtr conn, HostFacts *facts, GError **err)
     return true;
 }
 
-static GPtrArray *copy_texts(const GPtrArray *from)
+/* The part that does not change while the connection lasts. */
+static void add_capabilities(HostFacts *facts, const HostCaps *caps, const CpuSet *shared)
 {
-    GPtrArray *out = g_ptr_array_new_with_free_func(g_free);
+    HostFacts fixed = {
+        .cpu_arch = caps->arch,
+        .cpu_model = caps->cpu_model,
+        .cpu_vendor = caps->cpu_vendor,
+        .cpu_features = caps->features,
+        .specs = caps->specs,
+        .traits = caps->traits,
+    };
+    g_autofree HostFacts *copy = host_facts_copy(&fixed);
 
-    for (guint i = 0; i < from->len; i++)
-        g_ptr_array_add(out, g_strdup(g_ptr_array_index(from, i)));
-    return out;
-}
-
-static void triple_free(gpointer data)
-{
-    HostSpecTriple *triple = data;
-
-    g_free(triple->arch);
-    g_free(triple->hv_type);
-    g_free(triple->vm_mode);
-    g_free(triple);
-}
-
-static GPtrArray *copy_specs(const GPtrArray *from)
-{
-    GPtrArray *out = g_ptr_array_new_with_free_func(triple_free);
-
-    for (guint i = 0; i < from->len; i++) {
-        const HostSpecTriple *triple = g_ptr_array_index(from, i);
-        HostSpecTriple *copy = g_new0(HostSpecTriple, 1);
-
-        copy->arch = g_strdup(triple->arch);
-        copy->hv_type = g_strdup(triple->hv_type);
-        copy->vm_mode = g_strdup(triple->vm_mode);
-        g_ptr_array_add(out, copy);
-    }
-    return out;
+    facts->cpu_arch = copy->cpu_arch;
+    facts->cpu_model = copy->cpu_model;
+    facts->cpu_vendor = copy->cpu_vendor;
+    facts->cpu_features = copy->cpu_features;
+    facts->specs = copy->specs;
+    facts->traits = copy->traits;
+    facts->vcpus = cpuset_count(shared);
+    facts->cpu_info = host_write_cpu_info(caps);
+    facts->numa_topology = host_write_numa(caps, shared);
 }
 
 bool host_facts_read(void *self, HostFacts **out, GError **err)
@@ -332,15 +321,7 @@ bool host_facts_read(void *self, HostFacts **out, GError **err)
     if (!read_identity(conn, facts, err) || !read_shared_cpus(conn, caps, &shared, err) ||
         !read_memory(conn, facts, err) || !read_disk(driver->config, facts, err))
         return false;
-    facts->vcpus = cpuset_count(&shared);
-    facts->cpu_info = write_cpu_info(caps);
-    facts->numa_topology = write_numa(caps, &shared);
-    facts->cpu_arch = g_strdup(caps->arch);
-    facts->cpu_model = g_strdup(caps->cpu_model);
-    facts->cpu_vendor = g_strdup(caps->cpu_vendor);
-    facts->cpu_features = copy_texts(caps->features);
-    facts->traits = copy_texts(caps->traits);
-    facts->specs = copy_specs(caps->specs);
+    add_capabilities(facts, caps, &shared);
     facts->uptime = host_uptime();
     *out = g_steal_pointer(&facts);
     return true;

@@ -1,0 +1,37 @@
+/* Steering the in-memory hypervisor of virt_fake_new: what a test says happens, happens.
+ *
+ * Operations are named as in VirtOps: "start", "destroy", "console_output" ...
+ * Events     are delivered before the call that causes them returns, on the caller's thread.
+ * Threads    any. */
+#pragma once
+
+#include "virt/driver.h"
+
+typedef struct FakeVirt FakeVirt;
+
+/* The fake behind a driver of virt_fake_new. */
+FakeVirt *fake_virt(VirtDriver *driver);
+
+/* The next `times` calls of `op` fail with `code`; G_MAXUINT: all. A failing start leaves nothing
+ * behind, a failing destroy leaves the guest as it was. */
+void fake_virt_fail(FakeVirt *fake, const char *op, DvErrorCode code, unsigned times);
+/* Calls of `op` wait, before they do anything, until released (a call that waits fails with
+ * DV_E_UNAVAILABLE when the driver is freed). */
+void fake_virt_hold(FakeVirt *fake, const char *op);
+void fake_virt_release(FakeVirt *fake, const char *op);
+/* Waits until a call of `op` is held; false after `timeout_ms`. */
+bool fake_virt_wait_held(FakeVirt *fake, const char *op, int64_t timeout_ms);
+/* How often `op` was called. */
+unsigned fake_virt_calls(FakeVirt *fake, const char *op);
+/* Away: everything that would ask the hypervisor fails with DV_E_UNAVAILABLE. */
+void fake_virt_set_connected(FakeVirt *fake, bool connected);
+
+/* What happens to a guest without us: its state changes and the event is sent. */
+void fake_virt_guest_does(FakeVirt *fake, const char *uuid, GuestEventKind kind,
+                          const char *detail);
+/* A guest that an earlier run of the agent left. */
+void fake_virt_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state);
+void fake_virt_set_console(FakeVirt *fake, const char *uuid, const char *text);
+/* Copies `facts`. */
+void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts);
+unsigned fake_virt_guest_count(FakeVirt *fake);

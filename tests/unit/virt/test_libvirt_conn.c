@@ -1,0 +1,205 @@
+/* The connection and the read-only operations on libvirt's test:///default driver, which needs no
+ * daemon. What needs QEMU is in tests/virt. */
+#include "virt/libvirt/libvirt_priv.h"
+
+#include "util/clock.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static VirtConfig test_config(void)
+{
+    return (VirtConfig){.virt_type = "qemu",
+                        .connection_uri = "test:///default",
+                        .instances_path = "/tmp",
+                        .cpu_mode = "host-model",
+                        .call_limit_ms = 5000};
+}
+
+static void must(bool ok, GError *err)
+{
+    if (!ok)
+        fail_msg("%s", err ? err->message : "failed without a reason");
+}
+
+static GuestState state_now(VirtDriver *driver, const char *uuid)
+{
+    g_autoptr(GError) err = NULL;
+    GuestState state = GUEST_STATE_CRASHED;
+
+    must(driver->ops->state(driver->self, uuid, &state, &err), err);
+    return state;
+}
+
+static void opens_and_closes_again_and_again(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+
+    for (int i = 0; i < 5; i++) {
+        g_autoptr(GError) err = NULL;
+        g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, &err);
+
+        must(driver != NULL, err);
+        assert_true(driver->ops->connected(driver->self));
+    }
+}
+
+static void unreachable_libvirt_is_unavailable(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(GError) err = NULL;
+
+    config.connection_uri = "qemu+unix:///system?socket=/nonexistent/libvirt-sock";
+    assert_null(virt_libvirt_new(&config, &err));
+    assert_int_equal(err->code, DV_E_UNAVAILABLE);
+    assert_non_null(strstr(err->message, "/nonexistent/libvirt-sock"));
+}
+
+static void unknown_virt_type_is_bad_config(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(GError) err = NULL;
+
+    config.virt_type = "lxc";
+    assert_null(virt_libvirt_new(&config, &err));
+    assert_int_equal(err->code, DV_E_BAD_CONFIG);
+    assert_non_null(strstr(err->message, "lxc"));
+}
+
+static void domains_of_others_are_not_listed(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    g_autoptr(GPtrArray) guests = NULL;
+    g_autoptr(GError) err = NULL;
+
+    /* The default test hypervisor has a running domain "test" without nova's metadata. */
+    must(driver->ops->list(driver->self, &guests, &err), err);
+    assert_int_equal(guests->len, 0);
+    assert_int_equal(state_now(driver, "6695eb01-f6a4-8304-79aa-97f2502e193f"),
+                     GUEST_STATE_RUNNING);
+}
+
+static void refused_start_leaves_nothing_defined(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    g_autoptr(GuestSpec) spec = guest_spec_new();
+    g_autoptr(GError) err = NULL;
+
+    spec->uuid = g_strdup("00000000-0000-4000-8000-000000000001");
+    spec->name = g_strdup("instance-1");
+    spec->console_log_path = g_strdup("/tmp/console.log");
+    spec->memory_mib = 64;
+    spec->vcpus = 1;
+    assert_false(driver->ops->start(driver->self, NULL, spec, true, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_NONE);
+}
+
+typedef struct Calls {
+    VirtConn *conn;
+    DvMutex lock;
+    DvCond go;
+    bool entered, leave;
+} Calls;
+
+static gpointer long_call(gpointer arg)
+{
+    Calls *calls = arg;
+    VIRT_CALL(calls->conn, "a long call");
+
+    dv_lock(&calls->lock);
+    calls->entered = true;
+    dv_cond_broadcast(&calls->go);
+    while (!calls->leave)
+        dv_cond_wait(&calls->go, &calls->lock);
+    dv_unlock(&calls->lock);
+    return NULL;
+}
+
+static void ignore_open(void *arg G_GNUC_UNUSED, virConnectPtr conn G_GNUC_UNUSED)
+{
+}
+
+static void long_calls_are_known(void **state G_GNUC_UNUSED)
+{
+    Calls calls = {0};
+    const char *name = NULL;
+    int64_t oldest_ms = 0;
+    unsigned stuck = 0;
+    GThread *thread;
+
+    int64_t deadline = dv_now_ms() + 10000;
+
+    calls.conn = virt_conn_new("test:///default", 1, ignore_open, NULL, NULL);
+    assert_non_null(calls.conn);
+    dv_mutex_init(&calls.lock);
+    dv_cond_init(&calls.go);
+    thread = g_thread_new("caller", long_call, &calls);
+    dv_lock(&calls.lock);
+    while (!calls.entered)
+        dv_cond_wait(&calls.go, &calls.lock);
+    dv_unlock(&calls.lock);
+    while (stuck == 0 && dv_now_ms() < deadline)
+        stuck = virt_conn_stuck(calls.conn, &oldest_ms, &name);
+    assert_int_equal(stuck, 1);
+    assert_string_equal(name, "a long call");
+    assert_true(oldest_ms > 1);
+    dv_lock(&calls.lock);
+    calls.leave = true;
+    dv_cond_broadcast(&calls.go);
+    dv_unlock(&calls.lock);
+    g_thread_join(thread);
+    assert_int_equal(virt_conn_stuck(calls.conn, &oldest_ms, &name), 0);
+    assert_null(name);
+    virt_conn_free(calls.conn);
+    dv_cond_done(&calls.go);
+    dv_mutex_done(&calls.lock);
+}
+
+static gpointer list_often(gpointer arg)
+{
+    VirtDriver *driver = arg;
+
+    for (int i = 0; i < 50; i++) {
+        g_autoptr(GPtrArray) guests = NULL;
+        GuestState state;
+
+        if (!driver->ops->list(driver->self, &guests, NULL) ||
+            !driver->ops->state(driver->self, "6695eb01-f6a4-8304-79aa-97f2502e193f", &state, NULL))
+            return GINT_TO_POINTER(1);
+    }
+    return NULL;
+}
+
+static void many_threads_share_the_connection(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    GThread *threads[4];
+
+    for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+        threads[i] = g_thread_new("lister", list_often, driver);
+    for (size_t i = 0; i < G_N_ELEMENTS(threads); i++)
+        assert_null(g_thread_join(threads[i]));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opens_and_closes_again_and_again),
+        cmocka_unit_test(unreachable_libvirt_is_unavailable),
+        cmocka_unit_test(unknown_virt_type_is_bad_config),
+        cmocka_unit_test(domains_of_others_are_not_listed),
+        cmocka_unit_test(refused_start_leaves_nothing_defined),
+        cmocka_unit_test(long_calls_are_known),
+        cmocka_unit_test(many_threads_share_the_connection),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
