@@ -154,7 +154,8 @@ static bool call_run(Rpc *rpc, const DvCtx *ctx, const RpcTarget *target, const 
         return false;
     /* The peer drops its reply when it cannot route it for a minute: the queue comes first. */
     if (!rpc_feed_wait(feed, deadline_ms))
-        return dv_fail(err, DV_E_UNAVAILABLE, "the broker is away");
+        return dv_now_ms() < deadline_ms ? dv_fail(err, DV_E_CANCELLED, "stopping")
+                                         : dv_fail(err, DV_E_UNAVAILABLE, "the broker is away");
     rpc_id_new(msg_id);
     out = call_out(rpc, ctx, target, method, args, msg_id, feed, timeout_ms, monitor_ms,
                    deadline_ms, err);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 enum {
-    CONN_CONNECT_MS = 5000,
+    CONN_CONNECT_MS = 10000,
     CONN_EVENTS_PER_ROUND = 256, /* then acks and the mailbox get their turn */
     CONN_MAX_SLEEP_MS = 15000,
     CONN_DEFAULT_MESSAGE_BYTES = 64 * 1024 * 1024,
@@ -153,8 +153,8 @@ static void link_drop(RpcConn *conn)
 {
     if (!conn->link)
         return;
-    if (atomic_exchange(&conn->is_up, false))
-        conn->ops->down(conn->self);
+    atomic_store(&conn->is_up, false);
+    conn->ops->down(conn->self); /* also after an `up` that failed half-way */
     socket_note(conn, -1);
     g_clear_pointer(&conn->link, rpc_link_free);
 }
@@ -281,6 +281,8 @@ static void run_once(RpcConn *conn)
     }
     if (!conn->link)
         wake_ms = MIN(wake_ms, conn->retry_at_ms);
+    else if (rpc_link_pending(conn->link))
+        more = true;
     sleep_until(conn, more ? 0 : wake_ms);
 }
 
@@ -309,9 +311,9 @@ bool rpc_conn_start(RpcConn *conn, GError **err)
 
 void rpc_conn_stop(RpcConn *conn, int64_t deadline_ms)
 {
-    if (!conn || !conn->thread)
-        return;
     atomic_store(&conn->stopping, true);
+    if (!conn->thread)
+        return;
     rpc_conn_wake(conn);
     dv_lock(&conn->lock);
     while (!conn->thread_ended && dv_cond_wait_until(&conn->ended, &conn->lock, deadline_ms))

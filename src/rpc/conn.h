@@ -19,7 +19,7 @@ typedef struct RpcConnOps {
     /* Mailbox and timed work, after every wake-up; `link` is NULL while there is none. Lowers
      * *wake_ms to when it wants to run again. False: the link is gone. */
     bool (*work)(void *self, RpcLink *link, int64_t now_ms, int64_t *wake_ms, GError **err);
-    /* The link went away. */
+    /* The link went away, or `up` failed on it. */
     void (*down)(void *self);
 } RpcConnOps;
 

@@ -523,3 +523,8 @@ bool rpc_link_next(RpcLink *link, RpcLinkEvent *out, GError **err)
     } while (ok && out->type == RPC_LINK_NOTHING);
     return ok;
 }
+
+bool rpc_link_pending(const RpcLink *link)
+{
+    return amqp_frames_enqueued(link->state) || amqp_data_in_buffer(link->state);
+}

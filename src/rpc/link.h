@@ -106,5 +106,8 @@ void rpc_link_event_done(RpcLinkEvent *event);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(RpcLinkEvent, rpc_link_event_done)
 
 /* The next event, without waiting; also sends and checks heartbeats. Call it until it says
- * RPC_LINK_NOTHING before polling rpc_link_fd: the library buffers. */
+ * RPC_LINK_NOTHING, and see rpc_link_pending, before polling rpc_link_fd. */
 bool rpc_link_next(RpcLink *link, RpcLinkEvent *out, GError **err);
+/* True when rpc_link_next has something that poll would not tell of: whatever waits for an answer
+ * reads other messages on the way and keeps them. */
+bool rpc_link_pending(const RpcLink *link);

@@ -14,7 +14,7 @@
 
 enum {
     LINK_FRAME_BYTES = 131072,
-    LINK_ANSWER_MS = 15000, /* for declares and the like */
+    LINK_ANSWER_MS = 30000, /* for declares and the like */
     LINK_GOODBYE_MS = 1000,
 };
 

@@ -86,13 +86,14 @@ bool rpc_connected(Rpc *rpc)
 
 /* ---- stopping ---- */
 
-static bool stop_begin(Rpc *rpc)
+static bool stop_begin(Rpc *rpc, bool *out_started)
 {
     bool first;
 
     dv_lock(&rpc->lock);
     first = !rpc->stopped;
     rpc->stopped = true;
+    *out_started = rpc->started;
     dv_unlock(&rpc->lock);
     return first;
 }
@@ -120,12 +121,14 @@ static RpcServer *server_at(Rpc *rpc, unsigned i)
 /* First no new requests, then what is queued goes out, then the waits end, then the threads. */
 void rpc_stop(Rpc *rpc, int64_t deadline_ms)
 {
-    if (!stop_begin(rpc))
+    bool started;
+
+    if (!stop_begin(rpc, &started))
         return;
-    if (rpc->started)
+    if (started)
         for (unsigned i = 0; i < servers_count(rpc); i++)
             rpc_server_stop(server_at(rpc, i));
-    if (rpc->started && !rpc_sender_flush(rpc->sender, deadline_ms))
+    if (started && !rpc_sender_flush(rpc->sender, deadline_ms))
         dv_warning(NULL, "stopping: not every message was confirmed by the broker");
     rpc_calls_cancel(rpc->calls);
     deadline_ms = MAX(deadline_ms, dv_now_ms() + RPC_CUT_MS);
