@@ -59,7 +59,7 @@ typedef struct GuestSpec {
     unsigned vcpus;
     unsigned cpu_sockets, cpu_cores, cpu_threads; /* 0: nova's default for the count */
     uint64_t cpu_shares; /* quota:cpu_shares, 0: no cputune element, as nova since Zed */
-    char *machine_type;                           /* "pc", or NULL: the host's default */
+    char *machine_type;  /* "pc", or NULL: the host's default */
     char *kernel_path, *ramdisk_path, *kernel_cmdline; /* NULL: firmware boot */
     char *instance_dir;
     char *console_log_path;
@@ -67,8 +67,8 @@ typedef struct GuestSpec {
     char *video_model;             /* NULL: virt's default */
     bool usb_tablet;
     char *input_bus; /* image's hw_input_bus: tablet and keyboard on that bus; NULL: usb_tablet */
-    bool rng;      /* hw_rng_model with hw_rng:allowed */
-    char *os_type; /* "windows" sets other clocks */
+    bool rng;        /* hw_rng_model with hw_rng:allowed */
+    char *os_type;   /* "windows" sets other clocks */
     bool guest_agent;
 
     GPtrArray *disks; /* DiskSpec */
