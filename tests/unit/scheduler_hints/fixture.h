@@ -569,7 +569,6 @@ static void assert_record(json_t *had, json_t *saved_args, json_t *want)
     json_object_update(is, sent);
     json_object_foreach(want, field, value)
     {
-        g_autoptr(GError) err = NULL;
         g_autoptr(Ovo) left = ovo_new_dict(), right = ovo_new_dict();
         g_autofree char *left_text = NULL, *right_text = NULL;
 

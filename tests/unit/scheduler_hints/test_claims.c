@@ -254,9 +254,9 @@ static void workload_follows_the_task(void **state)
 static void failed_builds_are_counted_until_one_succeeds(void **state)
 {
     Fixture *fx = *state;
-    g_autoptr(Ovo) instance = arriving(fx);
     json_t *stats;
 
+    ovo_unref(arriving(fx));
     tracker_build_failed(fx->tracker);
     tracker_build_failed(fx->tracker);
     assert_int_equal(fx->conductor.calls->len, 0); /* waits for the next write */
@@ -398,6 +398,56 @@ static void claims_from_many_threads_add_up(void **state)
     assert_int_equal(int_of(tracker_record(fx), "running_vms"), CLAIMERS);
 }
 
+static gpointer comer_and_goer_run(gpointer arg)
+{
+    Claimer *claimer = arg;
+    Fixture *fx = claimer->fx;
+
+    for (int i = 0; i < ROUNDS; i++) {
+        if (!tracker_claim_with(fx->tracker, fx->ctx, claimer->instance, "vm", &local_root, NULL))
+            return GINT_TO_POINTER(1);
+        tracker_unclaim(fx->tracker, fx->ctx, claimer->instance);
+    }
+    return NULL;
+}
+
+static gpointer auditor_run(gpointer arg)
+{
+    Fixture *fx = arg;
+
+    for (int i = 0; i < ROUNDS; i++)
+        if (!tracker_audit(fx->tracker, fx->ctx, false, NULL))
+            return GINT_TO_POINTER(1);
+    return NULL;
+}
+
+static void claims_and_audits_run_beside_each_other(void **state)
+{
+    Fixture *fx = *state;
+    Claimer claimers[2];
+    GThread *threads[4];
+    g_auto(GStrv) left = NULL;
+
+    ovo_unref(arriving(fx));
+    for (int i = 0; i < 2; i++) {
+        g_autofree char *uuid = g_uuid_string_random();
+
+        claimers[i] = (Claimer){fx, golden_instance(fx)};
+        ovo_set_str(claimers[i].instance, "uuid", uuid);
+        threads[i] = dv_thread_new("claimer", comer_and_goer_run, &claimers[i]);
+        threads[2 + i] = dv_thread_new("auditor", auditor_run, fx);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_null(g_thread_join(threads[i]));
+    for (int i = 0; i < 2; i++)
+        ovo_unref(claimers[i].instance);
+    left = tracker_instances(fx->tracker);
+    assert_int_equal(g_strv_length(left), 0);
+    audit_ok(fx);
+    assert_int_equal(int_of(tracker_record(fx), "vcpus_used"), 0);
+    assert_int_equal(int_of(tracker_record(fx), "memory_mb_used"), 512);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +469,7 @@ int main(void)
         fixture_test(an_instance_unclaimed_during_an_audit_does_not_come_back),
         fixture_test(a_claim_outlives_an_audit_during_its_save),
         fixture_test(claims_from_many_threads_add_up),
+        fixture_test(claims_and_audits_run_beside_each_other),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
