@@ -5,7 +5,7 @@ import time
 
 import oslo_messaging
 
-from peers import CPeer, PyServer, Raw, nova_exceptions, wait_for
+from peers import Background, CPeer, PyServer, Raw, nova_exceptions, wait_for
 
 MIB = 1024 * 1024
 
@@ -107,7 +107,7 @@ def failure_passes_through_c(lab):
     nova = nova_exceptions()
     try:
         lab.client.call("compute", "host1", "relay", {
-            "topic": "conductor", "method": "boom",
+            "topic": "conductor", "what": "boom",
             "args": {"cls": "InstanceNotFound", "module": "nova.exception", "message": "far"}},
             version="6.0")
         raise AssertionError("no exception")
@@ -143,21 +143,19 @@ def timeouts(lab):
         pass
 
 
-def long_call_with_monitor_python_to_c(lab):
-    eq(lab.client.call("compute", "host1", "slow", {"seconds": 25}, timeout=120,
-                       monitor=10), 25.0)
-
-
-def long_call_with_monitor_c_to_python(lab):
-    answer = lab.c.call("conductor", "slow", args={"seconds": 25}, timeout_ms=120000,
-                        monitor_ms=10000)
-    eq(answer.get("result"), 25)
-
-
-def total_timeout_holds_with_monitor(lab):
-    answer = lab.c.call("conductor", "slow", args={"seconds": 60}, timeout_ms=15000,
-                        monitor_ms=10000)
-    assert answer["error"] and 14900 <= answer["ms"] <= 45000, answer
+def long_calls_with_call_monitor(lab):
+    """Three at once: each way longer than the monitor allows silence, and one that is too long."""
+    python = Background(lambda: lab.client.call("compute", "host1", "slow", {"seconds": 50},
+                                                timeout=300, monitor=30))
+    c = lab.c.send(op="call", topic="conductor", method="slow", args={"seconds": 50},
+                   version="3.0", timeout_ms=300000, monitor_ms=30000)
+    endless = lab.c.send(op="call", topic="conductor", method="slow", args={"seconds": 300},
+                         version="3.0", timeout_ms=40000, monitor_ms=30000)
+    answer = lab.c.answer(endless)
+    eq(answer["error"], "conductor.slow: no reply in time")
+    assert 39900 <= answer["ms"], answer
+    eq(python.get(), 50.0)
+    eq(lab.c.answer(c).get("result"), 50)
 
 
 def killed_peer_is_noticed_by_monitor(lab):
@@ -344,8 +342,7 @@ CASES = [python_calls_c, python_calls_c_older_endpoint_and_namespace, c_calls_py
          ping_takes_a_few_milliseconds, context_passes_through_c_unchanged,
          own_context_reaches_python, failures_reach_python_as_their_class,
          failures_of_python_reach_c, failure_passes_through_c, unknown_method_and_version,
-         timeouts, long_call_with_monitor_python_to_c, long_call_with_monitor_c_to_python,
-         total_timeout_holds_with_monitor, killed_peer_is_noticed_by_monitor, casts,
+         timeouts, long_calls_with_call_monitor, killed_peer_is_noticed_by_monitor, casts,
          fanout_both_ways, ten_mib_both_ways, thousand_calls_with_32_outstanding,
          many_python_threads_call_c, slow_requests_do_not_hold_up_others, duplicate_is_ignored,
          garbage_is_survived, reply_on_the_wire, request_on_the_wire,

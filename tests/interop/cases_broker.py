@@ -1,33 +1,11 @@
 """The broker's moods: restarts, throttling, refusals, TLS, and every kind of queue."""
-import threading
 import time
 
-from peers import PATIENCE, CPeer, PyClient, PyServer, Raw, wait_for
+from peers import PATIENCE, Background, CPeer, PyClient, PyServer, Raw, wait_for
 
 
 def eq(got, want):
     assert got == want, "got %.300r, want %.300r" % (got, want)
-
-
-class Background:
-    """Runs a call on a thread and keeps its outcome."""
-
-    def __init__(self, what):
-        self.result = self.error = None
-        self.thread = threading.Thread(target=self.run, args=(what,), daemon=True)
-        self.thread.start()
-
-    def run(self, what):
-        try:
-            self.result = what()
-        except Exception as e:
-            self.error = e
-
-    def get(self):
-        self.thread.join(2 * PATIENCE)
-        assert not self.thread.is_alive(), "still running"
-        assert self.error is None, self.error
-        return self.result
 
 
 def connections_of(lab, peer):

@@ -128,7 +128,7 @@ static void do_relay(Peer *peer, RpcRequest *request)
     const RpcFault unknown = {.class_name = "RuntimeError", .module = "builtins", .message = "?"};
     RpcFault fault = unknown;
 
-    if (rpc_call(peer->rpc, rpc_request_ctx(request), &target, text_of(args, "method"),
+    if (rpc_call(peer->rpc, rpc_request_ctx(request), &target, text_of(args, "what"),
                  json_incref(json_object_get(args, "args")), 0, 0, &result, &remote, &err)) {
         rpc_request_reply(request, result);
         return;

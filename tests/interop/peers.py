@@ -125,6 +125,27 @@ def wait_for(what, timeout, text):
     raise AssertionError("waited %s s for the %s" % (timeout, text))
 
 
+class Background:
+    """Runs a call on a thread and keeps its outcome."""
+
+    def __init__(self, what):
+        self.result = self.error = None
+        self.thread = threading.Thread(target=self.run, args=(what,), daemon=True)
+        self.thread.start()
+
+    def run(self, what):
+        try:
+            self.result = what()
+        except Exception as e:
+            self.error = e
+
+    def get(self):
+        self.thread.join(2 * PATIENCE)
+        assert not self.thread.is_alive(), "still running"
+        assert self.error is None, self.error
+        return self.result
+
+
 def nova_exceptions():
     """oslo rebuilds exceptions of the module nova.exception: a stand-in with one class will do."""
     if "nova.exception" in sys.modules:
@@ -159,8 +180,8 @@ class PyClient:
                  monitor=None, fanout=None):
         target = oslo_messaging.Target(exchange="nova", topic=topic, version=version,
                                        namespace=namespace)
-        client = oslo_messaging.RPCClient(self.transport, target, timeout=timeout,
-                                          call_monitor_timeout=monitor)
+        client = oslo_messaging.get_rpc_client(self.transport, target, timeout=timeout,
+                                               call_monitor_timeout=monitor)
         return client.prepare(server=server, fanout=fanout)
 
     def call(self, topic, server, method, args=None, ctxt=None, **more):
