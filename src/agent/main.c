@@ -130,6 +130,7 @@ static bool wire(Process *process, GError **err)
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
+    agent->virt_config.disks = agent->disks;
     agent->rpc = rpc_new(&process->rpc_config, agent->timer, err);
     if (!agent->rpc)
         return false;

@@ -32,7 +32,7 @@ STEP(c)
 
 static const OpStep steps[] = {
     {"a", do_a, undo_a},
-    {"b", do_b, NULL},
+    {"b", do_b, undo_b},
     {"c", do_c, undo_c},
 };
 
@@ -57,7 +57,7 @@ static void a_failure_walks_back_over_the_steps_before_it(void **state G_GNUC_UN
     g_autoptr(GError) err = NULL;
     g_autofree char *text = run("c", &err);
 
-    assert_string_equal(text, "+a+b+c-a");
+    assert_string_equal(text, "+a+b+c-b-a");
     assert_int_equal(err->code, DV_E_NO_SPACE);
 }
 
