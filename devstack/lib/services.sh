@@ -15,7 +15,7 @@ uwsgi_service() { # NAME PORT WSGI-FILE ENV=VALUE
 # The same files that `keystone-manage fernet_setup` and `credential_setup` write, without their two starts.
 make_key_repository() { # FOLDER
     [ -s "$1/1" ] && return 0
-    mkdir -p -m 700 "$1"
+    mkdir -p "$1" && chmod 700 "$1"
     local n
     for n in 0 1; do
         (umask 077 && head -c 32 /dev/urandom | base64 -w 0 | tr '+/' '-_' > "$1/$n")

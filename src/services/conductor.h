@@ -118,6 +118,6 @@ bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *ho
                                 GError **err);
 
 /* ---- compute_task: the boot goes back to the scheduler ---- */
-/* args (borrowed): those of build_and_run_instance as received, the instance saved as scheduling and
- * filter_properties.retry telling why. */
+/* args (borrowed): those of build_and_run_instance as received, the instance saved as scheduling
+ * and filter_properties.retry telling why. */
 bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err);

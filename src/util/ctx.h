@@ -17,7 +17,7 @@ typedef struct DvCtx {
     char *project_id;
     char *user_name;
     char *project_name;
-    char *roles; /* "member,reader", or NULL */
+    char *roles;         /* "member,reader", or NULL */
     char *auth_token;    /* a secret: never log */
     char *instance_uuid; /* for log lines, or NULL */
     char *read_deleted;  /* "no", "yes" or "only": visibility of soft-deleted rows */

@@ -102,34 +102,32 @@ static void a_plain_instance_gets_novas_defaults(void **state)
 static void local_disks_are_named_after_the_root_disk(void **state)
 {
     g_autoptr(GError) err = NULL;
-    g_autoptr(GuestSpec)
-        spec =
-            build(*state, INSTANCE("", ""), NULL,
-                  OBJECT(
-                      "BlockDeviceMappingList",
-                      "{\"objects\": [" OBJECT(
-                          "BlockDeviceMapping",
-                          "{\"source_type\": \"image\", \"destination_type\": "
-                          "\"local\", \"boot_index\": 0}") "," OBJECT("BlockDeviceMapping",
-                                                                      "{\"source_type\": "
-                                                                      "\"blank\", "
-                                                                      "\"destination_type\": "
-                                                                      "\"local\", \"volume_size\": "
-                                                                      "2}") "," OBJECT("BlockDevice"
-                                                                                       "Mapping",
-                                                                                       "{\"source_"
-                                                                                       "type\": "
-                                                                                       "\"blank\", "
-                                                                                       "\"destinati"
-                                                                                       "on_type\": "
-                                                                                       "\"local\", "
-                                                                                       "\"guest_"
-                                                                                       "format\": "
-                                                                                       "\"swap\", "
-                                                                                       "\"volume_"
-                                                                                       "size\": "
-                                                                                       "64}") "]}"),
-                  &err);
+    g_autoptr(GuestSpec) spec = build(
+        *state, INSTANCE("", ""), NULL,
+        OBJECT("BlockDeviceMappingList",
+               "{\"objects\": [" OBJECT(
+                   "BlockDeviceMapping",
+                   "{\"source_type\": \"image\", \"destination_type\": "
+                   "\"local\", \"boot_index\": 0}") "," OBJECT("BlockDeviceMapping",
+                                                               "{\"source_type\": "
+                                                               "\"blank\", "
+                                                               "\"destination_type\": "
+                                                               "\"local\", \"volume_size\": "
+                                                               "2}") "," OBJECT("BlockDevice"
+                                                                                "Mapping",
+                                                                                "{\"source_"
+                                                                                "type\": "
+                                                                                "\"blank\", "
+                                                                                "\"destinati"
+                                                                                "on_type\": "
+                                                                                "\"local\", "
+                                                                                "\"guest_"
+                                                                                "format\": "
+                                                                                "\"swap\", "
+                                                                                "\"volume_"
+                                                                                "size\": "
+                                                                                "64}") "]}"),
+        &err);
     const DiskSpec *ephemeral;
     const DiskSpec *swap;
 
