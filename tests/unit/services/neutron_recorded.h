@@ -1,7 +1,7 @@
-/* What a real neutron (Zed, linuxbridge) answered nova-compute 26.2.2 when it booted a guest with two
- * NICs, and the network info that nova-compute made of it. Subnets and DHCP ports were asked for one
- * by one there; here their answers are joined, as one filter with two ids gives them. Of the
- * extensions only the aliases are kept. */
+/* What a real neutron (Zed, linuxbridge) answered nova-compute 26.2.2 when it booted a guest with
+ * two NICs, and the network info that nova-compute made of it. Subnets and DHCP ports were asked
+ * for one by one there; here their answers are joined, as one filter with two ids gives them. Of
+ * the extensions only the aliases are kept. */
 #pragma once
 
 // clang-format off
