@@ -451,7 +451,7 @@ GPtrArray *metadata_files(const Ovo *instance, const NetworkInfo *network,
         md = {.instance = instance, .network = network, .extra = extra ? extra : &nothing};
     json_auto_t *injected = md.extra->injected_files ? ovo_json(md.extra->injected_files) : NULL;
 
-    md.injected = json_object_get(injected, "files");
+    md.injected = json_object_get(injected, "injected_files");
     md.files = g_ptr_array_new_with_free_func((GDestroyNotify)metadata_file_free);
     if (!read_instance(&md, err))
         return NULL;

@@ -18,11 +18,11 @@ typedef struct MetadataFile {
 void metadata_file_free(MetadataFile *file);
 
 typedef struct MetadataExtra {
-    const char *admin_password;    /* or NULL */
-    const char *availability_zone; /* or NULL */
-    const char *project_name;      /* or NULL */
-    const Ovo *injected_files;     /* dict with field "files": list of [path, base64], or NULL */
-    const Ovo *bdms;               /* BlockDeviceMappingList, or NULL */
+    const char *admin_password;         /* or NULL */
+    const char *availability_zone;      /* or NULL */
+    const char *project_name;           /* or NULL */
+    const Ovo *injected_files;          /* dict with "injected_files": list of [path, base64] */
+    const Ovo *bdms;                    /* BlockDeviceMappingList, or NULL */
     const char *const *security_groups; /* names; NULL: those of instance.security_groups */
     const char *dhcp_domain;            /* [api] dhcp_domain; NULL: its default */
     const char *ec2_skip_versions;      /* [api] config_drive_skip_versions; NULL: its default */

@@ -50,7 +50,7 @@ static GPtrArray *make(json_t *input, GError **err)
     if (bdm_list && !(bdms = ovo_view(bdm_list, "BlockDeviceMappingList", err)))
         return NULL;
     if (files)
-        ovo_set_json(files, "files", json_incref(injected));
+        ovo_set_json(files, "injected_files", json_incref(injected));
     more.injected_files = files;
     more.bdms = bdms;
     return metadata_files(instance, network, &more, err);

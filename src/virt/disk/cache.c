@@ -96,19 +96,32 @@ out:
 }
 
 /* What the image is for: a guest's disk, or a file that QEMU reads as plain bytes (a kernel). */
-typedef enum { FETCH_DISK, FETCH_PLAIN } FetchUse;
+typedef struct FetchUse {
+    bool plain;
+    uint64_t max_bytes; /* of the disk, 0: any */
+} FetchUse;
 
-static bool fetch_to(const Disks *disks, const ImageSource *image, FetchUse use, const char *part,
-                     const char *base, GError **err)
+static bool size_ok(const FetchUse *use, uint64_t virtual_bytes, GError **err)
+{
+    if (use->max_bytes == 0 || virtual_bytes <= use->max_bytes)
+        return true;
+    return dv_fail(err, DV_E_IMAGE_TOO_LARGE,
+                   "a disk of %" G_GUINT64_FORMAT
+                   " bytes does not fit the flavor's %" G_GUINT64_FORMAT,
+                   virtual_bytes, use->max_bytes);
+}
+
+static bool fetch_to(const Disks *disks, const ImageSource *image, const FetchUse *use,
+                     const char *part, const char *base, GError **err)
 {
     dv_autofd int fd = -1;
     ImageFacts facts;
 
     if (!open_new(part, &fd, err) || !image->fetch(image->arg, fd, err))
         return false;
-    if (use == FETCH_PLAIN)
+    if (use->plain)
         return sync_and_rename(fd, part, base, err);
-    if (!inspect_fetched(disks, image, fd, &facts, err))
+    if (!inspect_fetched(disks, image, fd, &facts, err) || !size_ok(use, facts.virtual_bytes, err))
         return false;
     /* Whatever is neither raw nor qcow2 has no business below a guest. */
     if (is_plain(facts.format) || (facts.format == IMAGE_QCOW2 && !disks->force_raw_images))
@@ -117,7 +130,7 @@ static bool fetch_to(const Disks *disks, const ImageSource *image, FetchUse use,
 }
 
 static bool fetch_missing(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
-                          FetchUse use, const DiskBase *base, GError **err)
+                          const FetchUse *use, const DiskBase *base, GError **err)
 {
     g_autofree char *part = g_strdup_printf("%s.part", base->path);
     g_auto(DiskLock) lock = {-1};
@@ -164,8 +177,8 @@ static void touch(const char *path)
     (void)utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
-static bool base_of(const Disks *disks, const DvCtx *ctx, const ImageSource *image, FetchUse use,
-                    DiskBase *base, GError **err)
+static bool base_of(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
+                    const FetchUse *use, DiskBase *base, GError **err)
 {
     if (!image || !image->id || !*image->id)
         return dv_fail(err, DV_E_BAD_INPUT, "a disk without an image");
@@ -177,10 +190,11 @@ static bool base_of(const Disks *disks, const DvCtx *ctx, const ImageSource *ima
 bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
                       const char *path, GError **err)
 {
+    const FetchUse use = {.plain = true};
     g_auto(DiskLock) lock = {-1};
     g_auto(DiskBase) base = {0};
 
-    if (!base_of(disks, ctx, image, FETCH_PLAIN, &base, err) ||
+    if (!base_of(disks, ctx, image, &use, &base, err) ||
         !disk_lock_take(&lock, disks, base.lock_name, DISK_LOCK_USE, err))
         return false;
     touch(base.path);
@@ -190,15 +204,17 @@ bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *i
     return false;
 }
 
-bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *image, DiskBase *out,
-                      GError **err)
+bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
+                      uint64_t max_bytes, DiskBase *out, GError **err)
 {
+    const FetchUse use = {.max_bytes = max_bytes};
     g_auto(DiskBase) base = {0};
 
-    if (!base_of(disks, ctx, image, FETCH_DISK, &base, err))
+    if (!base_of(disks, ctx, image, &use, &base, err))
         return false;
-    if (!base_check(&base, disks->deep_inspection ? image->disk_format : NULL, err))
-        return false;
+    if (!base_check(&base, disks->deep_inspection ? image->disk_format : NULL, err) ||
+        !size_ok(&use, base.virtual_bytes, err))
+        return dv_within(err, "image %s", image->id);
     touch(base.path);
     *out = base;
     base = (DiskBase){0};

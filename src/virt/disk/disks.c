@@ -185,25 +185,18 @@ static void creation_done(Creation *c)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Creation, creation_done)
 
-static bool too_large(GError **err, const char *image_id, uint64_t have, uint64_t want)
-{
-    return dv_fail(err, DV_E_IMAGE_TOO_LARGE,
-                   "image %s has %" G_GUINT64_FORMAT " bytes, the flavor's disk %" G_GUINT64_FORMAT,
-                   image_id, have, want);
-}
-
 static bool create_root(Creation *c, DiskSpec *disk, GError **err)
 {
     g_auto(DiskBase) base = {0};
 
-    /* before the download, by the record; once more by what the file says it is */
+    /* by the record before the download, then by what the file says it is */
     if (c->image && disk->size_bytes && c->image->size_bytes > disk->size_bytes)
-        return too_large(err, c->image->id, c->image->size_bytes, disk->size_bytes);
-    if (!disk_cache_image(c->disks, c->ctx, c->image, &base, err))
-        return false;
-    if (disk->size_bytes && base.virtual_bytes > disk->size_bytes)
-        return too_large(err, c->image->id, base.virtual_bytes, disk->size_bytes);
-    return c->disks->backend->clone(c->disks, c->ctx, &base, disk, err);
+        return dv_fail(err, DV_E_IMAGE_TOO_LARGE,
+                       "image %s of %" G_GUINT64_FORMAT
+                       " bytes does not fit the flavor's %" G_GUINT64_FORMAT,
+                       c->image->id, c->image->size_bytes, disk->size_bytes);
+    return disk_cache_image(c->disks, c->ctx, c->image, disk->size_bytes, &base, err) &&
+           c->disks->backend->clone(c->disks, c->ctx, &base, disk, err);
 }
 
 static const char *ephemeral_fs(const Creation *c, const DiskSpec *disk)
@@ -379,7 +372,7 @@ bool disks_cache_image(Disks *disks, const DvCtx *ctx, const ImageSource *image,
 {
     g_auto(DiskBase) base = {0};
 
-    if (!disk_cache_image(disks, ctx, image, &base, err))
+    if (!disk_cache_image(disks, ctx, image, 0, &base, err))
         return false;
     if (out_virtual_bytes)
         *out_virtual_bytes = base.virtual_bytes;

@@ -50,9 +50,11 @@ typedef struct DiskBase {
 void disk_base_done(DiskBase *base);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskBase, disk_base_done)
 
-/* The image's base file, fetched when missing. */
-bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *image, DiskBase *out,
-                      GError **err);
+/* The image's base file, fetched when missing. One whose disk is larger than `max_bytes` (0: any)
+ * is DV_E_IMAGE_TOO_LARGE, and is not even converted: a small file can describe a disk that fills
+ * the host. */
+bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
+                      uint64_t max_bytes, DiskBase *out, GError **err);
 /* The image as it is, without inspection (kernels are no disks), copied from the cache to `path`.
  */
 bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *image,

@@ -181,7 +181,7 @@ static void injected_files_are_content(void **state G_GNUC_UNUSED)
     g_autoptr(GPtrArray) files = NULL;
     const MetadataFile *file;
 
-    ovo_set_json(dict, "files",
+    ovo_set_json(dict, "injected_files",
                  json_loads("[[\"/etc/motd\", \"aGVsbG8=\"], [\"/x\", \"\"]]", 0, NULL));
     files = files_of(INSTANCE(""), NULL,
                      &(MetadataExtra){.injected_files = dict, .admin_password = "secret"});
@@ -208,7 +208,7 @@ static void broken_injected_files_are_refused(void **state G_GNUC_UNUSED)
         g_autoptr(Ovo) dict = ovo_new_dict();
         g_autoptr(GError) err = NULL;
 
-        ovo_set_json(dict, "files", json_loads(lists[i], 0, NULL));
+        ovo_set_json(dict, "injected_files", json_loads(lists[i], 0, NULL));
         assert_null(metadata_files(instance, NULL, &(MetadataExtra){.injected_files = dict}, &err));
         assert_int_equal(dv_code(err), DV_E_BAD_INPUT);
     }

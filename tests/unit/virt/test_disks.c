@@ -337,13 +337,25 @@ static void an_existing_disk_that_disk_info_does_not_know_is_refused(void **stat
 
 /* ---- refusals ---- */
 
+static void a_cached_image_larger_than_the_flavor_s_disk_is_refused(void **state)
+{
+    Fixture *f = *state;
+
+    assert_true(disks_cache_image(f->disks, f->ctx, &f->image, NULL, NULL, NULL));
+    add_disk(f, DISK_ROLE_ROOT, 16 * MIB);
+    refuses(f, DV_E_IMAGE_TOO_LARGE);
+}
+
 static void an_image_larger_than_the_flavor_s_disk_is_refused(void **state)
 {
     Fixture *f = *state;
 
+    g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
+
     add_disk(f, DISK_ROLE_ROOT, 16 * MIB);
     refuses(f, DV_E_IMAGE_TOO_LARGE);
     assert_int_equal(f->fetches, 1);
+    assert_int_equal(files_in(base_folder), 0); /* and is not converted */
     f->image.id = "another";
     f->image.size_bytes = 17 * MIB; /* known before the download */
     refuses(f, DV_E_IMAGE_TOO_LARGE);
@@ -781,6 +793,7 @@ int main(void)
         TEST(an_existing_disk_is_adopted_by_disk_info),
         TEST(an_existing_disk_that_disk_info_does_not_know_is_refused),
         TEST(an_image_larger_than_the_flavor_s_disk_is_refused),
+        TEST(a_cached_image_larger_than_the_flavor_s_disk_is_refused),
         TEST(hostile_images_leave_nothing_behind),
         TEST(a_disk_that_looks_like_an_image_once_converted_is_refused),
         TEST(a_cached_base_that_became_unacceptable_is_refused),
