@@ -211,8 +211,8 @@ static void fill_notify(const DvConfig *config, NotifyConfig *out)
     *out = (NotifyConfig){
         .enabled = v2 || g_strv_contains(drivers, "messaging"),
         .v2 = v2,
-        .unversioned = strcmp(format, "versioned") != 0,
-        .versioned = strcmp(format, "unversioned") != 0,
+        .unversioned = g_strcmp0(format, "versioned") != 0,
+        .versioned = format && strcmp(format, "unversioned") != 0,
         .topics = dv_config_list(config, "oslo_messaging_notifications", "topics"),
         .versioned_topics = dv_config_list(config, "notifications",
                                            "versioned_notifications_topics"),
@@ -286,7 +286,6 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .glance_retries = (unsigned)MIN(dv_config_int(config, "glance", "num_retries"), 100),
         .wait_for_vif_plugged_event_during_hard_reboot = dv_config_list(
             config, "workarounds", "wait_for_vif_plugged_event_during_hard_reboot"),
-        .health_listen = str(config, "drover", "health_listen"),
     };
     fill_vnc(config, &out->vnc);
     fill_notify(config, &out->notify);

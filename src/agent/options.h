@@ -118,9 +118,6 @@ typedef struct AgentConfig {
     VncConfig vnc;
     NotifyConfig notify;
     PeriodicConfig periodic;
-
-    /* health */
-    const char *health_listen; /* [drover] "host:port" or NULL: no HTTP health and metrics */
 } AgentConfig;
 
 /* Logging, needed before everything else. */

@@ -26,11 +26,12 @@ static const DvOption rows[] = {
             " counts as down; raised to 2.5 report intervals where it is less than one.",
             AT_LEAST(1)),
     OPT_INT("DEFAULT", "long_rpc_timeout", "1800", "Seconds that long calls to peers may take.",
-            AT_LEAST(1)),
+            AT_LEAST(1), IGNORED),
     OPT_STR("upgrade_levels", "compute", NULL, "Version or release name that calls to peer hosts"
-            " are held to; auto: found out."),
-    OPT_STR("upgrade_levels", "conductor", NULL, "The same for calls to conductor."),
-    OPT_STR("upgrade_levels", "scheduler", NULL, "The same for calls to the scheduler."),
+            " are held to; auto: found out.", UNHONOURED),
+    OPT_STR("upgrade_levels", "conductor", NULL, "The same for calls to conductor.", UNHONOURED),
+    OPT_STR("upgrade_levels", "scheduler", NULL, "The same for calls to the scheduler.",
+            UNHONOURED),
     OPT_STR("upgrade_levels", "baseapi", NULL, "The same for the base API.", IGNORED),
     OPT_STR("upgrade_levels", "cert", NULL, "Gone.", IGNORED),
 
@@ -45,7 +46,7 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "vif_plugging_timeout", "300", "Seconds to wait for that report; 0: do not"
             " wait.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "network_allocate_retries", "0", "How often allocating networks is tried"
-            " again.", AT_LEAST(0)),
+            " again.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "block_device_allocate_retries", "60", "How often a volume that is being"
             " created is looked at.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "block_device_allocate_retries_interval", "3", "Seconds between these.",
@@ -53,9 +54,9 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "live_migration_retry_count", "30", "Tries to set networks up at the"
             " destination.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "shutdown_timeout", "60", "Seconds a guest gets to power itself off.",
-            AT_LEAST(0)),
+            AT_LEAST(0), UNHONOURED),
     OPT_INT("compute", "shutdown_retry_interval", "10", "Seconds between two reminders to it.",
-            AT_LEAST(1)),
+            AT_LEAST(1), UNHONOURED),
     OPT_INT("DEFAULT", "arq_binding_timeout", "300", "Seconds to wait for accelerators.",
             AT_LEAST(1), UNHONOURED),
     OPT_INT("DEFAULT", "reimage_timeout_per_gb", "20", "Seconds per GiB to wait for a volume's new"
@@ -63,7 +64,7 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "reboot_timeout", "0", "Seconds after which a reboot counts as stuck; 0:"
             " never.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "instance_build_timeout", "0", "Seconds after which a boot counts as stuck;"
-            " 0: never.", AT_LEAST(0)),
+            " 0: never.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "rescue_timeout", "0", "Seconds after which a rescue is ended; 0: never.",
             AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "resize_confirm_window", "0", "Seconds after which a resize confirms itself;"
@@ -105,7 +106,7 @@ static const DvOption rows[] = {
     OPT_LIST("compute", "vmdk_allowed_types", "streamOptimized,monolithicSparse", "Kinds of VMDK"
              " image that may be used."),
     OPT_INT("compute", "max_disk_devices_to_attach", "-1", "Disks per guest; -1: no limit.",
-            AT_LEAST(-1)),
+            AT_LEAST(-1), UNHONOURED),
     OPT_INT("compute", "max_concurrent_disk_ops", "0", "Disk copies at a time; 0: no limit.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("compute", "live_migration_wait_for_vif_plug", "true", "Whether a live migration waits"
@@ -118,28 +119,29 @@ static const DvOption rows[] = {
 
     /* ---- instances ---- */
     OPT_BOOL("DEFAULT", "resume_guests_state_on_host_boot", "false", "Start the guests that ran"
-             " before this host was booted."),
+             " before this host was booted.", UNHONOURED),
     OPT_STR("DEFAULT", "running_deleted_instance_action", "reap", "What happens to a guest whose"
-            " instance is deleted.", CHOICES("reap|log|shutdown|noop")),
+            " instance is deleted.", CHOICES("reap|log|shutdown|noop"), UNHONOURED),
     OPT_INT("DEFAULT", "running_deleted_instance_poll_interval", "1800", "Seconds between two looks"
-            " for these; 0: 60, below 0: never."),
+            " for these; 0: 60, below 0: never.", UNHONOURED),
     OPT_INT("DEFAULT", "running_deleted_instance_timeout", "0", "Seconds after the deletion that"
-            " they are left alone."),
+            " they are left alone.", UNHONOURED),
     OPT_INT("DEFAULT", "reclaim_instance_interval", "0", "Seconds for which a deleted instance can"
-            " be restored; 0: deletes are final."),
+            " be restored; 0: deletes are final.", UNHONOURED),
     OPT_INT("DEFAULT", "instance_delete_interval", "300", "Seconds between two tries to remove what"
-            " a delete left behind; 0: 60, below 0: never."),
+            " a delete left behind; 0: 60, below 0: never.", UNHONOURED),
     OPT_INT("DEFAULT", "maximum_instance_delete_attempts", "5", "How often that is tried.",
-            AT_LEAST(1)),
+            AT_LEAST(1), UNHONOURED),
     OPT_STR("DEFAULT", "default_access_ip_network_name", NULL, "Network whose addresses become an"
             " instance's access addresses."),
     OPT_BOOL("DEFAULT", "force_config_drive", "false", "Give every instance a config drive."),
     OPT_STR("DEFAULT", "config_drive_format", "iso9660", "File system of config drives.",
             CHOICES("iso9660|vfat")),
     OPT_STR("DEFAULT", "mkisofs_cmd", "genisoimage", "Program that makes iso9660 config drives."),
-    OPT_INT("DEFAULT", "password_length", "12", "Length of generated passwords.", AT_LEAST(0)),
+    OPT_INT("DEFAULT", "password_length", "12", "Length of generated passwords.", AT_LEAST(0),
+            IGNORED),
     OPT_INT("DEFAULT", "max_local_block_devices", "3", "Local disks per instance; below 0: no"
-            " limit."),
+            " limit.", IGNORED),
     OPT_BOOL("DEFAULT", "flat_injected", "false", "Passed on in the network model."),
     OPT_STR("DEFAULT", "injected_network_template", "$pybasedir/nova/virt/interfaces.template",
             "Template of injected network files.", IGNORED),
@@ -223,14 +225,16 @@ static const DvOption rows[] = {
 
     /* ---- notifications ---- */
     OPT_STR("notifications", "notification_format", "unversioned", "Format of notifications.",
-            CHOICES("unversioned|versioned|both"), OLD("DEFAULT.notification_format")),
+            CHOICES("unversioned|versioned|both"), OLD("DEFAULT.notification_format"), UNHONOURED),
     OPT_LIST("notifications", "versioned_notifications_topics", "versioned_notifications", "Topics"
-             " of versioned notifications."),
+             " of versioned notifications.", IGNORED),
     OPT_STR("notifications", "notify_on_state_change", NULL, "Which changes of state are notified.",
-            CHOICES("|vm_state|vm_and_task_state"), OLD("DEFAULT.notify_on_state_change")),
+            CHOICES("|vm_state|vm_and_task_state"), OLD("DEFAULT.notify_on_state_change"),
+            UNHONOURED),
     OPT_STR("notifications", "default_level", "INFO", "Priority of notifications that have none.",
-            CHOICES("DEBUG|INFO|WARN|ERROR|CRITICAL"), OLD("DEFAULT.default_notification_level")),
-    OPT_BOOL("notifications", "bdms_in_notifications", "false", "Include block devices."),
+            CHOICES("DEBUG|INFO|WARN|ERROR|CRITICAL"), OLD("DEFAULT.default_notification_level"),
+            IGNORED),
+    OPT_BOOL("notifications", "bdms_in_notifications", "false", "Include block devices.", IGNORED),
 
     /* ---- workarounds ---- */
     OPT_BOOL("workarounds", "handle_virt_lifecycle_events", "true", "Follow the hypervisor's events"
