@@ -16,7 +16,7 @@ struct DvMetric {
 };
 
 static struct {
-    DvMutex lock; /* zero-initialised: valid for a static GMutex */
+    DvMutex lock; /* zero is a valid start for a static lock */
     GPtrArray *all DV_GUARDED_BY(lock);
 } registry;
 
