@@ -132,8 +132,9 @@ bool rpc_calls_wait(RpcCalls *calls, RpcWait *wait, json_t **out_result, RpcRemo
     return ok;
 }
 
-bool rpc_calls_deliver(RpcCalls *calls, const RpcReplyView *reply)
+bool rpc_calls_deliver(RpcCalls *calls, const RpcReplyView *reply, json_t *result)
 {
+    json_auto_t *owned = result;
     RpcWait *wait;
 
     dv_lock(&calls->lock);
@@ -146,7 +147,7 @@ bool rpc_calls_deliver(RpcCalls *calls, const RpcReplyView *reply)
             wait->failed = reply->failure != NULL;
             wait->text = g_memdup2(reply->failure, reply->failure_length);
             wait->length = reply->failure_length;
-            wait->result = json_incref(reply->result);
+            wait->result = g_steal_pointer(&owned);
             wait->done = true;
             dv_cond_signal(&wait->cond);
         }

@@ -20,8 +20,9 @@ RpcWait *rpc_calls_begin(RpcCalls *calls, const char *msg_id, int64_t deadline_m
 /* Waits for the end of the call; frees the waiter. */
 bool rpc_calls_wait(RpcCalls *calls, RpcWait *wait, json_t **out_result, RpcRemote *remote,
                     GError **err);
-/* A reply or a heartbeat came. False: nobody waits for it. */
-bool rpc_calls_deliver(RpcCalls *calls, const RpcReplyView *reply);
+/* A reply or a heartbeat came. `result` is stolen and must not be shared: from here on it belongs
+ * to the caller's thread. reply->result is not looked at. False: nobody waits for it. */
+bool rpc_calls_deliver(RpcCalls *calls, const RpcReplyView *reply, json_t *result);
 /* The request could not be sent. */
 void rpc_calls_fail(RpcCalls *calls, const char *msg_id, DvErrorCode code, const char *text);
 /* Ends all waits with DV_E_CANCELLED, and all later ones. */

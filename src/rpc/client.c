@@ -35,6 +35,15 @@ static void reply_unreadable(Rpc *rpc, const GError *err)
         dv_warning(NULL, "reply dropped: %s (%u more before)", err->message, suppressed);
 }
 
+/* Out of the message, so that the two threads share nothing. */
+static json_t *result_take(json_t *inner)
+{
+    json_t *result = json_incref(json_object_get(inner, "result"));
+
+    json_object_del(inner, "result");
+    return result;
+}
+
 void rpc_client_on_reply(void *self, RpcLinkEvent *event)
 {
     Rpc *rpc = self;
@@ -55,7 +64,7 @@ void rpc_client_on_reply(void *self, RpcLinkEvent *event)
         dv_metric_add(rpc->metrics.dropped, 1);
         return;
     }
-    if (!rpc_calls_deliver(rpc->calls, &reply))
+    if (!rpc_calls_deliver(rpc->calls, &reply, result_take(inner)))
         dv_debug(NULL, "reply to %s came too late or twice", reply.msg_id);
 }
 

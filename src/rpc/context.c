@@ -1,6 +1,8 @@
 /* Request contexts on the wire; see context.h. */
 #include "rpc/context.h"
 
+#include "util/thread.h"
+
 #include <jansson.h>
 #include <string.h>
 
@@ -22,14 +24,24 @@ static const TextField text_fields[] = {
     FIELD(user_name),  FIELD(project_name),      FIELD(auth_token), FIELD(read_deleted),
 };
 
+/* Copies of a context live on several threads. jansson counts atomically but looks at the count
+ * without, so the few times that a context is copied or freed take a lock; members are copied,
+ * never shared, when a context is written. */
+static DvMutex wire_lock;
+
 static void wire_unref(void *wire)
 {
+    dv_lock(&wire_lock);
     json_decref(wire);
+    dv_unlock(&wire_lock);
 }
 
 static void *wire_ref(void *wire)
 {
-    return json_incref(wire);
+    dv_lock(&wire_lock);
+    json_incref(wire);
+    dv_unlock(&wire_lock);
+    return wire;
 }
 
 /* Moves the prefixed members of `inner` to a new object without the prefix. */
@@ -161,7 +173,7 @@ static json_t *text_or_null(const char *text)
 
 static json_t *roles_write(const json_t *received, bool elevated)
 {
-    json_t *roles = json_is_array(received) ? json_copy((json_t *)received) : json_array();
+    json_t *roles = json_is_array(received) ? json_deep_copy(received) : json_array();
 
     if (elevated && !has_admin_role(roles))
         json_array_append_new(roles, json_string("admin"));
@@ -202,7 +214,7 @@ static void write_received(const DvCtx *ctx, json_t *out)
 
     json_object_foreach((json_t *)ctx->wire, key, value)
     {
-        set_new(out, key, json_incref(value));
+        set_new(out, key, json_deep_copy(value));
     }
 }
 

@@ -18,11 +18,9 @@ static void a_reply_ends_the_wait(void **state G_GNUC_UNUSED)
     RpcCalls *calls = rpc_calls_new();
     RpcWait *wait = rpc_calls_begin(calls, "m1", dv_now_ms() + LONG_MS, 0);
     RpcReplyView reply = reply_to("m1");
-    json_auto_t *sent = json_string("hello");
     json_auto_t *got = NULL;
 
-    reply.result = sent;
-    assert_true(rpc_calls_deliver(calls, &reply));
+    assert_true(rpc_calls_deliver(calls, &reply, json_string("hello")));
     assert_true(rpc_calls_wait(calls, wait, &got, NULL, NULL));
     assert_string_equal(json_string_value(got), "hello");
     assert_int_equal(rpc_calls_count(calls), 0);
@@ -36,7 +34,7 @@ static void no_result_is_null(void **state G_GNUC_UNUSED)
     RpcReplyView reply = reply_to("m1");
     json_auto_t *got = NULL;
 
-    rpc_calls_deliver(calls, &reply);
+    rpc_calls_deliver(calls, &reply, NULL);
     assert_true(rpc_calls_wait(calls, wait, &got, NULL, NULL));
     assert_true(json_is_null(got));
     rpc_calls_free(calls);
@@ -47,7 +45,7 @@ static void unknown_replies_are_nobodys(void **state G_GNUC_UNUSED)
     RpcCalls *calls = rpc_calls_new();
     RpcReplyView reply = reply_to("nobody");
 
-    assert_false(rpc_calls_deliver(calls, &reply));
+    assert_false(rpc_calls_deliver(calls, &reply, NULL));
     rpc_calls_free(calls);
 }
 
@@ -56,14 +54,10 @@ static void the_second_reply_changes_nothing(void **state G_GNUC_UNUSED)
     RpcCalls *calls = rpc_calls_new();
     RpcWait *wait = rpc_calls_begin(calls, "m1", dv_now_ms() + LONG_MS, 0);
     RpcReplyView reply = reply_to("m1");
-    json_auto_t *one = json_integer(1);
-    json_auto_t *two = json_integer(2);
     json_auto_t *got = NULL;
 
-    reply.result = one;
-    rpc_calls_deliver(calls, &reply);
-    reply.result = two;
-    rpc_calls_deliver(calls, &reply);
+    rpc_calls_deliver(calls, &reply, json_integer(1));
+    rpc_calls_deliver(calls, &reply, json_integer(2));
     rpc_calls_fail(calls, "m1", DV_E_UNAVAILABLE, "late");
     assert_true(rpc_calls_wait(calls, wait, &got, NULL, NULL));
     assert_int_equal(json_integer_value(got), 1);
@@ -82,7 +76,7 @@ static void failures_carry_what_the_peer_said(void **state G_GNUC_UNUSED)
     reply.failure = "{\"class\": \"InstanceNotFound\", \"module\": \"nova.exception\", "
                     "\"message\": \"gone\"}";
     reply.failure_length = strlen(reply.failure);
-    rpc_calls_deliver(calls, &reply);
+    rpc_calls_deliver(calls, &reply, NULL);
     assert_false(rpc_calls_wait(calls, wait, &got, &remote, &err));
     assert_int_equal(dv_code(err), DV_E_REMOTE);
     assert_string_equal(remote.class_name, "InstanceNotFound");
@@ -100,7 +94,7 @@ static void unreadable_failures_are_bad_input(void **state G_GNUC_UNUSED)
 
     reply.failure = "oops";
     reply.failure_length = 4;
-    rpc_calls_deliver(calls, &reply);
+    rpc_calls_deliver(calls, &reply, NULL);
     assert_false(rpc_calls_wait(calls, wait, NULL, NULL, &err));
     assert_int_equal(dv_code(err), DV_E_BAD_INPUT);
     rpc_calls_free(calls);
@@ -143,11 +137,11 @@ static void heartbeats_extend_the_wait(void **state G_GNUC_UNUSED)
     assert_in_range(before_ms - dv_now_ms(), 50000, 60000);
     g_usleep(5000);
     sent_ms = dv_now_ms();
-    assert_true(rpc_calls_deliver(calls, &beat));
+    assert_true(rpc_calls_deliver(calls, &beat, NULL));
     assert_true(rpc_wait_end_ms(calls, wait) >= sent_ms + 60000);
     assert_true(rpc_wait_end_ms(calls, wait) > before_ms);
     beat.ending = true;
-    rpc_calls_deliver(calls, &beat);
+    rpc_calls_deliver(calls, &beat, NULL);
     assert_true(rpc_calls_wait(calls, wait, NULL, NULL, NULL));
     rpc_calls_free(calls);
 }
@@ -160,7 +154,7 @@ static void heartbeats_do_not_extend_the_total(void **state G_GNUC_UNUSED)
     RpcReplyView beat = {.msg_id = "m1"};
     g_autoptr(GError) err = NULL;
 
-    rpc_calls_deliver(calls, &beat);
+    rpc_calls_deliver(calls, &beat, NULL);
     assert_int_equal(rpc_wait_end_ms(calls, wait), total_ms);
     assert_false(rpc_calls_wait(calls, wait, NULL, NULL, &err));
     assert_int_equal(dv_code(err), DV_E_TIMEOUT);
@@ -175,10 +169,10 @@ static void unasked_heartbeats_change_nothing(void **state G_GNUC_UNUSED)
     int64_t before_ms = rpc_wait_end_ms(calls, wait);
 
     /* without a call monitor a heartbeat changes nothing */
-    rpc_calls_deliver(calls, &beat);
+    rpc_calls_deliver(calls, &beat, NULL);
     assert_int_equal(rpc_wait_end_ms(calls, wait), before_ms);
     beat.ending = true;
-    rpc_calls_deliver(calls, &beat);
+    rpc_calls_deliver(calls, &beat, NULL);
     assert_true(rpc_calls_wait(calls, wait, NULL, NULL, NULL));
     rpc_calls_free(calls);
 }
@@ -242,13 +236,11 @@ static void many_callers_each_get_their_own(void **state G_GNUC_UNUSED)
         threads[i] = dv_thread_new("caller", wait_for_mine, &callers[i]);
     }
     for (int i = CALLERS - 1; i >= 0; i--) {
-        json_auto_t *result = json_integer(i);
         RpcReplyView reply;
 
         g_snprintf(id, sizeof id, "m%d", i);
         reply = reply_to(id);
-        reply.result = result;
-        assert_true(rpc_calls_deliver(calls, &reply));
+        assert_true(rpc_calls_deliver(calls, &reply, json_integer(i)));
     }
     for (int i = 0; i < CALLERS; i++) {
         g_thread_join(threads[i]);
