@@ -139,6 +139,8 @@ bool neutron_list_ports(Service *s, const DvCtx *ctx, const NetworkInstance *ins
 {
     g_autoptr(GString) query = neutron_query("/v2.0/ports");
 
+    if (!instance->uuid || !instance->project_id || !instance->host)
+        return dv_fail(err, DV_E_BAD_INPUT, "ports: want the instance's uuid, project and host");
     neutron_filter(query, "tenant_id", instance->project_id);
     neutron_filter(query, "device_id", instance->uuid);
     return neutron_list(s, ctx, AS_SERVICE, query, "ports", out, err) ||

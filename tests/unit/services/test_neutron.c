@@ -631,6 +631,21 @@ static void ports_bound_elsewhere_are_bound_here(void **state)
                 "{\"port\":{\"binding:host_id\":\"other\",\"device_owner\":\"compute:az1\"}}");
 }
 
+static void an_instance_without_project_is_refused(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GError) err2 = NULL;
+    NetworkInfo *info = NULL;
+
+    f->vm.project_id = NULL; /* an empty filter would name all ports of the cloud */
+    assert_false(neutron_allocate(f->s, f->ctx, &f->vm, NULL, 0, &info, &err));
+    assert_true(dv_is(err, DV_E_BAD_INPUT));
+    assert_false(neutron_deallocate(f->s, f->ctx, &f->vm, NULL, NULL, &err2));
+    assert_true(dv_is(err2, DV_E_BAD_INPUT));
+    assert_int_equal(http_server_count(f->server, NULL, "*"), 0);
+}
+
 static void strange_lists_are_errors(void **state)
 {
     static const char *const bodies[] = {"{}", "[]", "{\"ports\":{}}", "{\"ports\":[1]}",
@@ -685,6 +700,7 @@ int main(void)
         T(a_refresh_drops_ports_that_are_gone),
         T(one_port_is_refreshed_without_touching_the_others),
         T(ports_bound_elsewhere_are_bound_here),
+        T(an_instance_without_project_is_refused),
         T(strange_lists_are_errors),
     };
 
