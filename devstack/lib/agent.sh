@@ -31,7 +31,7 @@ map_host() {
 wait_agent() { # SINCE: epoch seconds of its start
     local name
     name=$(current_agent)
-    "$LIB/wait-agent" "$IP" "$PASSWORD" "$HOST" "$1" "${DROVER_CLOUD_AGENT_WAIT:-180}" ||
+    "$LIB/wait-agent" "$IP" "$PASSWORD" "$HOST" "$1" "${DROVER_CLOUD_AGENT_WAIT:-600}" ||
         die "$name is not up, see $LOG/$name.out and $LOG"
     map_host
 }

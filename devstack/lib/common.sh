@@ -47,39 +47,44 @@ alive() { # NAME: does the process that we started still run?
         ! grep -qs '^State:.Z' "/proc/$pid/status"
 }
 
-# The machine's own python settings and proxies are none of the cloud's business.
-clean_env() {
-    env -u PYTHONPATH -u PYTHONHOME -u PYTHONUNBUFFERED -u PYTHONDONTWRITEBYTECODE \
-        -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY \
-        -u all_proxy -u ALL_PROXY "$@"
-}
+# The machine's own python settings and proxies are none of the cloud's business. An array, not a function: the
+# pid of a function in the background is that of a subshell around it.
+CLEAN_ENV=(env -u PYTHONPATH -u PYTHONHOME -u PYTHONUNBUFFERED -u PYTHONDONTWRITEBYTECODE
+    -u REQUESTS_CA_BUNDLE -u CURL_CA_BUNDLE -u http_proxy -u https_proxy -u HTTP_PROXY -u HTTPS_PROXY
+    -u all_proxy -u ALL_PROXY)
 
 start() { # NAME COMMAND...
     local name=$1 pid
     shift
     alive "$name" && return 0
     # fd 9 is the lock of devstack/cloud: a daemon must not inherit it.
-    clean_env setsid nohup "$@" >> "$LOG/$name.out" 2>&1 < /dev/null 9>&- &
+    "${CLEAN_ENV[@]}" setsid nohup "$@" >> "$LOG/$name.out" 2>&1 < /dev/null 9>&- &
     pid=$!
     echo "$pid $(start_time $pid)" > "$PIDS/$name.pid"
     say "started $name (pid $pid)"
 }
 
+send() { # NAME SIGNAL: to the whole process group where it has one
+    local pid
+    alive "$1" || return 0
+    pid=$(pid_of "$1")
+    kill "-$2" -- "-$pid" 2>/dev/null || kill "-$2" "$pid" 2>/dev/null
+}
+
 stop() { # NAME [SIGNAL]
-    local name=$1 signal=${2:-TERM} pid
+    local name=$1 signal=${2:-TERM}
     if ! alive "$name"; then
         rm -f "$PIDS/$name.pid"
         return 0
     fi
-    pid=$(pid_of "$name")
-    kill "-$signal" -- "-$pid" 2>/dev/null || kill "-$signal" "$pid" 2>/dev/null
-    for _ in $(seq 150); do
+    send "$name" "$signal"
+    for _ in $(seq 75); do
         alive "$name" || break
-        sleep 0.1
+        sleep 0.2
     done
     if alive "$name"; then
         say "$name ignores SIG$signal, killing it"
-        kill -KILL -- "-$pid" 2>/dev/null || kill -KILL "$pid" 2>/dev/null
+        send "$name" KILL
     fi
     rm -f "$PIDS/$name.pid"
     say "stopped $name"
@@ -127,15 +132,15 @@ http_answers() { # URL: any status will do
     curl -s -o /dev/null --noproxy '*' --max-time 10 "$1"
 }
 
-wait_port() { wait_until 300 "$1" "listener on port $2" tcp_open "$2"; }
-wait_http() { wait_until 300 "$1" "answer from $2" http_answers "$2"; }
+wait_port() { wait_until 900 "$1" "listener on port $2" tcp_open "$2"; }
+wait_http() { wait_until 900 "$1" "answer from $2" http_answers "$2"; }
 
 # ---------------------------------------------------------------------------------------------- steps
 once() { # MARK COMMAND...: run it one time in the life of this state folder
     local mark=$1
     shift
     [ -e "$MARKS/$mark" ] && return 0
-    clean_env "$@" >> "$LOG/setup-$mark.out" 2>&1 9>&- || die "$mark failed, see $LOG/setup-$mark.out"
+    "${CLEAN_ENV[@]}" "$@" >> "$LOG/setup-$mark.out" 2>&1 9>&- || die "$mark failed, see $LOG/setup-$mark.out"
     touch "$MARKS/$mark"
 }
 

@@ -91,12 +91,13 @@ X
 
 config_glance() {
     mkdir -p "$ETC/glance" "$STATE"/glance/{images,staging,tasks}
+    # workers=0: one process. A parent would look a hundred times a second whether its workers still live.
     # enabled_import_methods stays at its default: a value without brackets breaks every image call.
     cat > "$ETC/glance/glance-api.conf" << X
 [DEFAULT]
 bind_host=$IP
 bind_port=9292
-workers=1
+workers=0
 log_dir=$LOG
 log_file=glance-api.log
 enabled_backends=fs:file
@@ -172,8 +173,12 @@ X
 
 config_nova() {
     mkdir -p "$ETC/nova" "$STATE"/nova/{instances,locks,tmp}
+    # A machine that does ten things at once is late with its reports: that is no reason to call a service dead.
     cat > "$ETC/nova/nova.conf" << X
 $(nova_default)
+service_down_time=120
+report_interval=30
+rpc_response_timeout=180
 enabled_apis=osapi_compute
 osapi_compute_listen=$IP
 osapi_compute_workers=1
@@ -187,7 +192,6 @@ connection=$DB_URL/nova
 workers=1
 [scheduler]
 workers=1
-discover_hosts_in_cells_interval=30
 [vnc]
 enabled=true
 novncproxy_host=$IP
@@ -228,12 +232,14 @@ auth_strategy=keystone
 transport_url=$RABBIT_URL
 state_path=$STATE/neutron
 log_dir=$LOG
-api_workers=1
+api_workers=0
 rpc_workers=1
 rpc_state_report_workers=0
 notify_nova_on_port_status_changes=true
 notify_nova_on_port_data_changes=true
 dhcp_agents_per_network=1
+agent_down_time=300
+rpc_response_timeout=180
 [experimental]
 linuxbridge=true
 [database]

@@ -6,8 +6,8 @@
 
 uwsgi_service() { # NAME PORT WSGI-FILE ENV=VALUE
     # uwsgi closes each connection after the answer without saying so: the header keeps clients from reusing it.
-    start "$1" env "$4" uwsgi_python3 --http-socket "$IP:$2" --wsgi-file "$3" --master --processes 1 --threads 4 \
-        --enable-threads --thunder-lock --buffer-size 65535 --die-on-term --need-app --lazy-apps \
+    start "$1" env "$4" uwsgi_python3 --http-socket "$IP:$2" --wsgi-file "$3" --threads 4 \
+        --enable-threads --buffer-size 65535 --die-on-term --need-app --lazy-apps \
         --add-header "Connection: close" --listen 100 --disable-logging
 }
 
@@ -60,7 +60,10 @@ prepare_nova() {
 
 start_conductor() { start nova-conductor nova-conductor --config-file "$NOVA_CONF"; }
 start_scheduler() { start nova-scheduler nova-scheduler --config-file "$NOVA_CONF"; }
-start_nova_api() { start nova-api nova-api --config-file "$NOVA_CONF"; }
+# As one process: /usr/bin/nova-api keeps a parent that looks a hundred times a second whether its worker still lives.
+start_nova_api() {
+    start nova-api python3 -c 'from nova.cmd.api_os_compute import main; main()' --config-file "$NOVA_CONF"
+}
 start_novncproxy() {
     start nova-novncproxy nova-novncproxy --config-file "$NOVA_CONF" --web /usr/share/novnc
 }
