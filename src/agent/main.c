@@ -210,6 +210,22 @@ static bool serve(Process *process, GError **err)
     return true;
 }
 
+/* A placement that is away is no reason to be away too: the periodic audit makes up for it. Without
+ * a compute node record there is nothing to serve, and a wrong option does not mend itself. */
+static bool first_audit(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (tracker_audit(agent->tracker, ctx, true, &cause))
+        return true;
+    if (dv_is(cause, DV_E_BAD_CONFIG) || !tracker_node_identity(agent->tracker, NULL, NULL)) {
+        g_propagate_error(err, g_steal_pointer(&cause));
+        return false;
+    }
+    dv_error(ctx, "the first audit failed, the next one comes in its turn: %s", cause->message);
+    return true;
+}
+
 static bool start(Process *process, const DvCtx *ctx, GError **err)
 {
     Agent *agent = &process->agent;
@@ -217,8 +233,10 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
 
     if (!rpc_start(agent->rpc, err) || !open_hypervisor(agent, ctx, err) ||
         !startup_register(agent, ctx, &service, err) || !startup_recover(agent, ctx, err) ||
-        !tracker_audit(agent->tracker, ctx, true, err) ||
-        !startup_recover_unclaimed(agent, ctx, err) || !serve(process, err))
+        !first_audit(agent, ctx, err))
+        return false;
+    startup_recover_unclaimed(agent, ctx);
+    if (!serve(process, err))
         return false;
     if (agent->config.handle_lifecycle_events)
         agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);

@@ -303,7 +303,7 @@ static GPtrArray *unknown_consumers(Agent *agent, const GPtrArray *consumers)
     return unknown;
 }
 
-bool startup_recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
+static bool recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
 {
     static const char *const attrs[] = {NULL};
     g_autofree char *provider = NULL;
@@ -331,6 +331,14 @@ bool startup_recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
             return false;
     }
     return true;
+}
+
+void startup_recover_unclaimed(Agent *agent, const DvCtx *ctx)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!recover_unclaimed(agent, ctx, &err))
+        dv_error(ctx, "interrupted builds are not looked for: %s", err->message);
 }
 
 void startup_announce(Agent *agent, const DvCtx *ctx)

@@ -18,5 +18,5 @@ bool startup_recover(Agent *agent, const DvCtx *ctx, GError **err);
 void startup_announce(Agent *agent, const DvCtx *ctx);
 /* Instances that the scheduler gave to this host and that died with the agent before they were
  * claimed: they have an allocation here and no host. They are set to error, as nova does. After the
- * first audit. */
-bool startup_recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err);
+ * first audit. Failures are logged. */
+void startup_recover_unclaimed(Agent *agent, const DvCtx *ctx);
