@@ -66,9 +66,7 @@ bool disks_fetch_plain(Disks *disks, const DvCtx *ctx, const ImageSource *image,
 bool disks_remove(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
 /* uuids of the instance directories present. NULL-terminated, g_strfreev. */
 bool disks_list(Disks *disks, char ***out, GError **err);
-/* Sum over all instances of what their disks may still grow by (virtual - allocated), for
- * disk_available_least. */
-bool disks_overcommit_bytes(Disks *disks, uint64_t *out, GError **err);
-/* The same for some instances: those of this host, where others share instances_path. */
+/* Sum of what the disks of these instances may still grow by (virtual - allocated), for
+ * disk_available_least. NULL-terminated; instances without a directory count nothing. */
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */

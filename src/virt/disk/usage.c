@@ -154,11 +154,3 @@ bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, 
     *out = total > 0 ? (uint64_t)total : 0;
     return true;
 }
-
-bool disks_overcommit_bytes(Disks *disks, uint64_t *out, GError **err)
-{
-    g_auto(GStrv) uuids = NULL;
-
-    return disks_list(disks, &uuids, err) &&
-           disks_overcommit_of(disks, (const char *const *)uuids, out, err);
-}

@@ -247,14 +247,32 @@ static bool read_memory(virConnectPtr conn, HostFacts *facts, GError **err)
     return true;
 }
 
-static bool read_disk(const VirtConfig *config, HostFacts *facts, GError **err)
+/* What the disks of this host's guests may still grow by; others may share instances_path. */
+static bool disk_growth(LibvirtDriver *driver, uint64_t *out, GError **err)
 {
+    g_autoptr(GPtrArray) guests = NULL;
+    g_autoptr(GPtrArray) uuids = g_ptr_array_new();
+
+    *out = 0;
+    if (!driver->config->disks)
+        return true;
+    if (!guest_list(driver, &guests, err))
+        return false;
+    for (guint i = 0; i < guests->len; i++)
+        g_ptr_array_add(uuids, ((VirtGuest *)g_ptr_array_index(guests, i))->uuid);
+    g_ptr_array_add(uuids, NULL);
+    return disks_overcommit_of(driver->config->disks, (const char *const *)uuids->pdata, out, err);
+}
+
+static bool read_disk(LibvirtDriver *driver, HostFacts *facts, GError **err)
+{
+    const VirtConfig *config = driver->config;
     struct statvfs fs;
     uint64_t overcommit = 0;
 
     if (statvfs(config->instances_path, &fs) < 0)
         return dv_fail_errno(err, errno, "reading the size of", config->instances_path);
-    if (config->disks && !disks_overcommit_bytes(config->disks, &overcommit, err))
+    if (!disk_growth(driver, &overcommit, err))
         return false;
     facts->disk_gib = (int64_t)(fs.f_blocks * fs.f_frsize / GIB);
     facts->disk_used_gib = (int64_t)((fs.f_blocks - fs.f_bfree) * fs.f_frsize / GIB);
@@ -319,7 +337,7 @@ bool host_facts_read(void *self, HostFacts **out, GError **err)
         return false;
     VIRT_CALL(driver->conn, "read host facts");
     if (!read_identity(conn, facts, err) || !read_shared_cpus(conn, caps, &shared, err) ||
-        !read_memory(conn, facts, err) || !read_disk(driver->config, facts, err))
+        !read_memory(conn, facts, err) || !read_disk(driver, facts, err))
         return false;
     add_capabilities(facts, caps, &shared);
     facts->uptime = host_uptime();

@@ -694,19 +694,20 @@ static void an_instance_directory_is_made_listed_and_removed(void **state)
 static void growth_is_virtual_minus_allocated(void **state)
 {
     static const char *const nobody[] = {OTHER_UUID, NULL};
+    static const char *const mine[] = {OTHER_UUID, UUID, NULL};
     Fixture *f = *state;
     DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, 10 * GIB);
     DiskSpec *swap = add_disk(f, DISK_ROLE_SWAP, 64 * MIB);
     uint64_t bytes = 0, want;
     struct stat a, b;
 
-    assert_true(disks_overcommit_bytes(f->disks, &bytes, NULL));
+    assert_true(disks_overcommit_of(f->disks, mine, &bytes, NULL));
     assert_true(bytes == 0);
     create(f);
     assert_int_equal(stat(root->path, &a), 0);
     assert_int_equal(stat(swap->path, &b), 0);
     want = 10 * GIB + 64 * MIB - (uint64_t)(a.st_blocks + b.st_blocks) * 512;
-    assert_true(disks_overcommit_bytes(f->disks, &bytes, NULL));
+    assert_true(disks_overcommit_of(f->disks, mine, &bytes, NULL));
     assert_true(bytes == want);
     assert_true(disks_overcommit_of(f->disks, nobody, &bytes, NULL));
     assert_true(bytes == 0);
@@ -714,13 +715,14 @@ static void growth_is_virtual_minus_allocated(void **state)
 
 static void sparse_raw_disks_count_their_holes(void **state)
 {
+    static const char *const mine[] = {UUID, NULL};
     Fixture *f = *state;
     uint64_t bytes = 0;
 
     start(f, (DisksConfig){.images_type = "raw", .force_raw_images = true});
     add_disk(f, DISK_ROLE_ROOT, 100 * MIB);
     create(f);
-    assert_true(disks_overcommit_bytes(f->disks, &bytes, NULL));
+    assert_true(disks_overcommit_of(f->disks, mine, &bytes, NULL));
     assert_true(bytes > 90 * MIB && bytes <= 100 * MIB);
 }
 
