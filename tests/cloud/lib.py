@@ -41,15 +41,19 @@ def check_equal(got, want, what):
 
 
 def eventually(seconds, what, probe, pause=0.5):
-    """Returns the first true result of probe(); fails after `seconds`. What probe raises is a failure at once."""
+    """Returns the first true result of probe(); fails after `seconds`. What probe raises is a failure at once.
+
+    Asking costs the services that are asked: on a busy machine the pause grows with what an answer takes.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        began = time.monotonic()
         result = probe()
         if result:
             return result
         if time.monotonic() > deadline:
             raise Failure(f"{what}: not after {seconds:.0f} s")
-        time.sleep(pause)
+        time.sleep(max(pause, 2 * (time.monotonic() - began)))
 
 
 def run(*argv, **kwargs):
