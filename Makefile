@@ -67,7 +67,7 @@ UNIT_FAKES_services := tests/fakes/http_server.c tests/fakes/keystone.c
 TSAN_TESTS := $(filter tests/unit/util/% tests/unit/rpc/% tests/unit/agent/% tests/unit/services/% \
               tests/unit/scheduler_hints/%,$(UNIT_SRC))
 
-.PHONY: all help deps check check-all unit asan tsan wire flow interop fuzz lint format demo bench \
+.PHONY: all help deps check check-all unit asan tsan wire flow interop fuzz lint tidy format demo bench \
         install clean docs sample $(patsubst %,unit-%,$(FOLDERS)) \
         $(patsubst %,asan-%,$(FOLDERS)) $(patsubst %,tsan-%,$(FOLDERS))
 
@@ -139,7 +139,7 @@ wire: $(call test_bins,$(WIRE_SRC))
 	@tests/run $^
 #: flow         whole operations on the fake driver
 flow: $(call test_bins,$(FLOW_SRC))
-	@tests/run $^
+	@TEST_TIMEOUT=600 tests/run $^
 #: interop      against real oslo.messaging peers on a real RabbitMQ
 interop: $(call test_bins,$(INTEROP_SRC))
 	@tests/interop/run $(B)
@@ -153,6 +153,10 @@ fuzz-run: $(call test_bins,$(FUZZ_SRC))
 #: lint         include graph, confined headers, formatting, shellcheck
 lint:
 	@tests/lint/run
+#: tidy         clang-tidy over src with the checks of .clang-tidy (slow; TIDY=files for some)
+TIDY ?= $(shell find src -name '*.c' | sort)
+tidy:
+	@tests/lint/tidy $(TIDY) -- $(CPPFLAGS) -std=gnu17
 #: format       clang-format over src and tests
 format:
 	clang-format -i $(shell find src tests -name '*.[ch]')
@@ -170,8 +174,11 @@ demo:
 	$(MAKE) all
 	devstack/demo
 #: bench        figures against nova-compute, into docs/benchmarks.md and build/bench.json
-bench: all
-	bench/run
+bench: all $(B)/bench/rpc_load
+	bench/run --docs $(BENCH_ARGS)
+$(B)/bench/%: bench/%.c $(call libs,rpc)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,rpc) $(PKG_LIBS)
 
 #: sample       regenerate etc/drover.conf.sample from the option table
 sample: all
