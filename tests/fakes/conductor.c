@@ -8,10 +8,12 @@
 
 struct FakeConductor {
     DvMutex lock;
-    json_t *rows;   /* uuid -> data of the Instance */
-    json_t *fails;  /* call -> class name */
-    json_t *last;   /* call -> args */
-    GPtrArray *log; /* char * */
+    json_t *rows;    /* uuid -> data of the Instance */
+    json_t *fails;   /* call -> class name */
+    json_t *last;    /* call -> args */
+    json_t *answers; /* call -> result of a class action */
+    GPtrArray *log;  /* char * */
+    GString *states; /* "building/networking\n" for every Instance.save */
 };
 
 FakeConductor *fake_conductor_new(void)
@@ -22,6 +24,8 @@ FakeConductor *fake_conductor_new(void)
     fake->rows = json_object();
     fake->fails = json_object();
     fake->last = json_object();
+    fake->answers = json_object();
+    fake->states = g_string_new(NULL);
     fake->log = g_ptr_array_new_with_free_func(g_free);
     return fake;
 }
@@ -33,6 +37,8 @@ void fake_conductor_free(FakeConductor *fake)
     json_decref(fake->rows);
     json_decref(fake->fails);
     json_decref(fake->last);
+    json_decref(fake->answers);
+    g_string_free(fake->states, TRUE);
     g_ptr_array_unref(fake->log);
     dv_mutex_done(&fake->lock);
     g_free(fake);
@@ -44,13 +50,15 @@ static json_t *object_of(const char *name, const char *version, json_t *data)
                      "nova_object.version", version, "nova_object.data", data);
 }
 
-static json_t *list_of(const char *name)
+static json_t *list_of(const char *name, json_t *objects)
 {
-    return object_of(name, "1.0", json_pack("{s[]}", "objects"));
+    return object_of(name, "1.0", json_pack("{so}", "objects", objects));
 }
 
 static bool raise_class(RpcRemote *remote, const char *class_name, GError **err)
 {
+    if (strcmp(class_name, "timeout") == 0)
+        return dv_fail(err, DV_E_TIMEOUT, "no answer from the fake");
     if (remote) {
         remote->class_name = g_strdup(class_name);
         remote->module = g_strdup("nova.exception");
@@ -76,6 +84,13 @@ static bool task_expected(const json_t *expected, const json_t *actual)
             return true;
     }
     return false;
+}
+
+static const char *text_or_empty(const json_t *row, const char *field)
+{
+    const char *text = json_string_value(json_object_get(row, field));
+
+    return text ? text : "";
 }
 
 static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out, RpcRemote *remote,
@@ -106,8 +121,10 @@ static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out,
     {
         const char *name = json_string_value(field);
 
-        json_object_set(row, name, json_object_get(data, name));
+        json_object_set_new(row, name, json_deep_copy(json_object_get(data, name)));
     }
+    g_string_append_printf(fake->states, "%s/%s\n", text_or_empty(row, "vm_state"),
+                           text_or_empty(row, "task_state"));
     json_object_set_new(updates, "obj_what_changed", json_array());
     *out = json_pack("[on]", updates);
     return true;
@@ -127,11 +144,54 @@ static bool object_action(FakeConductor *fake, const char *name, const char *met
     return true;
 }
 
+static bool listed(const json_t *uuids, const char *uuid)
+{
+    size_t i;
+    json_t *item;
+
+    json_array_foreach(uuids, i, item)
+    {
+        if (strcmp(json_string_value(item), uuid) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* InstanceList: get_by_host and get_by_host_and_node by the first argument, get_by_filters by the
+ * filters uuid and vm_state. */
+static json_t *instance_list(const FakeConductor *fake, const char *method, const json_t *args)
+{
+    json_t *objects = json_array();
+    json_t *first = json_array_get(json_object_get(args, "args"), 0);
+    bool by_host = strcmp(method, "get_by_filters") != 0;
+    const char *uuid;
+    json_t *row;
+
+    json_object_foreach(fake->rows, uuid, row)
+    {
+        bool fits = by_host ? json_equal(json_object_get(row, "host"), first)
+                            : listed(json_object_get(first, "uuid"), uuid) &&
+                                  json_equal(json_object_get(row, "vm_state"),
+                                             json_object_get(first, "vm_state"));
+
+        if (fits)
+            json_array_append_new(objects, object_of("Instance", "2.7", json_deep_copy(row)));
+    }
+    return list_of("InstanceList", objects);
+}
+
 static bool class_action(FakeConductor *fake, const char *name, const char *method,
                          const json_t *args, json_t **out, RpcRemote *remote, GError **err)
 {
     const json_t *row = NULL;
+    g_autofree char *call = g_strconcat(name, ".", method, NULL);
+    json_t *set = json_object_get(fake->answers, call);
     size_t length = strlen(name);
+
+    if (set) {
+        *out = json_deep_copy(set);
+        return true;
+    }
 
     if (strcmp(name, "Instance") == 0 && strcmp(method, "get_by_uuid") == 0) {
         const json_t *list = json_object_get(args, "args");
@@ -145,8 +205,10 @@ static bool class_action(FakeConductor *fake, const char *name, const char *meth
     }
     if (strcmp(method, "get_uuids_by_host") == 0)
         *out = json_array();
+    else if (strcmp(name, "InstanceList") == 0)
+        *out = instance_list(fake, method, args);
     else if (length > 4 && strcmp(name + length - 4, "List") == 0)
-        *out = list_of(name);
+        *out = list_of(name, json_array());
     else
         *out = json_null();
     return true;
@@ -310,5 +372,22 @@ void fake_conductor_fail(FakeConductor *fake, const char *call, const char *clas
 {
     dv_lock(&fake->lock);
     json_object_set_new(fake->fails, call, json_string(class_name));
+    dv_unlock(&fake->lock);
+}
+
+char *fake_conductor_states(FakeConductor *fake)
+{
+    char *text;
+
+    dv_lock(&fake->lock);
+    text = g_strdup(fake->states->str);
+    dv_unlock(&fake->lock);
+    return text;
+}
+
+void fake_conductor_answer(FakeConductor *fake, const char *call, json_t *result)
+{
+    dv_lock(&fake->lock);
+    json_object_set_new(fake->answers, call, result);
     dv_unlock(&fake->lock);
 }

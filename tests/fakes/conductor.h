@@ -31,5 +31,9 @@ unsigned fake_conductor_count(FakeConductor *fake, const char *call);
 char *fake_conductor_log(FakeConductor *fake);
 /* JSON text of the arguments of the last such call, NULL when there was none. Caller frees. */
 char *fake_conductor_last(FakeConductor *fake, const char *call);
-/* The next such call raises this class of nova.exception, once. */
+/* "vm_state/task_state" of the row after every Instance.save, one per line. Caller frees. */
+char *fake_conductor_states(FakeConductor *fake);
+/* What this class action ("ComputeNodeList.get_all_by_host") answers from now on; stolen. */
+void fake_conductor_answer(FakeConductor *fake, const char *call, json_t *result);
+/* The next such call raises this class of nova.exception, once; "timeout": it has no answer. */
 void fake_conductor_fail(FakeConductor *fake, const char *call, const char *class_name);
