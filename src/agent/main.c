@@ -1,9 +1,9 @@
 /* drover: reads the configuration, wires the parts, and waits for signals.
  *
- * The main thread takes all signals: SIGTERM and SIGINT stop gracefully, SIGHUP reopens the log and
- * re-reads its level. The start-up sequence runs beside it on a thread of its own, so that a stop
- * is heard while conductor or libvirtd is still away. This file owns all process-wide state;
- * everybody else gets a pointer. */
+ * The main thread takes all signals: SIGTERM and SIGINT stop gracefully, SIGHUP reopens the log,
+ * re-reads its level and looks at the control plane anew. The start-up sequence runs beside it on a
+ * thread of its own, so that a stop is heard while conductor or libvirtd is still away. This file
+ * owns all process-wide state; everybody else gets a pointer. */
 #include "agent/agent.h"
 #include "agent/cli.h"
 #include "agent/heartbeat.h"
@@ -290,7 +290,12 @@ static void stop(Process *process)
     rpc_stop(agent->rpc, dv_now_ms() + FLUSH_MS);
 }
 
-static void reload(const Process *process)
+static void refresh(void *arg)
+{
+    startup_refresh(arg);
+}
+
+static void reload(Process *process)
 {
     g_autoptr(GError) err = NULL;
     g_autoptr(DvConfig) options = options_load((const char *const *)process->cli.config_files,
@@ -306,6 +311,7 @@ static void reload(const Process *process)
         dv_error(NULL, "not reloaded: %s", err->message);
     else
         dv_info(NULL, "log reopened");
+    dv_pool_submit(process->agent.pools[POOL_GENERAL], refresh, &process->agent, NULL);
 }
 
 /* For the fault tests: ends the process like a power failure at the step that DROVER_KILL_AT names.
@@ -316,7 +322,7 @@ static void kill_at(void *self, const char *point)
         kill(getpid(), SIGKILL);
 }
 
-static void wait_for_stop(const Process *process, const sigset_t *signals)
+static void wait_for_stop(Process *process, const sigset_t *signals)
 {
     int number = 0;
 

@@ -52,6 +52,16 @@ static bool find_release(Agent *agent, const DvCtx *ctx, GError **err)
     return true;
 }
 
+void startup_refresh(Agent *agent)
+{
+    g_autoptr(DvCtx) ctx = dv_ctx_new_admin();
+    g_autoptr(GError) err = NULL;
+
+    tracker_forget_provider(agent->tracker);
+    if (!find_release(agent, ctx, &err))
+        dv_error(ctx, "the control plane's release is not looked up again: %s", err->message);
+}
+
 static bool check_minimum(Agent *agent, const DvCtx *ctx, GError **err)
 {
     int minimum = 0;

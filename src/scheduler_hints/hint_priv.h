@@ -10,6 +10,8 @@
 #include "util/clock.h"
 #include "util/thread.h"
 
+#include <stdatomic.h>
+
 /* ---- the books: who uses how much of this host (stats.c) ---- */
 
 typedef struct HintUsage {
@@ -89,6 +91,7 @@ typedef struct HintProvider {
     char *uuid;               /* whose it is */
     int64_t read_ms;
     GHashTable *unknown; /* standard traits that this placement does not have */
+    atomic_bool stale;   /* [atomic] read it again before the next use */
 } HintProvider;
 
 void hint_provider_done(HintProvider *provider);

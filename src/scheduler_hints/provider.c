@@ -32,8 +32,8 @@ static bool fresh(const Tracker *tracker, const char *uuid)
     int64_t age_ms = dv_clock_now_ms(tracker->clock) - provider->read_ms;
 
     /* 0: never again, as the option says. */
-    return provider->known && g_strcmp0(provider->uuid, uuid) == 0 &&
-           (limit_ms == 0 || age_ms < limit_ms);
+    return provider->known && !atomic_load(&provider->stale) &&
+           g_strcmp0(provider->uuid, uuid) == 0 && (limit_ms == 0 || age_ms < limit_ms);
 }
 
 /* *out_found false: placement has no such provider. */
@@ -43,6 +43,7 @@ static bool provider_read(Tracker *tracker, const DvCtx *ctx, const char *uuid, 
     HintProvider *provider = &tracker->provider;
 
     provider_drop(provider);
+    atomic_store(&provider->stale, false);
     if (!tracker->placement->provider_get(tracker->placement_self, ctx, uuid, &provider->known,
                                           err))
         return false;
@@ -51,6 +52,11 @@ static bool provider_read(Tracker *tracker, const DvCtx *ctx, const char *uuid, 
     provider->unknown = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     *out_found = provider->known != NULL;
     return true;
+}
+
+void tracker_forget_provider(Tracker *tracker)
+{
+    atomic_store(&tracker->provider.stale, true);
 }
 
 static bool provider_ready(Tracker *tracker, const DvCtx *ctx, const char *uuid, const char *name,

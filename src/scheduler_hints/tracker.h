@@ -66,6 +66,8 @@ bool tracker_check_affinity(Tracker *tracker, const DvCtx *ctx, const Ovo *insta
 bool tracker_update_usage(Tracker *tracker, const DvCtx *ctx, const Ovo *instance, GError **err);
 void tracker_build_succeeded(Tracker *tracker);
 void tracker_build_failed(Tracker *tracker);
+/* Placement's answers are read again by the next audit, whatever their age (SIGHUP). */
+void tracker_forget_provider(Tracker *tracker);
 /* services.disabled changed: add or remove COMPUTE_STATUS_DISABLED. */
 bool tracker_set_disabled(Tracker *tracker, const DvCtx *ctx, bool disabled, GError **err);
 /* Uuids of tracked instances, NULL-terminated, g_strfreev. */

@@ -159,6 +159,22 @@ static void an_operators_ratio_and_trait_survive(void **state)
                                                  g_str_equal, NULL));
 }
 
+static void a_forgotten_provider_is_read_again_once(void **state)
+{
+    Fixture *fx = *state;
+    unsigned gets;
+
+    fixture_scene(fx, "startup_empty");
+    audit_ok(fx);
+    gets = fx->placement.gets;
+    audit_ok(fx);
+    assert_int_equal(fx->placement.gets, gets);
+    tracker_forget_provider(fx->tracker);
+    audit_ok(fx);
+    audit_ok(fx);
+    assert_int_equal(fx->placement.gets, gets + 1);
+}
+
 static void a_trait_that_placement_does_not_know_is_asked_for_once(void **state)
 {
     Fixture *fx = *state;
@@ -233,6 +249,7 @@ int main(void)
         fixture_test(a_moved_generation_is_read_again),
         fixture_test(four_conflicts_are_enough),
         fixture_test(an_operators_ratio_and_trait_survive),
+        fixture_test(a_forgotten_provider_is_read_again_once),
         fixture_test(a_trait_that_placement_does_not_know_is_asked_for_once),
         fixture_test(disabling_writes_what_nova_compute_writes),
         fixture_test(the_audit_follows_the_service_record),
