@@ -105,10 +105,7 @@ static bool size_ok(const FetchUse *use, uint64_t virtual_bytes, GError **err)
 {
     if (use->max_bytes == 0 || virtual_bytes <= use->max_bytes)
         return true;
-    return dv_fail(err, DV_E_IMAGE_TOO_LARGE,
-                   "a disk of %" G_GUINT64_FORMAT
-                   " bytes does not fit the flavor's %" G_GUINT64_FORMAT,
-                   virtual_bytes, use->max_bytes);
+    return dv_fail(err, DV_E_IMAGE_TOO_LARGE, IMAGE_TOO_LARGE_TEXT, use->max_bytes, virtual_bytes);
 }
 
 static bool fetch_to(const Disks *disks, const ImageSource *image, const FetchUse *use,

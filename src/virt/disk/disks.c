@@ -191,10 +191,8 @@ static bool create_root(Creation *c, DiskSpec *disk, GError **err)
 
     /* by the record before the download, then by what the file says it is */
     if (c->image && disk->size_bytes && c->image->size_bytes > disk->size_bytes)
-        return dv_fail(err, DV_E_IMAGE_TOO_LARGE,
-                       "image %s of %" G_GUINT64_FORMAT
-                       " bytes does not fit the flavor's %" G_GUINT64_FORMAT,
-                       c->image->id, c->image->size_bytes, disk->size_bytes);
+        return dv_fail(err, DV_E_IMAGE_TOO_LARGE, IMAGE_TOO_LARGE_TEXT, disk->size_bytes,
+                       c->image->size_bytes);
     return disk_cache_image(c->disks, c->ctx, c->image, disk->size_bytes, &base, err) &&
            c->disks->backend->clone(c->disks, c->ctx, &base, disk, err);
 }

@@ -50,6 +50,11 @@ typedef struct DiskBase {
 void disk_base_done(DiskBase *base);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskBase, disk_base_done)
 
+/* nova's FlavorDiskSmallerThanImage: the flavor's bytes, the image's bytes. */
+#define IMAGE_TOO_LARGE_TEXT                                                            \
+    "Flavor's disk is too small for requested image. Flavor disk is %" G_GUINT64_FORMAT \
+    " bytes, image is %" G_GUINT64_FORMAT " bytes."
+
 /* The image's base file, fetched when missing. One whose disk is larger than `max_bytes` (0: any)
  * is DV_E_IMAGE_TOO_LARGE, and is not even converted: a small file can describe a disk that fills
  * the host. */
