@@ -8,7 +8,8 @@ static const DvOption rows[] = {
             " instances. Must never change. Default: the host name."),
     OPT_STR("DEFAULT", "my_ip", NULL, "Management address of this host. Default: the address of the"
             " interface of the default route, else 127.0.0.1."),
-    OPT_STR("DEFAULT", "my_block_storage_ip", "$my_ip", "Address told to volume backends."),
+    OPT_STR("DEFAULT", "my_block_storage_ip", "$my_ip", "Address told to volume backends.",
+            UNHONOURED),
     /* Where nova's Python modules are: only so that $pybasedir means what it does for nova. */
     OPT_STR("DEFAULT", "pybasedir", "/usr/lib/python3/dist-packages", "Only for $pybasedir in"
             " other values.", IGNORED),
@@ -24,7 +25,7 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "report_interval", "10", "Seconds between two heartbeats.", AT_LEAST(1)),
     OPT_INT("DEFAULT", "service_down_time", "60", "Seconds without a heartbeat after which a service"
             " counts as down; raised to 2.5 report intervals where it is less than one.",
-            AT_LEAST(1)),
+            AT_LEAST(1), IGNORED),
     OPT_INT("DEFAULT", "long_rpc_timeout", "1800", "Seconds that long calls to peers may take.",
             AT_LEAST(1), IGNORED),
     OPT_STR("upgrade_levels", "compute", NULL, "Version or release name that calls to peer hosts"
@@ -266,7 +267,7 @@ static const DvOption rows[] = {
     /* ---- neighbours; their credentials are in options_keystone.c ---- */
     OPT_STR("neutron", "ovs_bridge", "br-int", "Bridge of Open vSwitch ports that name none."),
     OPT_INT("neutron", "extension_sync_interval", "600", "Seconds for which neutron's list of"
-            " extensions is kept.", AT_LEAST(0)),
+            " extensions is kept.", AT_LEAST(0), UNHONOURED),
     OPT_INT("neutron", "http_retries", "3", "How often connecting is tried again.", AT_LEAST(0)),
     OPT_LIST("neutron", "physnets", "", "Physical networks with a NUMA affinity.", UNHONOURED),
     OPT_STR("neutron", "default_floating_pool", "nova", "The API's.", IGNORED),
