@@ -161,7 +161,7 @@ static const Failure failures[] = {
     {"the image is gone", image_gone, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the image has no data yet", image_queued, REACHED_NETWORKS, END_ABORTED, "is not active"},
     {"the download breaks off", image_broken_off, REACHED_NETWORKS, END_RESCHEDULED, NULL},
-    {"the image is too large", image_too_large, REACHED_NETWORKS, END_ABORTED, "does not fit"},
+    {"the image is too large", image_too_large, REACHED_NETWORKS, END_ABORTED, "too small"},
     {"the image is not what it says", image_of_another_kind, REACHED_NETWORKS, END_ABORTED, ""},
     {"the hypervisor refuses", guest_refused, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the hypervisor is away", hypervisor_away, REACHED_NETWORKS, END_RESCHEDULED, NULL},
@@ -195,7 +195,7 @@ static void assert_nothing_left(Scene *scene)
 {
     assert_int_equal(fake_virt_guest_count(scene->virt), 0);
     assert_false(fake_agent_has_disks(scene->fake, UUID));
-    assert_int_equal(fake_agent_allocations_deleted(scene->fake), 1);
+    assert_true(fake_agent_allocations_deleted(scene->fake) >= 1);
 }
 
 static void assert_ports_given_up(Scene *scene)
@@ -204,10 +204,9 @@ static void assert_ports_given_up(Scene *scene)
                      1);
     assert_int_equal(http_server_count(scene->server, "DELETE", FLOW_NEUTRON "/ports/" FLOW_PORT_B),
                      1);
-    assert_true(fake_conductor_count(scene->con, "VirtualInterface.delete_by_instance_uuid") >= 1);
 }
 
-static void assert_rescheduled(Scene *scene)
+static void assert_rescheduled(Scene *scene, Reached reached)
 {
     g_autofree char *sent = fake_conductor_last(scene->con, "build_instances");
 
@@ -218,6 +217,10 @@ static void assert_rescheduled(Scene *scene)
     assert_int_equal(fake_conductor_count(scene->con, "build_instances"), 1);
     assert_int_equal(fake_conductor_count(scene->con, "InstanceFault.create"), 0);
     assert_non_null(strstr(sent, "exc_reason"));
+    /* or the next host would take these for its own */
+    assert_int_equal(fake_conductor_count(scene->con, "VirtualInterface.delete_by_instance_uuid") >=
+                         1,
+                     reached >= REACHED_NETWORKS);
 }
 
 static void assert_aborted(Scene *scene, const char *fault)
@@ -250,7 +253,7 @@ static void one_failure(void **state)
     if (failure->reached >= REACHED_NETWORKS)
         assert_ports_given_up(&scene);
     if (failure->end == END_RESCHEDULED)
-        assert_rescheduled(&scene);
+        assert_rescheduled(&scene, failure->reached);
     else if (failure->end == END_ABORTED)
         assert_aborted(&scene, failure->fault);
     else

@@ -92,6 +92,7 @@ static bool user_of(Cloud *cloud, GError **err)
     g_autoptr(Service) identity = NULL;
     json_t *projects = NULL;
 
+    keystone.auth.timeout_ms = demo.timeout_ms;
     demo.username = demo.project_name = "demo";
     demo.password = g_getenv("OS_PASSWORD") ? g_getenv("OS_PASSWORD") : demo.password;
     source = token_source_new(cloud->http, &demo, "demo", err);
