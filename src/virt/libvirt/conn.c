@@ -135,11 +135,6 @@ static void close_stale(VirtConn *conn)
     g_slist_free(stale);
 }
 
-static void on_close_free(void *arg)
-{
-    conn_unref(arg);
-}
-
 static virConnectPtr open_handle(VirtConn *conn, GError **err)
 {
     g_auto(virConnectPtr) handle = virConnectOpen(conn->uri);
@@ -151,11 +146,10 @@ static virConnectPtr open_handle(VirtConn *conn, GError **err)
     /* test:// and other in-process drivers have neither of the two. */
     if (virConnectSetKeepAlive(handle, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT) < 0)
         dv_debug(NULL, "no keepalive on %s", conn->uri);
-    g_atomic_ref_count_inc(&conn->refs);
-    if (virConnectRegisterCloseCallback(handle, on_close, conn, on_close_free) < 0) {
-        conn_unref(conn);
+    /* No reference of its own: drivers without the callback take it and never give it back. That of
+     * libvirt-ev outlives every handle. */
+    if (virConnectRegisterCloseCallback(handle, on_close, conn, NULL) < 0)
         dv_debug(NULL, "no close callback on %s", conn->uri);
-    }
     return g_steal_pointer(&handle);
 }
 
