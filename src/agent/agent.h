@@ -4,6 +4,7 @@
  * Threads    the pointers are constant after wiring; each part says its own rule. */
 #pragma once
 
+#include "agent/gate.h"
 #include "agent/options.h"
 #include "agent/pending.h"
 #include "agent/waits.h"
@@ -37,6 +38,7 @@ typedef struct Agent {
     DvTimer *timer; /* [const] likewise the pointers below */
     DvPool *pools[POOL_COUNT];
     DvLanes *lanes;
+    Gate *gate; /* opened by the start, closed by the stop */
     Rpc *rpc;
     Conductor *con;
     HttpClient *http;
@@ -46,6 +48,7 @@ typedef struct Agent {
     Tracker *tracker;
     Waits *waits;
     Pending *refreshes;   /* instances with a queued network cache refresh */
+    Pending *ports;       /* the users' ports that a boot is taking just now */
     atomic_bool stopping; /* set once by main */
 } Agent;
 

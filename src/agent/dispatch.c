@@ -103,6 +103,13 @@ static void job_drop(void *arg)
     g_free(job);
 }
 
+/* Methods that answer on the RPC thread need nothing of the host, all others wait for its start. */
+static bool may_run(const Job *job, GError **err)
+{
+    return job->method->lane == LANE_INLINE || gate_pass(job->agent->gate) ||
+           dv_fail(err, DV_E_CANCELLED, "%s: the service is stopping", job->method->name);
+}
+
 static void job_run(void *arg)
 {
     Job *job = arg;
@@ -113,7 +120,8 @@ static void job_run(void *arg)
     json_t *result = NULL;
     bool old_form = rpc_request_version(request) && rpc_request_version(request)[0] == '5';
 
-    if (args && dispatch_run(job->agent, job->method, ctx, args, old_form, &result, &err)) {
+    if (args && may_run(job, &err) &&
+        dispatch_run(job->agent, job->method, ctx, args, old_form, &result, &err)) {
         rpc_request_reply(request, result);
     } else {
         RpcFault fault;

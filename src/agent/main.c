@@ -125,8 +125,10 @@ static bool wire(Process *process, GError **err)
 
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
+    agent->gate = gate_new();
     agent->waits = waits_new();
     agent->refreshes = pending_new();
+    agent->ports = pending_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -165,8 +167,10 @@ static void unwire(Process *process)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
+    gate_free(agent->gate);
     dv_config_free(process->options);
     cli_done(&process->cli);
 }
@@ -226,21 +230,23 @@ static bool first_audit(Agent *agent, const DvCtx *ctx, GError **err)
     return true;
 }
 
+/* The service is up before the host is audited, which takes placement's time: requests that come
+ * meanwhile are kept at the gate. */
 static bool start(Process *process, const DvCtx *ctx, GError **err)
 {
     Agent *agent = &process->agent;
     g_autoptr(Ovo) service = NULL;
 
     if (!rpc_start(agent->rpc, err) || !open_hypervisor(agent, ctx, err) ||
-        !startup_register(agent, ctx, &service, err) || !startup_recover(agent, ctx, err) ||
-        !first_audit(agent, ctx, err))
+        !startup_register(agent, ctx, &service, err) || !serve(process, err))
+        return false;
+    process->beat = heartbeat_start(agent, g_steal_pointer(&service));
+    if (!startup_recover(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
-    if (!serve(process, err))
-        return false;
+    gate_open(agent->gate);
     if (agent->config.handle_lifecycle_events)
         agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
-    process->beat = heartbeat_start(agent, g_steal_pointer(&service));
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;
@@ -275,6 +281,7 @@ static void stop(Process *process)
 
     dv_info(NULL, "stopping");
     atomic_store(&agent->stopping, true);
+    gate_close(agent->gate);
     g_thread_join(process->starter);
     for (size_t i = 0; i < G_N_ELEMENTS(process->servers); i++) {
         if (process->servers[i])

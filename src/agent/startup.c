@@ -296,8 +296,8 @@ static bool set_unclaimed_to_error(Agent *agent, const DvCtx *ctx, Ovo *instance
     return conductor_instance_save(agent->con, mine, instance, NULL, err);
 }
 
-/* Consumers of our provider that the tracker does not know, NULL-terminated; strings borrowed from
- * `consumers`. */
+/* Consumers of our provider that neither the tracker knows nor a request that waits at the gate;
+ * NULL-terminated, strings borrowed from `consumers`. */
 static GPtrArray *unknown_consumers(Agent *agent, const GPtrArray *consumers)
 {
     g_auto(GStrv) tracked = tracker_instances(agent->tracker);
@@ -306,7 +306,8 @@ static GPtrArray *unknown_consumers(Agent *agent, const GPtrArray *consumers)
     for (guint i = 0; i < consumers->len; i++) {
         const char *uuid = g_ptr_array_index(consumers, i);
 
-        if (!g_strv_contains((const char *const *)tracked, uuid))
+        if (!g_strv_contains((const char *const *)tracked, uuid) &&
+            dv_lanes_depth(agent->lanes, uuid) == 0)
             g_ptr_array_add(unknown, (void *)uuid);
     }
     g_ptr_array_add(unknown, NULL);

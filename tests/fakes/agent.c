@@ -194,8 +194,10 @@ static void wire(FakeAgent *fake)
 
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
+    agent->gate = gate_new();
     agent->waits = waits_new();
     agent->refreshes = pending_new();
+    agent->ports = pending_new();
     for (size_t i = 0; i < POOL_COUNT; i++)
         agent->pools[i] = dv_pool_new(names[i], 4);
     agent->disks = disks_new(&agent->disks_config);
@@ -249,6 +251,7 @@ FakeAgent *fake_agent_new(const char *options)
     script_neutron(fake->server);
     script_glance(fake->server);
     first_audit(fake);
+    gate_open(agent->gate);
     return fake;
 }
 
@@ -272,8 +275,10 @@ void fake_agent_free(FakeAgent *fake)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
+    gate_free(agent->gate);
     dv_config_free(fake->options);
     http_server_free(fake->server);
     fake_conductor_free(fake->conductor);

@@ -140,8 +140,35 @@ static GArray *network_requests_of(const Ovo *list, bool *out_none)
     return requests;
 }
 
+/* Gives back what take_ports took: the first `count` requests. */
+static void give_ports(Boot *boot, const GArray *requests, guint count)
+{
+    for (guint i = 0; i < count; i++) {
+        const NetworkRequest *request = &g_array_index(requests, NetworkRequest, i);
+
+        if (request->port_id)
+            pending_remove(boot->agent->ports, request->port_id);
+    }
+}
+
+/* A port is free until somebody has written a device into it: two boots that ask at once would
+ * both find it free, and the one that fails then would unbind it under the other. */
+static bool take_ports(Boot *boot, const GArray *requests, GError **err)
+{
+    for (guint i = 0; i < requests->len; i++) {
+        const NetworkRequest *request = &g_array_index(requests, NetworkRequest, i);
+
+        if (request->port_id && !pending_add(boot->agent->ports, request->port_id)) {
+            give_ports(boot, requests, i);
+            return dv_fail(err, DV_E_PORT_IN_USE, "Port %s is still in use.", request->port_id);
+        }
+    }
+    return true;
+}
+
 static bool allocate_networks(Boot *boot, GError **err)
 {
+    bool ok;
     g_autoptr(Ovo) list = ovo_child(boot->args, "requested_networks");
     g_autoptr(GPtrArray) groups = security_groups_of(boot->args);
     bool none = false;
@@ -153,9 +180,13 @@ static bool allocate_networks(Boot *boot, GError **err)
         boot->network = network_info_new();
         return true;
     }
-    return neutron_allocate(boot->agent->neutron, boot->ctx, &who,
-                            (const NetworkRequest *)(const void *)requests->data, requests->len,
-                            &boot->network, err);
+    if (!take_ports(boot, requests, err))
+        return false;
+    ok = neutron_allocate(boot->agent->neutron, boot->ctx, &who,
+                          (const NetworkRequest *)(const void *)requests->data, requests->len,
+                          &boot->network, err);
+    give_ports(boot, requests, requests->len);
+    return ok;
 }
 
 /* After a reschedule the ports exist already: they only need to be bound to this host. */
