@@ -91,8 +91,8 @@ class ServiceRecord:
     """report_count of the compute service, straight from nova's database, by one connection."""
 
     def __init__(self):
-        self.db = pymysql.connect(unix_socket=os.path.join(os.environ[STATE], "run", "mysql.sock"), user="drover",
-                                  password=os.environ["OS_PASSWORD"], database="nova", autocommit=True)
+        self.db = pymysql.connect(host="127.0.0.1", user="drover", password=os.environ["OS_PASSWORD"],
+                                  database="nova", autocommit=True)
 
     def report_count(self):
         with self.db.cursor() as cursor:
