@@ -27,27 +27,6 @@ static bool flavors_changed(const Ovo *instance)
            ovo_changed(instance, "new_flavor");
 }
 
-/* Fields that nova saves in ways of their own. Saving these alone skips the check of task_state. */
-static const char *const object_fields[] = {
-    "info_cache",    "security_groups", "fault",    "pci_devices", "numa_topology",
-    "pci_requests",  "device_metadata", "tags",     "flavor",      "old_flavor",
-    "new_flavor",    "vcpu_model",      "ec2_ids",  "keypairs",    "migration_context",
-    "trusted_certs", "resources",       "services", NULL};
-
-static bool column_changed(const Ovo *instance)
-{
-    json_auto_t *json = ovo_json(instance);
-    const char *field;
-    json_t *value;
-
-    json_object_foreach(json_object_get(json, "nova_object.data"), field, value)
-    {
-        if (!g_strv_contains(object_fields, field) && ovo_changed(instance, field))
-            return true;
-    }
-    return false;
-}
-
 static void compute_id_follows_node(Ovo *instance)
 {
     if (!ovo_version_at_least(instance, 2, 8) || !ovo_changed(instance, "node"))
@@ -75,7 +54,7 @@ bool conductor_instance_save(Conductor *con, const DvCtx *ctx, Ovo *instance,
     if (expected) {
         json_object_set_new(kwargs, "expected_task_state", expected_states(expected));
         /* A check that was asked for is made, also when there is nothing new to write. */
-        if (!column_changed(instance))
+        if (!ovo_any_changed(instance))
             ovo_mark_changed(instance, "task_state");
     }
     if (!ovo_any_changed(instance)) {
