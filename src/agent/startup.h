@@ -8,9 +8,9 @@
 
 #include "agent/agent.h"
 
-/* The control plane may have been upgraded, and placement may have been changed by hand: its release
- * is found anew, and the next audit reads the provider again. Any thread; blocks on RPC. Failures
- * are logged, and the old release stays. */
+/* The control plane may have been upgraded, and placement may have been changed by hand: its
+ * release is found anew, and the next audit reads the provider again. Any thread; blocks on RPC.
+ * Failures are logged, and the old release stays. */
 void startup_refresh(Agent *agent);
 /* Waits for conductor (for ever, unless stopping), finds the release, checks the minimum service
  * version, reads or creates the service record. *out_service is the caller's. */
