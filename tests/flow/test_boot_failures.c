@@ -67,6 +67,11 @@ static void neutron_broken(Scene *s)
     port_create(s, 500, "HTTPInternalServerError");
 }
 
+static void port_in_use(Scene *s)
+{
+    port_create(s, 409, "MacAddressInUse");
+}
+
 static void port_binding_fails(Scene *s)
 {
     http_server_json(s->server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_B "*", 500, "{}");
@@ -154,6 +159,7 @@ static const Failure failures[] = {
     {"taken by somebody else", claim_save_taken, REACHED_CLAIM, END_SILENT, NULL},
     {"no addresses left", no_addresses_left, REACHED_CLAIM, END_ABORTED, "aborted"},
     {"neutron is broken", neutron_broken, REACHED_CLAIM, END_RESCHEDULED, NULL},
+    {"a port in use", port_in_use, REACHED_CLAIM, END_ABORTED, "aborted"},
     {"a port cannot be bound", port_binding_fails, REACHED_CLAIM, END_RESCHEDULED, NULL},
     {"a network record fails", network_record_fails, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"a device record fails", device_save_fails, REACHED_NETWORKS, END_ABORTED,

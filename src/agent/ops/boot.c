@@ -545,6 +545,9 @@ static const struct {
     {ANY_PHASE, DV_E_AFFINITY, OUTCOME_RESCHEDULE_POLICY, NULL},
     {ANY_PHASE, DV_E_NO_CAPACITY, OUTCOME_RESCHEDULE, NULL},
     {PHASE_NETWORK, DV_E_NO_FIXED_IPS, OUTCOME_ABORT, NULL},
+    /* No other host could take it either, and conductor, given the build back, would unbind the
+     * port under whoever has it. nova-compute reschedules here. */
+    {PHASE_NETWORK, DV_E_PORT_IN_USE, OUTCOME_ABORT, NULL},
     {PHASE_NETWORK, DV_E_NETWORK_EXTERNAL, OUTCOME_ABORT, NETWORK_TEXT},
     {PHASE_DEVICES, ANY_CODE, OUTCOME_ABORT, "Failure prepping block device."},
     {ANY_PHASE, DV_E_VIF_PLUG, OUTCOME_ABORT, NETWORK_TEXT},
