@@ -478,8 +478,8 @@ bool neutron_allocate(Service *neutron, const DvCtx *ctx, const NetworkInstance 
     NetworkInfo *info = NULL;
     bool ok = true;
 
-    if (!instance->uuid || !instance->project_id || !instance->host)
-        return dv_fail(err, DV_E_BAD_INPUT, "networks: want the instance's uuid, project and host");
+    if (!neutron_instance_ok(instance, err))
+        return false;
     a.nics = g_ptr_array_new_with_free_func(nic_free);
     for (size_t i = 0; ok && i < G_N_ELEMENTS(steps); i++)
         ok = steps[i](&a, err);

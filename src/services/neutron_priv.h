@@ -15,6 +15,8 @@ void neutron_filter(GString *query, const char *name, const char *value);
 /* GET of a collection: the list under `key`. */
 bool neutron_list(Service *s, const DvCtx *ctx, ServiceIdentity identity, const GString *query,
                   const char *key, json_t **out, GError **err);
+/* Whether the instance names what all filters need: an empty one would name every port there is. */
+bool neutron_instance_ok(const NetworkInstance *instance, GError **err);
 /* The ports of an instance, all fields, by the service's own credentials. */
 bool neutron_list_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance, json_t **out,
                         GError **err);

@@ -134,13 +134,19 @@ bool neutron_list(Service *s, const DvCtx *ctx, ServiceIdentity identity, const 
     return true;
 }
 
+bool neutron_instance_ok(const NetworkInstance *instance, GError **err)
+{
+    return (instance->uuid && instance->project_id && instance->host) ||
+           dv_fail(err, DV_E_BAD_INPUT, "ports: want the instance's uuid, project and host");
+}
+
 bool neutron_list_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance, json_t **out,
                         GError **err)
 {
     g_autoptr(GString) query = neutron_query("/v2.0/ports");
 
-    if (!instance->uuid || !instance->project_id || !instance->host)
-        return dv_fail(err, DV_E_BAD_INPUT, "ports: want the instance's uuid, project and host");
+    if (!neutron_instance_ok(instance, err))
+        return false;
     neutron_filter(query, "tenant_id", instance->project_id);
     neutron_filter(query, "device_id", instance->uuid);
     return neutron_list(s, ctx, AS_SERVICE, query, "ports", out, err) ||
