@@ -67,6 +67,23 @@ typedef struct VirtOps {
     /* Lets a paused guest run; one that runs already: success. Absent: DV_E_INSTANCE_NOT_FOUND;
      * off: DV_E_HYPERVISOR. */
     bool (*resume)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Asks the guest to power off (ACPI) and returns; what follows is an event. Off already:
+     * success. Absent: DV_E_INSTANCE_NOT_FOUND. */
+    bool (*shutdown)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Ends the guest at once, it stays defined. Off or absent: success. DV_E_POWER_OFF when it
+     * could not be powered off. */
+    bool (*power_off)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Starts the definition that is there, from its managed save when it has one; a guest that runs
+     * already: success. Absent: DV_E_INSTANCE_NOT_FOUND. */
+    bool (*launch)(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
+    /* Stops the guest's CPUs; paused already: success. Absent: DV_E_INSTANCE_NOT_FOUND; off:
+     * DV_E_HYPERVISOR. `resume` lets it run again. */
+    bool (*pause)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Saves the guest's memory to disk and ends it (managed save); `launch` brings it back. Absent:
+     * DV_E_INSTANCE_NOT_FOUND. */
+    bool (*save)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Defines the guest, anew when it is defined already, and leaves its state as it is. */
+    bool (*define)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
     /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
      * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
     bool (*destroy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
