@@ -62,6 +62,7 @@ static const VirtOps libvirt_ops = {
     .pause = guest_pause,
     .save = guest_save,
     .define = guest_define,
+    .define_xml = guest_define_xml,
     .destroy = guest_destroy,
     .console_output = console_output,
     .vnc_console = console_vnc,
