@@ -224,14 +224,19 @@ static Ovo *find_bdm(const Ovo *bdms, BdmKind kind)
     return NULL;
 }
 
+/* What the image record said, or what the instance remembers of it. */
+static const char *image_disk_format(const GuestSource *source)
+{
+    return source->image ? ovo_str_or(source->image, "disk_format", NULL)
+                         : ovo_dict_str(source->instance, "system_metadata", "image_disk_format");
+}
+
 /* An ISO image is a CD-ROM only where no mapping says what it is. */
 static bool add_root(DiskPlan *plan, GError **err)
 {
     const GuestBuild *build = plan->build;
     const GuestSource *source = build->asks.source;
     g_autoptr(Ovo) bdm = find_bdm(source->bdms, BDM_IMAGE);
-    const char *format = ovo_str_or(source->image ? source->image : source->instance, "disk_format",
-                                    NULL);
     const char *name = strip_dev(ovo_str_or(source->instance, "root_device_name", NULL));
     uint64_t size = (uint64_t)MAX(ovo_i64_or(build->asks.flavor, "root_gb", 0), 0) << 30;
     DiskSpec *disk = NULL;
@@ -240,10 +245,7 @@ static bool add_root(DiskPlan *plan, GError **err)
         if (!add_mapped(plan, DISK_ROLE_ROOT, bdm, name, size, &disk, err))
             return false;
     } else {
-        bool iso = g_strcmp0(format ? format
-                                    : ovo_dict_str(source->instance, "system_metadata",
-                                                   "image_disk_format"),
-                             "iso") == 0;
+        bool iso = g_strcmp0(image_disk_format(source), "iso") == 0;
         const char *bus = iso ? plan->cdrom_bus : plan->disk_bus;
         char *target = g_strdup(name);
 
