@@ -37,14 +37,21 @@ static bool has_vif_model(const char *virt_type, const char *model)
            (strcmp(virt_type, "qemu") == 0 && strcmp(model, "lan9118") == 0);
 }
 
-/* *out NULL: libvirt chooses. Caller frees. */
+/* NULL: libvirt chooses. Caller frees. */
+static char *default_vif_model(const GuestBuild *build)
+{
+    char *model = guest_asks_word(&build->asks, "hw_vif_model");
+
+    if (!model && build->agent->virt_config.use_virtio_for_bridges)
+        model = g_strdup("virtio");
+    return model;
+}
+
 static bool vif_model(const GuestBuild *build, char **out, GError **err)
 {
     const VirtConfig *config = &build->agent->virt_config;
 
-    *out = guest_asks_word(&build->asks, "hw_vif_model");
-    if (!*out && config->use_virtio_for_bridges)
-        *out = g_strdup("virtio");
+    *out = default_vif_model(build);
     return !*out || has_vif_model(config->virt_type, *out) ||
            dv_fail(err, DV_E_HARDWARE,
                    "Requested hardware '%s' is not supported by the '%s' virt driver", *out,
@@ -98,16 +105,19 @@ bool guest_spec_nics(const GuestBuild *build, GError **err)
 {
     const NetworkInfo *network = build->asks.source->network;
     size_t count = network ? network_info_count(network) : 0;
-    g_autofree char *model = NULL;
+    const char *model;
     NicBandwidth inbound, outbound;
     unsigned queues = 0;
 
-    if (count == 0)
+    if (count == 0) {
+        build->spec->vif_model = default_vif_model(build);
         return true;
-    if (!vif_model(build, &model, err) || !vif_queues(build, &queues, err) ||
+    }
+    if (!vif_model(build, &build->spec->vif_model, err) || !vif_queues(build, &queues, err) ||
         !read_bandwidth(&build->asks, "inbound", &inbound, err) ||
         !read_bandwidth(&build->asks, "outbound", &outbound, err))
         return false;
+    model = build->spec->vif_model;
     for (size_t i = 0; i < count; i++) {
         const Vif *vif = network_info_at(network, i);
         NicSpec *nic = guest_spec_add_nic(build->spec);
@@ -132,13 +142,12 @@ bool guest_spec_nics(const GuestBuild *build, GError **err)
 
 /* ---- screen and input ---- */
 
-static bool fill_video(const GuestBuild *build, GError **err)
+static bool fill_video_ram(const GuestBuild *build, GError **err)
 {
     GuestSpec *spec = build->spec;
     int64_t wanted_mib = 0;
     SpecNumber most_mib;
 
-    spec->video_model = guest_asks_word(&build->asks, "hw_video_model");
     if (!guest_asks_prop_number(&build->asks, "hw_video_ram", &wanted_mib, err) ||
         !guest_asks_number(&build->asks, "hw_video:ram_max_mb", &most_mib, err))
         return false;
@@ -156,13 +165,15 @@ static bool fill_screen(const GuestBuild *build, GError **err)
     GuestSpec *spec = build->spec;
     const VncConfig *vnc = &build->agent->config.vnc;
 
-    if (!vnc->enabled)
-        return true;
-    spec->vnc_listen = g_strdup(vnc->server_listen);
+    /* The pointer is remembered with the instance, also where there is no screen now. */
     spec->input_bus = guest_asks_word(&build->asks, "hw_input_bus");
     spec->usb_tablet = guest_asks_prop(&build->asks, "hw_pointer_model") ||
                        strcmp(build->agent->pointer_model, "usbtablet") == 0;
-    return fill_video(build, err);
+    spec->video_model = guest_asks_word(&build->asks, "hw_video_model");
+    if (!vnc->enabled)
+        return true;
+    spec->vnc_listen = g_strdup(vnc->server_listen);
+    return fill_video_ram(build, err);
 }
 
 /* ---- random numbers, watchdog, IOMMU ---- */

@@ -11,7 +11,7 @@
 
 typedef struct DiskPlan {
     const GuestBuild *build;
-    char *disk_bus, *cdrom_bus;
+    const char *disk_bus, *cdrom_bus;
     int next_scsi_unit; /* -1: not on a virtio-scsi controller, libvirt numbers them */
     SpecNumber tune[DISK_TUNE_COUNT];
 } DiskPlan;
@@ -325,19 +325,16 @@ static bool read_tune(DiskPlan *plan, GError **err)
 
 bool guest_spec_disks(const GuestBuild *build, GError **err)
 {
+    GuestSpec *spec = build->spec;
     DiskPlan plan = {.build = build};
-    g_autofree char *disk_bus = NULL;
-    g_autofree char *cdrom_bus = NULL;
-    bool ok = choose_bus(build, "hw_disk_bus", "virtio", &disk_bus, err) &&
-              choose_bus(build, "hw_cdrom_bus", is_q35(build->spec) ? "sata" : "ide", &cdrom_bus,
-                         err);
 
-    if (!ok)
+    if (!choose_bus(build, "hw_disk_bus", "virtio", &spec->disk_bus, err) ||
+        !choose_bus(build, "hw_cdrom_bus", is_q35(spec) ? "sata" : "ide", &spec->cdrom_bus, err))
         return false;
-    plan.disk_bus = disk_bus;
-    plan.cdrom_bus = cdrom_bus;
-    build->spec->scsi_model = guest_asks_word(&build->asks, "hw_scsi_model");
-    plan.next_scsi_unit = g_strcmp0(build->spec->scsi_model, "virtio-scsi") == 0 ? 0 : -1;
+    plan.disk_bus = spec->disk_bus;
+    plan.cdrom_bus = spec->cdrom_bus;
+    spec->scsi_model = guest_asks_word(&build->asks, "hw_scsi_model");
+    plan.next_scsi_unit = g_strcmp0(spec->scsi_model, "virtio-scsi") == 0 ? 0 : -1;
     return refuse_volumes(build->asks.source->bdms, err) && read_tune(&plan, err) &&
            add_root(&plan, err) && add_ephemerals(&plan, err) && add_swap(&plan, err) &&
            add_config_drive(&plan, err);

@@ -121,8 +121,10 @@ typedef struct GuestSpec {
     char *iommu_model;                 /* "auto", "intel", "virtio", or NULL: none */
     bool guest_agent;
 
-    GPtrArray *disks; /* DiskSpec */
-    GPtrArray *nics;  /* NicSpec */
+    /* what disks and ports get that say nothing themselves */
+    char *disk_bus, *cdrom_bus, *vif_model; /* vif_model NULL: libvirt's choice */
+    GPtrArray *disks;                       /* DiskSpec */
+    GPtrArray *nics;                        /* NicSpec */
 
     /* for the <nova:instance> metadata element */
     char *flavor_name, *flavor_id, *image_ref, *user_id, *user_name, *project_id, *project_name;
