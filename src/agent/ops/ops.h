@@ -19,6 +19,17 @@ bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError 
 /* rebuild.c */
 bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
 
+/* resize_dest.c */
+bool op_prep_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_finish_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_revert_resize(const OpCall *call, json_t **out_result, GError **err);
+
+/* resize_source.c */
+bool op_resize_instance(const OpCall *call, json_t **out_result, GError **err);
+bool op_confirm_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_finish_revert_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_check_shared_storage(const OpCall *call, json_t **out_result, GError **err);
+
 /* external_events.c */
 bool op_external_event(const OpCall *call, json_t **out_result, GError **err);
 
