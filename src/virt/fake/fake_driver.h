@@ -37,3 +37,7 @@ void fake_virt_ignore_shutdown(FakeVirt *fake, const char *uuid, bool ignores);
 /* Copies `facts`. */
 void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts);
 unsigned fake_virt_guest_count(FakeVirt *fake);
+/* What was done to the guest: how many NMIs it got, "user:password" of the last password (NULL:
+ * none; caller frees). */
+unsigned fake_virt_nmis(FakeVirt *fake, const char *uuid);
+char *fake_virt_password(FakeVirt *fake, const char *uuid);
