@@ -85,6 +85,10 @@ typedef struct VirtOps {
     bool (*save)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Defines the guest, anew when it is defined already, and leaves its state as it is. */
     bool (*define)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+    /* The same from what `describe` gave, or another agent kept of the guest. DV_E_HYPERVISOR when
+     * it is no description of it. */
+    bool (*define_xml)(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
+                       GError **err);
     /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
      * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
     bool (*destroy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);

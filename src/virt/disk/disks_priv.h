@@ -128,6 +128,9 @@ bool disk_read_format(GHashTable *formats, DiskSpec *disk, GError **err);
  */
 bool disk_backing_read(DiskSpec *disk, GError **err);
 
+/* Size of the disk that the guest sees, by its own header. */
+bool disk_virtual_size(const char *path, DiskFormat format, uint64_t *out, GError **err);
+
 /* ---- configdrive.c ---- */
 
 bool configdrive_make(const Disks *disks, const char *instance_dir, const char *path,

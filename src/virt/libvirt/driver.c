@@ -62,6 +62,7 @@ static const VirtOps libvirt_ops = {
     .pause = guest_pause,
     .save = guest_save,
     .define = guest_define,
+    .define_xml = guest_define_xml,
     .destroy = guest_destroy,
     .inject_nmi = guest_inject_nmi,
     .set_password = guest_set_password,
