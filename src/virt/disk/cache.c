@@ -65,15 +65,14 @@ static bool is_plain(ImageFormat format)
 
 /* The converted disk is what the guest's author wrote into the image: it must not look like an
  * image once more, or a later tool that guesses would follow what it says. */
-static bool convert(const Disks *disks, const ImageFacts *facts, const char *part, const char *base,
-                    GError **err)
+static bool convert(const ImageFacts *facts, const char *part, const char *base, GError **err)
 {
     g_autofree char *converted = g_strdup_printf("%s.converted", base);
     dv_autofd int fd = -1;
     ImageFacts now;
     bool ok = false;
 
-    if (!disk_tool_convert_raw(disks, part, image_format_name(facts->format), converted, err))
+    if (!disk_tool_convert_raw(part, image_format_name(facts->format), converted, err))
         goto out;
     fd = open(converted, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
@@ -123,7 +122,7 @@ static bool fetch_to(const Disks *disks, const ImageSource *image, const FetchUs
     /* Whatever is neither raw nor qcow2 has no business below a guest. */
     if (is_plain(facts.format) || (facts.format == IMAGE_QCOW2 && !disks->force_raw_images))
         return sync_and_rename(fd, part, base, err);
-    return convert(disks, &facts, part, base, err);
+    return convert(&facts, part, base, err);
 }
 
 static bool fetch_missing(const Disks *disks, const DvCtx *ctx, const ImageSource *image,

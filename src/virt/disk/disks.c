@@ -56,6 +56,11 @@ Disks *disks_new(const DisksConfig *config)
                                                                       : "iso9660");
     disks->mkisofs_cmd = g_strdup(config->mkisofs_cmd ? config->mkisofs_cmd : "genisoimage");
     disks->default_ephemeral_format = g_strdup(config->default_ephemeral_format);
+    disks->snapshots_path = config->snapshots_directory
+                                ? g_strdup(config->snapshots_directory)
+                                : g_build_filename(config->instances_path, "snapshots", NULL);
+    disks->snapshot_format = g_strdup(config->snapshot_image_format);
+    disks->snapshot_compression = config->snapshot_compression;
     return disks;
 }
 
@@ -70,6 +75,8 @@ void disks_free(Disks *disks)
     g_free(disks->config_drive_format);
     g_free(disks->mkisofs_cmd);
     g_free(disks->default_ephemeral_format);
+    g_free(disks->snapshots_path);
+    g_free(disks->snapshot_format);
     g_free(disks);
 }
 

@@ -25,6 +25,9 @@ typedef struct DisksConfig {
     const char *mkisofs_cmd;              /* genisoimage */
     const char *default_ephemeral_format; /* or NULL */
     const char *preallocate_images;       /* none, space */
+    const char *snapshots_directory;      /* NULL: <instances_path>/snapshots */
+    const char *snapshot_image_format;    /* raw, qcow2, vmdk, vdi; NULL: as the disk is */
+    bool snapshot_compression;            /* of qcow2 snapshots */
 } DisksConfig;
 
 Disks *disks_new(const DisksConfig *config);
@@ -70,3 +73,27 @@ bool disks_list(Disks *disks, char ***out, GError **err);
  * disk_available_least. NULL-terminated; instances without a directory count nothing. */
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */
+
+/* ---- snapshots (snapshot.c) ---- */
+
+/* A snapshot of an instance's root disk on its way to glance. Paths lie in a folder of its own. */
+typedef struct DiskSnapshot {
+    char *disk_path;          /* the root disk */
+    DiskFormat format;        /* of it */
+    char *folder;             /* below snapshots_directory */
+    char *delta_path;         /* qcow2: where a running guest's writes are copied to */
+    char *image_path;         /* what is uploaded */
+    const char *image_format; /* its disk_format for glance, static */
+} DiskSnapshot;
+
+/* Finds the root disk and makes the folder. DV_E_INVALID_DISK: disk.info does not say what the disk
+ * is; DV_E_NOT_FOUND: there is none. */
+bool disks_snapshot_open(Disks *disks, const char *uuid, DiskSnapshot *out, GError **err);
+/* Makes the delta: as large as the disk, on the same base. */
+bool disks_snapshot_delta(const DiskSnapshot *snapshot, GError **err);
+/* Writes the image: all of the disk without a base, from the delta or from the disk itself, which
+ * nobody may write to meanwhile. The delta is removed. */
+bool disks_snapshot_extract(Disks *disks, const DiskSnapshot *snapshot, bool from_delta,
+                            GError **err);
+/* Removes the folder and frees what the struct holds; failures are logged. */
+void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot);

@@ -21,6 +21,9 @@ struct Disks {
     char *config_drive_format;
     char *mkisofs_cmd;
     char *default_ephemeral_format; /* or NULL */
+    char *snapshots_path;
+    char *snapshot_format; /* NULL: as the disk is */
+    bool snapshot_compression;
 };
 
 /* ---- locks between threads, processes and hosts that share the file system ---- */
@@ -87,8 +90,17 @@ bool disk_copy_file(const char *source, const char *target, GError **err);
 
 /* ---- tools.c ---- */
 
-bool disk_tool_convert_raw(const Disks *disks, const char *source, const char *source_format,
-                           const char *target, GError **err);
+bool disk_tool_convert_raw(const char *source, const char *source_format, const char *target,
+                           GError **err);
+/* What disk_tool_convert writes. */
+typedef struct DiskTarget {
+    const char *path, *format; /* qemu-img's name */
+    bool compressed;
+} DiskTarget;
+bool disk_tool_convert(const char *source, DiskFormat source_format, const DiskTarget *target,
+                       GError **err);
+/* An empty qcow2 file of that size, without a base. */
+bool disk_tool_create_qcow2(const char *path, uint64_t size_bytes, GError **err);
 bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t size_bytes,
                               GError **err);
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err);
