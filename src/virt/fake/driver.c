@@ -14,6 +14,7 @@ static void fake_guest_free(gpointer data)
     g_free(guest->name);
     g_free(guest->console);
     g_free(guest->vnc_listen);
+    g_free(guest->copied);
     g_free(guest);
 }
 
@@ -221,6 +222,7 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
                            paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
     guest->vnc_listen = g_strdup(spec->vnc_listen);
     guest->vnc_port = fake->next_vnc_port++;
+    guest->agent = spec->guest_agent;
     fake_leave(fake);
     fake_send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");
     if (paused)
@@ -393,6 +395,10 @@ static const VirtOps fake_ops = {
     .save = fake_save,
     .define = fake_define,
     .destroy = fake_destroy,
+    .block_copy = fake_block_copy,
+    .block_copy_end = fake_block_copy_end,
+    .freeze = fake_freeze,
+    .thaw = fake_thaw,
     .console_output = fake_console_output,
     .vnc_console = fake_vnc_console,
     .describe = fake_describe,

@@ -1,7 +1,7 @@
 /* What the files of the hypervisor in memory share; not for anybody outside this folder.
  *
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
- * steer.c     what tests say
+ * snapshot.c  copies of disks, freezing               steer.c    what tests say
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -17,6 +17,9 @@ typedef struct FakeGuest {
     int vnc_port;
     bool saved;   /* has a managed save */
     bool ignores; /* does not react to ACPI */
+    bool agent;   /* has a guest agent */
+    bool frozen;
+    char *copied; /* the disk that a copy is under way of */
 } FakeGuest;
 
 /* What a test said about one operation. */
@@ -61,3 +64,11 @@ bool fake_launch(void *self, const DvCtx *ctx, const char *uuid, bool paused, GE
 bool fake_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+
+/* --- snapshot.c */
+bool fake_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                     GError **err);
+bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                         GError **err);
+bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -3,6 +3,7 @@
  * guest.c     list, define, start, destroy, states        console.c  console log, VNC address
  * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
  * host.c      HostFacts                                   driver.c   the ops table
+ * snapshot.c  copies of disks, freezing
  * conn.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
@@ -48,6 +49,14 @@ bool guest_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 /* Ends a domain at once; off or gone: success. */
 bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err);
+
+/* --- snapshot.c */
+bool guest_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                      GError **err);
+bool guest_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                          GError **err);
+bool guest_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
