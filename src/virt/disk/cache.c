@@ -168,7 +168,7 @@ static bool base_check(DiskBase *base, const char *disk_format, GError **err)
 
 /* The age of a base file tells the cache's cleaning that it is in use. On shared storage it may
  * belong to another host's user, which is no reason to fail. */
-static void touch(const char *path)
+void disk_base_touch(const char *path)
 {
     (void)utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
@@ -193,7 +193,7 @@ bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *i
     if (!base_of(disks, ctx, image, &use, &base, err) ||
         !disk_lock_take(&lock, disks, base.lock_name, DISK_LOCK_USE, err))
         return false;
-    touch(base.path);
+    disk_base_touch(base.path);
     if (dv_exists(path) || disk_copy_file(base.path, path, err))
         return true;
     unlink_quietly(path);
@@ -211,7 +211,7 @@ bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *i
     if (!base_check(&base, disks->deep_inspection ? image->disk_format : NULL, err) ||
         !size_ok(&use, base.virtual_bytes, err))
         return dv_within(err, "image %s", image->id);
-    touch(base.path);
+    disk_base_touch(base.path);
     *out = base;
     base = (DiskBase){0};
     return true;
@@ -248,7 +248,7 @@ bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *
         if (!dv_exists(base.path) && !generate(base.path, disk, fill, err))
             return dv_within(err, "making %s", base.path);
     }
-    touch(base.path);
+    disk_base_touch(base.path);
     *out = base;
     base = (DiskBase){0};
     return true;

@@ -28,6 +28,8 @@ typedef struct DisksConfig {
     const char *snapshots_directory;      /* NULL: <instances_path>/snapshots */
     const char *snapshot_image_format;    /* raw, qcow2, vmdk, vdi; NULL: as the disk is */
     bool snapshot_compression;            /* of qcow2 snapshots */
+    bool remove_unused_bases;             /* of the image cache, when they are as old as this: */
+    int64_t unused_age_s, unused_resized_age_s;
 } DisksConfig;
 
 Disks *disks_new(const DisksConfig *config);
@@ -97,3 +99,23 @@ bool disks_snapshot_extract(Disks *disks, const DiskSnapshot *snapshot, bool fro
                             GError **err);
 /* Removes the folder and frees what the struct holds; failures are logged. */
 void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot);
+
+/* ---- the image cache's upkeep (cache_clean.c, registry.c) ---- */
+
+/* Whether the image is in the cache; then it counts as used just now. */
+bool disks_cache_has(Disks *disks, const char *image_id);
+
+typedef struct CacheCleaning {
+    unsigned in_use, unused, removed; /* base files */
+} CacheCleaning;
+
+/* One pass over the base files: those that an image id of `images` (NULL-terminated) names or that
+ * a disk below instances_path is made on are marked as used now; others are removed when the
+ * options say so and they are old enough. When a disk cannot be read, nothing is removed. */
+bool disks_cache_clean(Disks *disks, const DvCtx *ctx, const char *const *images,
+                       CacheCleaning *out, GError **err);
+/* Rewrites <instances_path>/compute_nodes, in which all hosts that share this folder note
+ * themselves, under the lock that they all take. `edit` gets its text (NULL: there is none) and
+ * returns the new one, which is freed here. */
+bool disks_registry_edit(Disks *disks, char *(*edit)(void *arg, const char *text), void *arg,
+                         GError **err);

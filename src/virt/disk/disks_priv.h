@@ -24,6 +24,8 @@ struct Disks {
     char *snapshots_path;
     char *snapshot_format; /* NULL: as the disk is */
     bool snapshot_compression;
+    bool remove_unused_bases;
+    int64_t unused_age_s, unused_resized_age_s;
 };
 
 /* ---- locks between threads, processes and hosts that share the file system ---- */
@@ -51,6 +53,8 @@ typedef struct DiskBase {
 } DiskBase;
 
 void disk_base_done(DiskBase *base);
+/* Notes that a base file is in use now. */
+void disk_base_touch(const char *path);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskBase, disk_base_done)
 
 /* nova's FlavorDiskSmallerThanImage: the flavor's bytes, the image's bytes. */
@@ -121,6 +125,8 @@ const char *disk_format_name(DiskFormat format);
 
 /* ---- usage.c ---- */
 
+/* "disk", "disk.eph0" ... but not disk.info. */
+bool disk_is_disk_name(const char *name);
 /* Fills the backing of a qcow2 disk from its header; DV_E_INVALID_DISK when it names none of ours.
  */
 bool disk_backing_read(DiskSpec *disk, GError **err);
