@@ -16,6 +16,7 @@ static void fake_guest_free(gpointer data)
     g_free(guest->vnc_listen);
     g_free(guest->password);
     g_free(guest->xml);
+    g_free(guest->copied);
     g_free(guest);
 }
 
@@ -430,6 +431,10 @@ static const VirtOps fake_ops = {
     .sync_time = fake_sync_time,
     .stats = fake_stats,
     .abort_job = fake_abort_job,
+    .block_copy = fake_block_copy,
+    .block_copy_end = fake_block_copy_end,
+    .freeze = fake_freeze,
+    .thaw = fake_thaw,
     .console_output = fake_console_output,
     .vnc_console = fake_vnc_console,
     .describe = fake_describe,

@@ -1,7 +1,8 @@
 /* What the files of the hypervisor in memory share; not for anybody outside this folder.
  *
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
- * inject.c    what is done to running guests            steer.c    what tests say
+ * inject.c    what is done to running guests            snapshot.c  copies of disks, freezing
+ * steer.c     what tests say
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -21,6 +22,8 @@ typedef struct FakeGuest {
     bool agent;   /* has one, which answers */
     char *password;
     unsigned nmis;
+    bool frozen;
+    char *copied; /* the disk that a copy is under way of */
 } FakeGuest;
 
 /* What a test said about one operation. */
@@ -76,3 +79,10 @@ bool fake_set_password(void *self, const DvCtx *ctx, const char *uuid, const cha
 void fake_sync_time(void *self, const DvCtx *ctx, const char *uuid);
 bool fake_stats(void *self, const char *uuid, GuestStats **out, GError **err);
 bool fake_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+/* --- snapshot.c */
+bool fake_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                     GError **err);
+bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                         GError **err);
+bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -4,6 +4,7 @@
  * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
  * inject.c    NMI, password, clock, end of a job          stats.c    what a guest has used
  * host.c      HostFacts                                   driver.c   the ops table
+ * snapshot.c  copies of disks, freezing
  * conn.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
@@ -63,6 +64,13 @@ bool guest_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **er
 
 /* --- stats.c */
 bool guest_stats(void *self, const char *uuid, GuestStats **out, GError **err);
+/* --- snapshot.c */
+bool guest_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                      GError **err);
+bool guest_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                          GError **err);
+bool guest_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
