@@ -108,6 +108,7 @@ typedef struct AgentConfig {
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */
     int64_t max_local_block_devices;
+    bool live_snapshots; /* not [workarounds] disable_libvirt_livesnapshot */
     int64_t password_length;
     bool flat_injected;
     const char *ovs_bridge;           /* [neutron] ovs_bridge */

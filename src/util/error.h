@@ -46,6 +46,7 @@ typedef enum {
     DV_E_IMAGE_NOT_ACTIVE,
     DV_E_IMAGE_UNACCEPTABLE, /* wrong, hostile or unsupported content */
     DV_E_IMAGE_TOO_LARGE,    /* larger than the flavor's disk */
+    DV_E_IMAGE_QUOTA,        /* glance has no room for it */
     DV_E_FLAVOR_DISK_TOO_SMALL,
     DV_E_FLAVOR_MEMORY_TOO_SMALL,
     DV_E_INVALID_DISK, /* disk.info or a block device mapping makes no sense */
@@ -67,6 +68,7 @@ typedef enum {
     DV_E_INSTANCE_INVALID_STATE,
     DV_E_INSTANCE_NOT_READY,
     DV_E_INSTANCE_NOT_RUNNING,
+    DV_E_GUEST_AGENT_DISABLED, /* the image does not say that the guest has an agent */
     DV_E_INSTANCE_EXISTS,
     DV_E_POWER_OFF, /* the guest could not be powered off: nothing was changed */
     DV_E_CONSOLE_TYPE_INVALID,
