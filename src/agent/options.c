@@ -253,6 +253,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
             config, "DEFAULT", "block_device_allocate_retries_interval"),
         .shutdown_timeout_s = dv_config_int(config, "DEFAULT", "shutdown_timeout"),
         .shutdown_retry_interval_s = dv_config_int(config, "compute", "shutdown_retry_interval"),
+        .wait_soft_reboot_s = dv_config_int(config, "libvirt", "wait_soft_reboot_seconds"),
         .graceful_shutdown_timeout_s = dv_config_int(config, "DEFAULT",
                                                      "graceful_shutdown_timeout"),
         .resume_guests_state_on_host_boot = dv_config_bool(config, "DEFAULT",

@@ -91,6 +91,7 @@ typedef struct AgentConfig {
     int64_t block_device_allocate_retries_interval_s;
     int64_t shutdown_timeout_s; /* of a guest asked to power off */
     int64_t shutdown_retry_interval_s;
+    int64_t wait_soft_reboot_s;          /* [libvirt] wait_soft_reboot_seconds */
     int64_t graceful_shutdown_timeout_s; /* of the agent: running operations at SIGTERM */
 
     /* behaviour */
