@@ -126,11 +126,6 @@ def test_killed_while_networking(t):
     killed_during_boot(t, "networking")
 
 
-def test_killed_while_mapping(t):
-    """kill -9 while block devices are mapped."""
-    killed_during_boot(t, "block_device_mapping")
-
-
 def test_killed_while_spawning(t):
     """kill -9 while the guest is made."""
     killed_during_boot(t, "spawning")
