@@ -175,10 +175,10 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
 
 GuestSpec *guest_spec_of_ports(const Ovo *instance, const NetworkInfo *network)
 {
-    const GuestSource source = {.instance = instance, .network = network};
     GuestSpec *spec = guest_spec_new();
 
     spec->uuid = g_strdup(ovo_str_or(instance, "uuid", ""));
-    add_nics(&source, spec);
+    for (size_t i = 0; i < network_info_count(network); i++)
+        guest_spec_port(spec, network_info_at(network, i));
     return spec;
 }
