@@ -19,6 +19,9 @@ typedef struct GuestSource {
  * nothing is ignored (guest_requests.c). */
 GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GError **err);
 
+/* Only the guest's name and ports, for plugging them. */
+GuestSpec *guest_spec_of_ports(const Ovo *instance, const NetworkInfo *network);
+
 /* An image property: from the image's properties, or the instance's system_metadata ("image_"
  * prefix), under its name or an older one. NULL when unset. */
 const char *guest_image_prop(const GuestSource *source, const char *name);
