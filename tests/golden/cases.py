@@ -161,6 +161,7 @@ CASES = {
     'hidden-by-old-spec': dict(specs={'hide_hypervisor_id': 'true'}),
     'hidden-by-spec': dict(specs={'hw:hide_hypervisor_id': 'yes'}),
     'serial-hardware': dict(config=kvm(sysinfo_serial='hardware')),
+    'perf-events': dict(config=kvm(enabled_perf_events='cpu_clock,cmt,page_faults,nonsense')),
     'no-balloon': dict(config=kvm(mem_stats_period_seconds='0')),
 
     # ---- disks ----
