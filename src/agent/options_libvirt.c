@@ -8,7 +8,7 @@ static const DvOption rows[] = {
     OPT_STR("libvirt", "connection_uri", "", "Address of libvirt; empty: qemu:///system."),
 
     /* ---- CPU, machine and devices ---- */
-    OPT_STR("libvirt", "cpu_mode", NULL, "CPU of guests; unset: host-model with kvm, none else.",
+    OPT_STR("libvirt", "cpu_mode", NULL, "CPU of guests; unset: host-model.",
             CHOICES("host-model|host-passthrough|custom|none")),
     OPT_LIST("libvirt", "cpu_models", "", "With cpu_mode custom: models, the best last.",
              OLD("libvirt.cpu_model")),

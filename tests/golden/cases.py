@@ -84,6 +84,7 @@ CASES = {
     # ---- plain guests ----
     'plain-kvm': {},
     'plain-qemu': dict(config=QEMU),
+    'qemu-default-cpu': dict(config={'libvirt': {'virt_type': 'qemu'}}),
     'large': dict(flavor={'vcpus': 8, 'memory_mb': 16384, 'root_gb': 80, 'name': 'm1.large "x" <&>'}),
     'no-network': dict(vifs=NO_VIF),
     'odd-names': dict(instance={'display_name': 'w\u00e4b <a&b> "q"'}),
