@@ -94,6 +94,15 @@ CASES = {
     'from-system-metadata': dict(image=None, instance={'system_metadata': {
         'image_hw_machine_type': 'q35', 'image_hw_disk_bus': 'sata', 'image_hw_vif_model': 'e1000',
         'image_disk_format': 'qcow2', 'image_base_image_ref': IMAGE, 'owner_user_name': 'bob'}}),
+    'made-anew': dict(image=None, flavor={'ephemeral_gb': 1, 'swap': 64}, bdms=[
+        dict(IMAGE_BDM[0], device_name='/dev/vda', disk_bus='virtio'),
+        blank(1, device_name='/dev/vdb', disk_bus='virtio', device_type='disk'),
+        dict(SWAP, device_name='/dev/vdc', disk_bus='virtio')], instance={
+            'root_device_name': '/dev/vda', 'config_drive': 'True', 'system_metadata': {
+                'image_hw_machine_type': 'pc', 'image_hw_cdrom_bus': 'ide', 'image_hw_disk_bus': 'virtio',
+                'image_hw_input_bus': 'usb', 'image_hw_pointer_model': 'usbtablet', 'image_hw_video_model': 'virtio',
+                'image_hw_vif_model': 'virtio', 'image_disk_format': 'qcow2', 'image_min_ram': '0',
+                'owner_user_name': 'alice', 'owner_project_name': 'lab'}}),
     'legacy-property-names': dict(props={'vmware_adaptertype': 'lsiLogicsas', 'architecture': 'amd64',
                                          'vmware_ostype': 'debian10_64Guest'}),
     'unknown-keys': dict(specs={'aggregate_instance_extra_specs:ssd': 'true', 'trait:HW_CPU_X86_AVX2': 'required',
