@@ -15,6 +15,8 @@ static const AgentMethod compute_methods[] = {
     {"build_and_run_instance",   LANE_INSTANCE, POOL_BUILD,   R | F,     op_boot,              NULL},
     {"terminate_instance",       LANE_INSTANCE, POOL_GENERAL, E | R | F, op_delete,            op_delete_arrive},
     {"rebuild_instance",         LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rebuild,           NULL},
+    {"rescue_instance",          LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rescue,            NULL},
+    {"unrescue_instance",        LANE_INSTANCE, POOL_GENERAL, E | R | F, op_unrescue,          NULL},
     {"prep_resize",              LANE_INSTANCE, POOL_GENERAL, E | R | F, op_prep_resize,       NULL},
     {"resize_instance",          LANE_INSTANCE, POOL_BUILD,   E | R | F, op_resize_instance,   NULL},
     {"finish_resize",            LANE_INSTANCE, POOL_BUILD,   E | R | F, op_finish_resize,     NULL},

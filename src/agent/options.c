@@ -187,6 +187,7 @@ static void fill_periodic(const DvConfig *config, PeriodicConfig *out)
         .instance_delete_s = spacing_s(config, "DEFAULT", "instance_delete_interval"),
         .image_cache_s = spacing_s(config, "image_cache", "manager_interval"),
         .shelved_poll_s = spacing_s(config, "DEFAULT", "shelved_poll_interval"),
+        .default_s = 60,
         .volume_usage_s = MAX(dv_config_int(config, "DEFAULT", "volume_usage_poll_interval"), 0),
     };
 }
@@ -274,6 +275,8 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .maximum_instance_delete_attempts = dv_config_int(config, "DEFAULT",
                                                           "maximum_instance_delete_attempts"),
         .reboot_timeout_s = dv_config_int(config, "DEFAULT", "reboot_timeout"),
+        .rescue_kernel_id = dv_config_str(config, "libvirt", "rescue_kernel_id"),
+        .rescue_ramdisk_id = dv_config_str(config, "libvirt", "rescue_ramdisk_id"),
         .rescue_timeout_s = dv_config_int(config, "DEFAULT", "rescue_timeout"),
         .resize_confirm_window_s = dv_config_int(config, "DEFAULT", "resize_confirm_window"),
         .shelved_offload_time_s = dv_config_int(config, "DEFAULT", "shelved_offload_time"),

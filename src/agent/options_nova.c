@@ -67,9 +67,9 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "instance_build_timeout", "0", "Seconds after which a boot counts as stuck;"
             " 0: never.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "rescue_timeout", "0", "Seconds after which a rescue is ended; 0: never.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("DEFAULT", "resize_confirm_window", "0", "Seconds after which a resize confirms itself;"
-            " 0: never.", AT_LEAST(0), UNHONOURED),
+            " 0: never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "shelved_offload_time", "0", "Seconds until a shelved instance leaves the"
             " host; -1: never."),
     OPT_INT("DEFAULT", "shelved_poll_interval", "3600", "Seconds between two looks for these."),

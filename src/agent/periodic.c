@@ -2,6 +2,7 @@
 #include "agent/periodic.h"
 
 #include "agent/network_cache.h"
+#include "agent/polls.h"
 #include "agent/power_sync.h"
 #include "services/scheduler.h"
 #include "util/log.h"
@@ -20,7 +21,7 @@ typedef struct Job {
     uint64_t timer_id;
 } Job;
 
-#define JOBS_MAX 8
+#define JOBS_MAX 16
 
 struct Periodic {
     Agent *agent;
@@ -101,6 +102,16 @@ static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **er
     return true;
 }
 
+static bool confirm_resizes(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return poll_unconfirmed_resizes(periodic->agent, ctx, err);
+}
+
+static bool end_rescues(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return poll_rescued(periodic->agent, ctx, err);
+}
+
 #define SPACING(field) offsetof(PeriodicConfig, field)
 
 static const JobRow job_rows[] = {
@@ -108,6 +119,8 @@ static const JobRow job_rows[] = {
     {"sync_power_states", SPACING(sync_power_state_s), true, sync_power_states},
     {"heal_instance_info_cache", SPACING(heal_instance_info_cache_s), false, heal_network_cache},
     {"sync_scheduler_instance_info", SPACING(scheduler_instance_sync_s), false, sync_scheduler},
+    {"poll_unconfirmed_resizes", SPACING(default_s), false, confirm_resizes},
+    {"poll_rescued_instances", SPACING(default_s), false, end_rescues},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(job_rows) <= JOBS_MAX);
 

@@ -19,6 +19,10 @@ bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError 
 /* rebuild.c */
 bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
 
+/* rescue.c */
+bool op_rescue(const OpCall *call, json_t **out_result, GError **err);
+bool op_unrescue(const OpCall *call, json_t **out_result, GError **err);
+
 /* resize_dest.c */
 bool op_prep_resize(const OpCall *call, json_t **out_result, GError **err);
 bool op_finish_resize(const OpCall *call, json_t **out_result, GError **err);
