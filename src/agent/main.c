@@ -11,6 +11,7 @@
 #include "agent/methods.h"
 #include "agent/op.h"
 #include "agent/periodic.h"
+#include "agent/recovery.h"
 #include "agent/startup.h"
 
 #include "util/log.h"
@@ -245,11 +246,11 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         !startup_register(agent, ctx, &service, err) || !serve(process, err))
         return false;
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
-    if (!startup_recover(agent, ctx, err) || !first_audit(agent, ctx, err))
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;

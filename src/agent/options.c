@@ -177,6 +177,7 @@ static void fill_periodic(const DvConfig *config, PeriodicConfig *out)
     *out = (PeriodicConfig){
         .enable = dv_config_bool(config, "DEFAULT", "periodic_enable"),
         .fuzzy_delay_s = dv_config_int(config, "DEFAULT", "periodic_fuzzy_delay"),
+        .minute_s = MINUTE_S,
         .update_resources_s = spacing_s(config, "DEFAULT", "update_resources_interval"),
         .sync_power_state_s = spacing_s(config, "DEFAULT", "sync_power_state_interval"),
         .heal_instance_info_cache_s = MAX(heal_s, 0), /* here 0 is never for nova too */
@@ -187,7 +188,6 @@ static void fill_periodic(const DvConfig *config, PeriodicConfig *out)
         .instance_delete_s = spacing_s(config, "DEFAULT", "instance_delete_interval"),
         .image_cache_s = spacing_s(config, "image_cache", "manager_interval"),
         .shelved_poll_s = spacing_s(config, "DEFAULT", "shelved_poll_interval"),
-        .default_s = 60,
         .volume_usage_s = MAX(dv_config_int(config, "DEFAULT", "volume_usage_poll_interval"), 0),
     };
 }

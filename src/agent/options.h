@@ -47,6 +47,7 @@ typedef struct NotifyConfig {
 typedef struct PeriodicConfig {
     bool enable;           /* periodic_enable */
     int64_t fuzzy_delay_s; /* periodic_fuzzy_delay: random first delay up to this */
+    int64_t minute_s;      /* of the jobs that have no option for it */
     int64_t update_resources_s;
     int64_t sync_power_state_s;
     int64_t heal_instance_info_cache_s;
@@ -56,7 +57,6 @@ typedef struct PeriodicConfig {
     int64_t image_cache_s;     /* [image_cache] manager_interval */
     int64_t shelved_poll_s;
     int64_t volume_usage_s;
-    int64_t default_s; /* of jobs without an option: nova's 60 */
 } PeriodicConfig;
 
 /* What the agent itself reads. */
