@@ -256,7 +256,7 @@ static const DvOption rows[] = {
     OPT_BOOL("workarounds", "enable_qemu_monitor_announce_self", "false", "Announce guests after a"
              " live migration.", UNHONOURED),
     OPT_LIST("workarounds", "wait_for_vif_plugged_event_during_hard_reboot", "", "Kinds of port for"
-             " which a hard reboot waits.", UNHONOURED),
+             " which a hard reboot waits."),
     OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC.", UNHONOURED),
     OPT_BOOL("workarounds", "never_download_image_if_on_rbd", "false", "Fail rather than copy.",
              UNHONOURED),

@@ -10,6 +10,7 @@
 #include "util/error.h"
 #include "virt/events.h"
 #include "virt/guest_state.h"
+#include "virt/guest_stats.h"
 #include "virt/host_facts.h"
 #include "virt/spec.h"
 
@@ -110,6 +111,20 @@ typedef struct VirtOps {
      * Absent: DV_E_INSTANCE_NOT_FOUND; off, or no agent that answers: DV_E_HYPERVISOR. */
     bool (*freeze)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     bool (*thaw)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Sends the guest a non-maskable interrupt. Absent: DV_E_INSTANCE_NOT_FOUND; off:
+     * DV_E_INSTANCE_NOT_RUNNING; DV_E_UNSUPPORTED: the hypervisor has none. */
+    bool (*inject_nmi)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Through the agent in the guest. Absent: DV_E_INSTANCE_NOT_FOUND; DV_E_NOT_IMPLEMENTED: the
+     * agent does not answer; DV_E_HYPERVISOR: the guest has none, or refused. */
+    bool (*set_password)(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                         const char *password, GError **err);
+    /* Sets the guest's clock through its agent; where that cannot be it is left. */
+    void (*sync_time)(void *self, const DvCtx *ctx, const char *uuid);
+    /* What the guest has used, one reading. Absent: DV_E_INSTANCE_NOT_FOUND. */
+    bool (*stats)(void *self, const char *uuid, GuestStats **out, GError **err);
+    /* Ends what the hypervisor is doing with the guest as a whole (a save, a migration): that call
+     * fails, the guest goes on. Absent, off, or without such a job: success. */
+    bool (*abort_job)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* The last `max_bytes` of the console: bytes as the guest wrote them, NUL-terminated. Absent
      * guest: DV_E_INSTANCE_NOT_FOUND. */
     bool (*console_output)(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes,

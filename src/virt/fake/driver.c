@@ -15,6 +15,7 @@ static void fake_guest_free(gpointer data)
     g_free(guest->console);
     g_free(guest->vnc_listen);
     g_free(guest->copied);
+    g_free(guest->password);
     g_free(guest);
 }
 
@@ -71,16 +72,19 @@ bool fake_enter(FakeVirt *fake, const char *name, GError **err) DV_NO_ANALYSIS
     op->calls++;
     op->held_now++;
     dv_cond_broadcast(&fake->changed);
-    while (op->hold && !fake->stopping)
+    while (op->hold && !fake->stopping && !op->aborted)
         dv_cond_wait(&fake->changed, &fake->lock);
     op->held_now--;
     dv_cond_broadcast(&fake->changed);
-    if (fake->connected && !fake->stopping && op->failures_left == 0)
+    if (fake->connected && !fake->stopping && op->failures_left == 0 && !op->aborted)
         return true;
-    if (!fake->connected || fake->stopping)
+    if (op->aborted)
+        dv_fail(err, DV_E_HYPERVISOR, "fake: %s was aborted", name);
+    else if (!fake->connected || fake->stopping)
         dv_fail(err, DV_E_UNAVAILABLE, "fake: no connection to the hypervisor");
     else
         dv_fail(err, op->code, "fake: told to fail %s", name);
+    op->aborted = false;
     if (op->failures_left > 0 && op->failures_left != G_MAXUINT)
         op->failures_left--;
     dv_unlock(&fake->lock);
@@ -399,6 +403,11 @@ static const VirtOps fake_ops = {
     .block_copy_end = fake_block_copy_end,
     .freeze = fake_freeze,
     .thaw = fake_thaw,
+    .inject_nmi = fake_inject_nmi,
+    .set_password = fake_set_password,
+    .sync_time = fake_sync_time,
+    .stats = fake_stats,
+    .abort_job = fake_abort_job,
     .console_output = fake_console_output,
     .vnc_console = fake_vnc_console,
     .describe = fake_describe,

@@ -42,3 +42,7 @@ bool fake_virt_is_copied(FakeVirt *fake, const char *uuid);
 /* Copies `facts`. */
 void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts);
 unsigned fake_virt_guest_count(FakeVirt *fake);
+/* What was done to the guest: how many NMIs it got, "user:password" of the last password (NULL:
+ * none; caller frees). */
+unsigned fake_virt_nmis(FakeVirt *fake, const char *uuid);
+char *fake_virt_password(FakeVirt *fake, const char *uuid);

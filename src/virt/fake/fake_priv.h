@@ -1,7 +1,8 @@
 /* What the files of the hypervisor in memory share; not for anybody outside this folder.
  *
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
- * snapshot.c  copies of disks, freezing               steer.c    what tests say
+ * inject.c    what is done to running guests            snapshot.c copies of disks, freezing
+ * steer.c     what tests say
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -17,16 +18,18 @@ typedef struct FakeGuest {
     int vnc_port;
     bool saved;   /* has a managed save */
     bool ignores; /* does not react to ACPI */
-    bool agent;   /* has a guest agent */
     bool frozen;
     char *copied; /* the disk that a copy is under way of */
+    bool agent;   /* has one, which answers */
+    char *password;
+    unsigned nmis;
 } FakeGuest;
 
 /* What a test said about one operation. */
 typedef struct FakeOp {
     unsigned calls, failures_left, held_now;
     DvErrorCode code;
-    bool hold;
+    bool hold, aborted;
 } FakeOp;
 
 struct FakeVirt {
@@ -72,3 +75,11 @@ bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const c
                          GError **err);
 bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
+/* --- inject.c */
+bool fake_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                       const char *password, GError **err);
+void fake_sync_time(void *self, const DvCtx *ctx, const char *uuid);
+bool fake_stats(void *self, const char *uuid, GuestStats **out, GError **err);
+bool fake_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **err);

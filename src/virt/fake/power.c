@@ -152,6 +152,7 @@ bool fake_define(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *sp
         guest = fake_add_guest(fake, spec->uuid, spec->name, GUEST_STATE_OFF);
     g_free(guest->vnc_listen);
     guest->vnc_listen = g_strdup(spec->vnc_listen);
+    guest->agent = spec->guest_agent;
     fake_leave(fake);
     return true;
 }

@@ -2,6 +2,7 @@
  *
  * guest.c     list, define, start, destroy, states        console.c  console log, VNC address
  * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
+ * inject.c    NMI, password, clock, end of a job          stats.c    what a guest has used
  * host.c      HostFacts                                   driver.c   the ops table
  * snapshot.c  copies of disks, freezing
  * conn.c, events.c, xml_*.c have headers of their own. */
@@ -35,6 +36,8 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err);
+/* nova's power state for a virDomainState. */
+GuestState guest_state_of(int libvirt_state);
 /* The domain of a uuid; *out NULL when there is none. */
 bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
 /* The same where there must be one: else DV_E_INSTANCE_NOT_FOUND. */
@@ -57,6 +60,16 @@ bool guest_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const 
                           GError **err);
 bool guest_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
+/* --- inject.c */
+bool guest_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                        const char *password, GError **err);
+void guest_sync_time(void *self, const DvCtx *ctx, const char *uuid);
+bool guest_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
+/* --- stats.c */
+bool guest_stats(void *self, const char *uuid, GuestStats **out, GError **err);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
