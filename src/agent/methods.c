@@ -14,6 +14,13 @@ static const AgentMethod compute_methods[] = {
     /* name                      lane           pool          flags      run                  arrive */
     {"build_and_run_instance",   LANE_INSTANCE, POOL_BUILD,   R | F,     op_boot,              NULL},
     {"terminate_instance",       LANE_INSTANCE, POOL_GENERAL, E | R | F, op_delete,            op_delete_arrive},
+    {"snapshot_instance",        LANE_NONE,     POOL_SNAPSHOT, E | R | F, op_snapshot,         NULL},
+    {"backup_instance",          LANE_NONE,     POOL_SNAPSHOT, E | R | F, op_backup,           NULL},
+    {"quiesce_instance",         LANE_NONE,     POOL_GENERAL, 0,         op_quiesce,           NULL},
+    {"unquiesce_instance",       LANE_NONE,     POOL_GENERAL, 0,         op_unquiesce,         NULL},
+    {"shelve_instance",          LANE_INSTANCE, POOL_GENERAL, E | R | F, op_shelve,            NULL},
+    {"shelve_offload_instance",  LANE_INSTANCE, POOL_GENERAL, E | R | F, op_shelve_offload,    NULL},
+    {"cache_images",             LANE_NONE,     POOL_GENERAL, 0,         op_cache_images,      NULL},
     {"external_instance_event",  LANE_NONE,     POOL_GENERAL, 0,         op_external_event,    NULL},
     {"get_console_output",       LANE_NONE,     POOL_GENERAL, F,         op_console_output,    NULL},
     {"get_vnc_console",          LANE_NONE,     POOL_GENERAL, F,         op_vnc_console,       NULL},
