@@ -68,6 +68,16 @@ static const FaultRow rows[] = {
     {DV_E_CONSOLE_TYPE_INVALID,     "ConsoleTypeInvalid",               NOVA,       400},
     {DV_E_CONSOLE_TYPE_UNAVAILABLE, "ConsoleTypeUnavailable",           NOVA,       400},
     {DV_E_CONSOLE_NOT_AVAILABLE,    "ConsoleNotAvailable",              NOVA,       404},
+    {DV_E_PRESERVE_EPHEMERAL,       "PreserveEphemeralNotSupported",    NOVA,       400},
+    {DV_E_EVACUATE_UNSUPPORTED,     "InstanceEvacuateNotSupported",     NOVA,       400},
+    {DV_E_NOT_RESCUABLE,            "InstanceNotRescuable",             NOVA,       400},
+    {DV_E_RESCUE_IMAGE,             "UnsupportedRescueImage",           NOVA,       400},
+    {DV_E_RESCUE_DEVICE,            "UnsupportedRescueDevice",          NOVA,       400},
+    {DV_E_RESCUE_BUS,               "UnsupportedRescueBus",             NOVA,       400},
+    {DV_E_RESIZE,                   "ResizeError",                      NOVA,       500},
+    {DV_E_MIGRATE_TO_SELF,          "UnableToMigrateToSelf",            NOVA,       400},
+    {DV_E_MIGRATION_PRECHECK,       "MigrationPreCheckError",           NOVA,       500},
+    {DV_E_ALLOCATION_MOVE,          "AllocationMoveFailed",             NOVA,       500},
 };
 /* clang-format on */
 G_STATIC_ASSERT(G_N_ELEMENTS(rows) == DV_E_LAST - 1);

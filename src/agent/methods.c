@@ -21,6 +21,7 @@ static const AgentMethod compute_methods[] = {
     {"shelve_instance",          LANE_INSTANCE, POOL_GENERAL, E | R | F, op_shelve,            NULL},
     {"shelve_offload_instance",  LANE_INSTANCE, POOL_GENERAL, E | R | F, op_shelve_offload,    NULL},
     {"cache_images",             LANE_NONE,     POOL_GENERAL, 0,         op_cache_images,      NULL},
+    {"rebuild_instance",         LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rebuild,           NULL},
     {"external_instance_event",  LANE_NONE,     POOL_GENERAL, 0,         op_external_event,    NULL},
     {"get_console_output",       LANE_NONE,     POOL_GENERAL, F,         op_console_output,    NULL},
     {"get_vnc_console",          LANE_NONE,     POOL_GENERAL, F,         op_vnc_console,       NULL},

@@ -74,6 +74,18 @@ typedef enum {
     DV_E_CONSOLE_TYPE_INVALID,
     DV_E_CONSOLE_TYPE_UNAVAILABLE,
     DV_E_CONSOLE_NOT_AVAILABLE,
+
+    /* making a guest anew, and moving it to another flavor */
+    DV_E_PRESERVE_EPHEMERAL,   /* a rebuild that shall keep the ephemeral disks */
+    DV_E_EVACUATE_UNSUPPORTED, /* a guest of a dead host shall be made here */
+    DV_E_NOT_RESCUABLE,
+    DV_E_RESCUE_IMAGE, /* hw_rescue_bus or hw_rescue_device name what this host cannot give */
+    DV_E_RESCUE_DEVICE,
+    DV_E_RESCUE_BUS,
+    DV_E_RESIZE,             /* the disks cannot become what the flavor says */
+    DV_E_MIGRATE_TO_SELF,    /* a cold migration without another host to go to */
+    DV_E_MIGRATION_PRECHECK, /* the move cannot be done between these hosts */
+    DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
     DV_E_LAST
 } DvErrorCode;
 

@@ -39,6 +39,17 @@ static bool fetch_plain(const BootDisks *disks, const char *field, const char *p
     return disks_fetch_plain(disks->agent->disks, disks->ctx, &source, path, err);
 }
 
+/* Each method that makes a config drive has its own name for the password. */
+static const char *password_of(const Ovo *args)
+{
+    static const char *const names[] = {"admin_password", "new_pass", "rescue_password"};
+
+    for (size_t i = 0; args && i < G_N_ELEMENTS(names); i++)
+        if (ovo_has_value(args, names[i]))
+            return ovo_str_or(args, names[i], NULL);
+    return NULL;
+}
+
 static bool fetch_missing(const BootDisks *disks, const char *field, const char *path, GError **err)
 {
     return (path && dv_exists(path)) || fetch_plain(disks, field, path, err);
@@ -47,7 +58,7 @@ static bool fetch_missing(const BootDisks *disks, const char *field, const char 
 static GPtrArray *config_drive_files(const BootDisks *disks, GError **err)
 {
     MetadataExtra extra = {
-        .admin_password = disks->args ? ovo_str_or(disks->args, "admin_password", NULL) : NULL,
+        .admin_password = password_of(disks->args),
         .availability_zone = ovo_str_or(disks->instance, "availability_zone", NULL),
         .project_name = disks->ctx->project_name,
         .injected_files = disks->args,

@@ -9,7 +9,7 @@ typedef struct BootDisks {
     const DvCtx *ctx;
     const Ovo *instance;
     const Ovo *image; /* glance metadata dict, may be empty or NULL */
-    const Ovo *args;  /* admin_password, injected_files; may be NULL */
+    const Ovo *args;  /* password and injected_files of the request; may be NULL */
     const NetworkInfo *network;
     GuestSpec *spec; /* gets paths and formats */
 } BootDisks;

@@ -31,6 +31,9 @@ bool op_shelve_offload(const OpCall *call, json_t **out_result, GError **err);
 /* cache_images.c */
 bool op_cache_images(const OpCall *call, json_t **out_result, GError **err);
 
+/* rebuild.c */
+bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
+
 /* external_events.c */
 bool op_external_event(const OpCall *call, json_t **out_result, GError **err);
 

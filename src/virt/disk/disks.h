@@ -82,6 +82,31 @@ bool disks_list(Disks *disks, char ***out, GError **err);
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */
 
+/* ---- resize and cold migration (move.c); the guest is off ---- */
+
+/* One disk as it is before a move. */
+typedef struct DiskFacts {
+    char *path; /* in the instance directory */
+    DiskFormat format;
+    char *backing_file; /* its name without a folder, or NULL */
+    uint64_t virtual_bytes, allocated_bytes;
+} DiskFacts;
+void disk_facts_free(DiskFacts *facts);
+
+/* The disks that disk.info names, GPtrArray of DiskFacts in the order of their names. */
+bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err);
+/* Source: renames the instance directory to <uuid>_resize, and puts copies of what moves along into
+ * a new one: disks, config drive, kernel, ramdisk, disk.info; not swap, which is made anew. When it
+ * fails, the directory is as it was. */
+bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the directory set aside takes its place again, over what was made there meanwhile. None
+ * set aside: success, and nothing happens. */
+bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the directory set aside goes. Absent: success. */
+bool disks_forget_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Destination: disks of the spec (paths and formats filled by disks_create) that are smaller than
+ * their size_bytes grow to it; none shrinks. Swap and config drives are left alone. */
+bool disks_grow(Disks *disks, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 /* ---- snapshots (snapshot.c) ---- */
 
 /* A snapshot of an instance's root disk on its way to glance. Paths lie in a folder of its own. */

@@ -146,6 +146,9 @@ bool disk_is_disk_name(const char *name);
  */
 bool disk_backing_read(DiskSpec *disk, GError **err);
 
+/* Size of the disk that the guest sees, by its own header. */
+bool disk_virtual_size(const char *path, DiskFormat format, uint64_t *out, GError **err);
+
 /* ---- configdrive.c ---- */
 
 bool configdrive_make(const Disks *disks, const char *instance_dir, const char *path,

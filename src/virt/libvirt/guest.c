@@ -256,6 +256,27 @@ bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **
     return define(self, ctx, spec, &domain, err);
 }
 
+bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virConnectPtr) conn = NULL;
+    g_auto(virDomainPtr) domain = NULL;
+    g_autoptr(xmlDoc) doc = xml_parse(xml, "the guest's description", err);
+    g_autofree char *whose = NULL;
+
+    if (!doc)
+        return false;
+    whose = xml_find(doc, "/domain/uuid");
+    if (g_strcmp0(whose, uuid) != 0)
+        return dv_fail(err, DV_E_HYPERVISOR, "no description of guest %s", uuid);
+    if (!virt_conn_get(driver->conn, &conn, NULL, err))
+        return false;
+    dv_debug(ctx, "domain XML: %s", xml);
+    VIRT_CALL(driver->conn, "define");
+    domain = virDomainDefineXMLFlags(conn, xml, 0);
+    return domain || virt_conn_fail(err, "defining the guest");
+}
+
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)
 {
     LibvirtDriver *driver = self;

@@ -33,6 +33,8 @@ bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
+bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
+                      GError **err);
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err);
@@ -53,14 +55,6 @@ bool guest_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 /* Ends a domain at once; off or gone: success. */
 bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err);
 
-/* --- snapshot.c */
-bool guest_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
-                      GError **err);
-bool guest_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
-                          GError **err);
-bool guest_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
-bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
-
 /* --- inject.c */
 bool guest_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,
@@ -70,6 +64,13 @@ bool guest_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **er
 
 /* --- stats.c */
 bool guest_stats(void *self, const char *uuid, GuestStats **out, GError **err);
+/* --- snapshot.c */
+bool guest_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                      GError **err);
+bool guest_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                          GError **err);
+bool guest_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
