@@ -20,7 +20,8 @@ typedef struct Take {
     DiskSnapshot disk;
     bool live;       /* the guest runs on */
     bool was_active; /* running or paused: not live, it is to be saved */
-    bool is_saved;   /* its memory, by us */
+    bool was_paused;
+    bool is_saved; /* its memory, by us */
 } Take;
 
 /* ---- before anything is done ---- */
@@ -44,7 +45,8 @@ static bool take_guest_state(void *self, GError **err)
         return false;
     if (state == GUEST_STATE_NONE)
         return dv_fail(err, DV_E_INSTANCE_NOT_RUNNING, "Instance %s is not running.", take->uuid);
-    take->was_active = state == GUEST_STATE_RUNNING || state == GUEST_STATE_PAUSED;
+    take->was_paused = state == GUEST_STATE_PAUSED;
+    take->was_active = state == GUEST_STATE_RUNNING || take->was_paused;
     take->live = take->agent->config.live_snapshots &&
                  (take->was_active || state == GUEST_STATE_SUSPENDED);
     dv_info(take->ctx, "%s snapshot into image %s", take->live ? "live" : "cold", take->image_id);
@@ -183,7 +185,7 @@ static bool take_resume(void *self, GError **err)
     if (waits_closed(take->agent->waits, take->uuid))
         return stopped(take, err);
     take->is_saved = false;
-    return virt->ops->launch(virt->self, take->ctx, take->uuid, false, err);
+    return virt->ops->launch(virt->self, take->ctx, take->uuid, take->was_paused, err);
 }
 
 static void take_undo_suspend(void *self)
