@@ -78,6 +78,9 @@ static const FaultRow rows[] = {
     {DV_E_MIGRATE_TO_SELF,          "UnableToMigrateToSelf",            NOVA,       400},
     {DV_E_MIGRATION_PRECHECK,       "MigrationPreCheckError",           NOVA,       500},
     {DV_E_ALLOCATION_MOVE,          "AllocationMoveFailed",             NOVA,       500},
+    {DV_E_AGENT_NOT_ENABLED,        "QemuGuestAgentNotEnabled",         NOVA,       400},
+    {DV_E_PASSWORD_FAILED,          "InstancePasswordSetFailed",        NOVA,       500},
+    {DV_E_CRASH_DUMP_UNSUPPORTED,   "TriggerCrashDumpNotSupported",     NOVA,       400},
 };
 /* clang-format on */
 G_STATIC_ASSERT(G_N_ELEMENTS(rows) == DV_E_LAST - 1);

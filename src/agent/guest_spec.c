@@ -517,3 +517,13 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
     fill_metadata(agent, source, flavor, spec);
     return g_steal_pointer(&spec);
 }
+
+GuestSpec *guest_spec_of_ports(const Ovo *instance, const NetworkInfo *network)
+{
+    const GuestSource source = {.instance = instance, .network = network};
+    GuestSpec *spec = guest_spec_new();
+
+    spec->uuid = g_strdup(ovo_str_or(instance, "uuid", ""));
+    add_nics(&source, spec);
+    return spec;
+}

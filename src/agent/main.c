@@ -11,6 +11,7 @@
 #include "agent/methods.h"
 #include "agent/op.h"
 #include "agent/periodic.h"
+#include "agent/recovery.h"
 #include "agent/startup.h"
 
 #include "util/log.h"
@@ -131,6 +132,7 @@ static bool wire(Process *process, GError **err)
     agent->waits = waits_new();
     agent->refreshes = pending_new();
     agent->ports = pending_new();
+    agent->saves = pending_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -171,6 +173,7 @@ static void unwire(Process *process)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
@@ -245,11 +248,11 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         !startup_register(agent, ctx, &service, err) || !serve(process, err))
         return false;
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
-    if (!startup_recover(agent, ctx, err) || !first_audit(agent, ctx, err))
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;

@@ -177,6 +177,7 @@ static void fill_periodic(const DvConfig *config, PeriodicConfig *out)
     *out = (PeriodicConfig){
         .enable = dv_config_bool(config, "DEFAULT", "periodic_enable"),
         .fuzzy_delay_s = dv_config_int(config, "DEFAULT", "periodic_fuzzy_delay"),
+        .minute_s = MINUTE_S,
         .update_resources_s = spacing_s(config, "DEFAULT", "update_resources_interval"),
         .sync_power_state_s = spacing_s(config, "DEFAULT", "sync_power_state_interval"),
         .heal_instance_info_cache_s = MAX(heal_s, 0), /* here 0 is never for nova too */
@@ -253,6 +254,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
             config, "DEFAULT", "block_device_allocate_retries_interval"),
         .shutdown_timeout_s = dv_config_int(config, "DEFAULT", "shutdown_timeout"),
         .shutdown_retry_interval_s = dv_config_int(config, "compute", "shutdown_retry_interval"),
+        .wait_soft_reboot_s = dv_config_int(config, "libvirt", "wait_soft_reboot_seconds"),
         .graceful_shutdown_timeout_s = dv_config_int(config, "DEFAULT",
                                                      "graceful_shutdown_timeout"),
         .resume_guests_state_on_host_boot = dv_config_bool(config, "DEFAULT",

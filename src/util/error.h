@@ -86,6 +86,11 @@ typedef enum {
     DV_E_MIGRATE_TO_SELF,    /* a cold migration without another host to go to */
     DV_E_MIGRATION_PRECHECK, /* the move cannot be done between these hosts */
     DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
+
+    /* what is done to running guests */
+    DV_E_AGENT_NOT_ENABLED,      /* the image does not say that there is a guest agent */
+    DV_E_PASSWORD_FAILED,        /* the reason is not told: it could hold the password */
+    DV_E_CRASH_DUMP_UNSUPPORTED, /* the hypervisor has no NMI */
     DV_E_LAST
 } DvErrorCode;
 

@@ -1,5 +1,6 @@
 /* What the start of the agent makes of the instances that an earlier run left in the middle of
  * something. */
+#include "agent/recovery.h"
 #include "agent/startup.h"
 #include "fakes/agent.h"
 
@@ -41,7 +42,7 @@ static void start(FakeAgent *fake)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!startup_recover(fake_agent(fake), fake_agent_ctx(fake), &err))
+    if (!recovery_run(fake_agent(fake), fake_agent_ctx(fake), &err))
         fail_msg("%s", err->message);
 }
 
