@@ -4,6 +4,7 @@
 #include "fakes/agent.h"
 
 #include "agent/methods.h"
+#include "agent/recovery.h"
 #include "util/fs.h"
 #include "util/spawn.h"
 #include "virt/disk/inspect.h"
@@ -612,6 +613,49 @@ static void an_image_that_is_whole_survives_its_instance(void **state)
     assert_int_equal(faults(fake), 0);
 }
 
+/* ---- a crash of the agent meanwhile ---- */
+
+static void start_again(FakeAgent *fake)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!recovery_run(fake_agent(fake), fake_agent_ctx(fake), &err))
+        fail_msg("%s", err->message);
+    fake_agent_wait(fake, UUID);
+}
+
+static void what_a_crash_left_of_a_live_snapshot_goes(void **state)
+{
+    FakeAgent *fake = *state;
+    Agent *agent = fake_agent(fake);
+    const VirtDriver *virt = agent->virt;
+    DiskSnapshot left = {0};
+
+    assert_true(disks_snapshot_open(agent->disks, UUID, &left, NULL));
+    assert_true(disks_snapshot_delta(&left, NULL));
+    assert_true(virt->ops->block_copy(
+        virt->self, NULL, UUID,
+        &(VirtBlockCopy){.disk_path = left.disk_path, .copy_path = left.delta_path}, NULL));
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "task_state", "image_pending_upload");
+    start_again(fake);
+    assert_idle(fake, "active");
+    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+    assert_false(dv_exists(left.folder));
+    disks_snapshot_close(NULL, &left);
+}
+
+static void a_guest_that_a_crash_left_saved_comes_back(void **state)
+{
+    FakeAgent *fake = *state;
+    const VirtDriver *virt = fake_agent(fake)->virt;
+
+    assert_true(virt->ops->save(virt->self, NULL, UUID, NULL));
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "task_state", "image_pending_upload");
+    start_again(fake);
+    assert_idle(fake, "active");
+    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+}
+
 /* ---- backups ---- */
 
 #define BACKUPS                                                       \
@@ -718,6 +762,8 @@ int main(void)
         T(a_delete_does_not_wait_for_a_snapshot, setup),
         T(a_saved_guest_is_not_brought_back_into_a_delete, setup_cold),
         T(an_image_that_is_whole_survives_its_instance, setup),
+        T(what_a_crash_left_of_a_live_snapshot_goes, setup),
+        T(a_guest_that_a_crash_left_saved_comes_back, setup_cold),
         T(a_backup_rotates_the_oldest_out, setup),
         T(few_backups_all_stay, setup),
         T(a_backup_that_fails_rotates_nothing, setup),

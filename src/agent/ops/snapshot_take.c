@@ -299,3 +299,42 @@ void snapshot_forget_image(Agent *agent, const DvCtx *ctx, const char *image_id,
         !dv_is(err, DV_E_IMAGE_NOT_FOUND))
         dv_warning(ctx, "image %s stays without its data: %s", image_id, err->message);
 }
+
+/* ---- after a crash ---- */
+
+/* Only a cold snapshot saves a guest, between these two states: one that is off then is ours. */
+static void bring_back(Agent *agent, const DvCtx *ctx, const Ovo *instance, const char *uuid)
+{
+    const char *vm_state = ovo_str_or(instance, "vm_state", "");
+    bool paused = strcmp(vm_state, "paused") == 0;
+    const VirtDriver *virt = agent->virt;
+    GuestState state = GUEST_STATE_NONE;
+    g_autoptr(GError) err = NULL;
+
+    if (agent->config.live_snapshots || (!paused && strcmp(vm_state, "active") != 0) ||
+        strcmp(ovo_str_or(instance, "task_state", ""), "image_pending_upload") != 0)
+        return;
+    if (!virt->ops->state(virt->self, uuid, &state, &err) ||
+        (state == GUEST_STATE_OFF && !virt->ops->launch(virt->self, ctx, uuid, paused, &err)))
+        dv_error(ctx, "the guest was saved for a snapshot and does not come back: %s",
+                 err->message);
+}
+
+void snapshot_clean_up(Agent *agent, const DvCtx *ctx, const Ovo *instance)
+{
+    const char *uuid = ovo_str_or(instance, "uuid", "");
+    g_autofree char *dir = disks_instance_dir(agent->disks, uuid);
+    g_autofree char *disk = g_build_filename(dir, "disk", NULL);
+    const VirtDriver *virt = agent->virt;
+    g_autoptr(GError) copy_err = NULL;
+    g_autoptr(GError) thaw_err = NULL;
+
+    if (virt->ops->block_copy_end(virt->self, ctx, uuid, disk, &copy_err))
+        dv_warning(ctx, "ended a copy of the disk that the last run had left");
+    else
+        dv_debug(ctx, "%s", copy_err->message); /* there was none */
+    if (quiesce_check(instance, NULL) && !virt->ops->thaw(virt->self, ctx, uuid, &thaw_err))
+        dv_debug(ctx, "%s", thaw_err->message); /* nor does it need one */
+    bring_back(agent, ctx, instance, uuid);
+    disks_snapshot_forget(agent->disks, ctx, uuid);
+}
