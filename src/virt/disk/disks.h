@@ -137,6 +137,8 @@ bool disks_snapshot_delta(const DiskSnapshot *snapshot, GError **err);
  * nobody may write to meanwhile. The delta is removed. */
 bool disks_snapshot_extract(Disks *disks, const DiskSnapshot *snapshot, bool from_delta,
                             GError **err);
+/* Removes what a crash has left of snapshots of this instance; failures are logged. */
+void disks_snapshot_forget(Disks *disks, const DvCtx *ctx, const char *uuid);
 /* Removes the folder and frees what the struct holds; failures are logged. */
 void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot);
 
