@@ -135,6 +135,19 @@ static bool next_target(const GuestBuild *build, const char *bus, const Ovo *bdm
                    limit);
 }
 
+bool guest_spec_free_name(const Agent *agent, GuestSpec *spec, const char *bus, char **out,
+                          GError **err)
+{
+    const GuestBuild build = {.agent = agent, .spec = spec};
+
+    return next_target(&build, bus, NULL, out, err);
+}
+
+bool guest_spec_knows_bus(const char *bus)
+{
+    return bus_prefix(bus) != NULL;
+}
+
 /* ---- disks ---- */
 
 static DiskSpec *add_disk(DiskPlan *plan, DiskRole role, const char *bus, const char *device,

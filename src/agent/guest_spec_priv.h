@@ -15,6 +15,11 @@ bool guest_spec_cpu(const GuestBuild *build, GError **err);
 bool guest_spec_disks(const GuestBuild *build, GError **err);
 /* A device with what the port says of it, without what the guest asks. Borrowed. */
 NicSpec *guest_spec_port(GuestSpec *spec, const Vif *vif);
+/* The first free name of a bus, "vdb"; DV_E_DISK_COUNT. Caller frees. */
+bool guest_spec_free_name(const Agent *agent, GuestSpec *spec, const char *bus, char **out,
+                          GError **err);
+/* Whether a disk can be on such a bus. */
+bool guest_spec_knows_bus(const char *bus);
 /* One device for each VIF. */
 bool guest_spec_nics(const GuestBuild *build, GError **err);
 /* Firmware, screen, input, random numbers, watchdog and what else the machine has. */

@@ -11,6 +11,7 @@
 #include "agent/methods.h"
 #include "agent/op.h"
 #include "agent/periodic.h"
+#include "agent/recovery.h"
 #include "agent/startup.h"
 
 #include "util/log.h"
@@ -115,6 +116,8 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_GENERAL] = dv_pool_new("general",
                                              (unsigned)agent->config.executor_thread_pool_size);
     agent->pools[POOL_BUILD] = dv_pool_new("build", (unsigned)agent->config.max_concurrent_builds);
+    agent->pools[POOL_SNAPSHOT] = dv_pool_new("snapshot",
+                                              (unsigned)agent->config.max_concurrent_snapshots);
     agent->pools[POOL_PERIODIC] = dv_pool_new("periodic", 1);
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
@@ -245,11 +248,11 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         !startup_register(agent, ctx, &service, err) || !serve(process, err))
         return false;
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
-    if (!startup_recover(agent, ctx, err) || !first_audit(agent, ctx, err))
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;
@@ -294,6 +297,8 @@ static void stop(Process *process)
     if (!dv_pool_stop(agent->pools[POOL_BUILD], deadline_ms))
         dv_warning(NULL, "builds still run at the end of graceful_shutdown_timeout");
     waits_cancel(agent->waits, NULL);
+    if (!dv_pool_stop(agent->pools[POOL_SNAPSHOT], deadline_ms))
+        dv_warning(NULL, "snapshots still run at the end of graceful_shutdown_timeout");
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);

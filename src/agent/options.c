@@ -177,6 +177,7 @@ static void fill_periodic(const DvConfig *config, PeriodicConfig *out)
     *out = (PeriodicConfig){
         .enable = dv_config_bool(config, "DEFAULT", "periodic_enable"),
         .fuzzy_delay_s = dv_config_int(config, "DEFAULT", "periodic_fuzzy_delay"),
+        .minute_s = MINUTE_S,
         .update_resources_s = spacing_s(config, "DEFAULT", "update_resources_interval"),
         .sync_power_state_s = spacing_s(config, "DEFAULT", "sync_power_state_interval"),
         .heal_instance_info_cache_s = MAX(heal_s, 0), /* here 0 is never for nova too */
@@ -274,6 +275,8 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .maximum_instance_delete_attempts = dv_config_int(config, "DEFAULT",
                                                           "maximum_instance_delete_attempts"),
         .reboot_timeout_s = dv_config_int(config, "DEFAULT", "reboot_timeout"),
+        .rescue_kernel_id = dv_config_str(config, "libvirt", "rescue_kernel_id"),
+        .rescue_ramdisk_id = dv_config_str(config, "libvirt", "rescue_ramdisk_id"),
         .rescue_timeout_s = dv_config_int(config, "DEFAULT", "rescue_timeout"),
         .resize_confirm_window_s = dv_config_int(config, "DEFAULT", "resize_confirm_window"),
         .shelved_offload_time_s = dv_config_int(config, "DEFAULT", "shelved_offload_time"),

@@ -1,5 +1,6 @@
 /* What the start of the agent makes of the instances that an earlier run left in the middle of
  * something. */
+#include "agent/recovery.h"
 #include "agent/startup.h"
 #include "fakes/agent.h"
 
@@ -41,7 +42,7 @@ static void start(FakeAgent *fake)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!startup_recover(fake_agent(fake), fake_agent_ctx(fake), &err))
+    if (!recovery_run(fake_agent(fake), fake_agent_ctx(fake), &err))
         fail_msg("%s", err->message);
 }
 
@@ -66,6 +67,9 @@ static const Left left[] = {
     {"a boot at its guest", "building", "spawning", GUEST_STATE_PAUSED, "error", ""},
     {"a rebuild", "active", "rebuild_spawning", GUEST_STATE_NONE, "error", ""},
     {"a snapshot", "active", "image_uploading", GUEST_STATE_RUNNING, "active", ""},
+    {"a backup", "active", "image_backup", GUEST_STATE_RUNNING, "active", ""},
+    {"a shelve", "active", "shelving_image_uploading", GUEST_STATE_OFF, "active", ""},
+    {"an offload", "shelved", "shelving_offloading", GUEST_STATE_OFF, "shelved", ""},
     {"a resize", "active", "resize_prep", GUEST_STATE_RUNNING, "active", ""},
     {"a reboot that was done", "active", "reboot_started_hard", GUEST_STATE_RUNNING, "active", ""},
     {"a pause that had no effect", "active", "pausing", GUEST_STATE_RUNNING, "active", ""},

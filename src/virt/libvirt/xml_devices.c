@@ -100,6 +100,8 @@ static bool add_disk(xmlNode *devices, const DiskSpec *disk, const VirtConfig *c
     xml_attr(part, "dev", disk->target);
     xml_attr(part, "bus", disk->bus);
     xml_add_text(node, "serial", disk->serial);
+    if (disk->own_boot_order > 0)
+        xml_attr_u64(xml_add(node, "boot"), "order", (uint64_t)disk->own_boot_order);
     add_iotune(node, disk);
     if (disk->readonly)
         xml_add(node, "readonly");

@@ -114,6 +114,8 @@ static void add_boot_devices(xmlNode *os, const GuestSpec *spec)
     for (guint i = 0; i < spec->disks->len; i++) {
         DiskSpec *disk = g_ptr_array_index(spec->disks, i);
 
+        if (disk->own_boot_order > 0)
+            return; /* libvirt takes one way or the other */
         if (disk->boot_order > 0)
             g_ptr_array_add(bootable, disk);
     }
