@@ -2,11 +2,13 @@
 
 A case is a dict; what it leaves out has a default: config (options by group), flavor (fields), specs (extra
 specs), image (fields of the image; None: only the instance's system_metadata), props (image properties), instance
-(fields), bdms (block device mappings), vifs (a function that makes them).
+(fields), bdms (block device mappings), vifs (a function that makes them), rescue (properties of the rescue image:
+the guest is rescued with it).
 """
 from nova.network import model
 
 UUID = 'c7f5f0b8-5de2-4bd4-8324-cafa60cf2933'
+RESCUE_IMAGE = '0e2f8a44-5a8b-4d8a-9a52-6f4dca3f7b10'
 IMAGE = '505d6221-7feb-4a34-8eb4-7e98c30dc857'
 NET = '97b743f8-44ce-490f-bd22-f802a1fa9333'
 
@@ -284,6 +286,29 @@ CASES = {
     'iommu-pc': dict(props={'hw_viommu_model': 'intel'}),
     'tpm-crb-1.2': dict(props={'hw_tpm_version': '1.2', 'hw_tpm_model': 'tpm-crb'}),
     'tpm-conflict': dict(props={'hw_tpm_version': '1.2'}, specs={'hw:tpm_version': '2.0'}),
+
+    # ---- rescue ----
+    'rescue': dict(rescue={}),
+    'rescue-all-disks': dict(rescue={}, bdms=IMAGE_BDM + [blank(1), SWAP], flavor={'ephemeral_gb': 1, 'swap': 64},
+                             instance={'config_drive': 'True', 'root_device_name': '/dev/vda'},
+                             specs={'quota:disk_total_iops_sec': '500'}),
+    'rescue-vfat-drive': dict(rescue={}, instance={'config_drive': 'True'},
+                              config={'DEFAULT': {'config_drive_format': 'vfat'}}),
+    'rescue-other-machine': dict(rescue=dict(Q35, hw_disk_bus='sata', hw_vif_model='e1000'),
+                                 props={'hw_disk_bus': 'ide'}, instance={'config_drive': 'True'}),
+    'rescue-virtio-scsi': dict(rescue={'hw_disk_bus': 'scsi', 'hw_scsi_model': 'virtio-scsi'}),
+    'rescue-kernel': dict(rescue={'os_command_line': 'quiet'}, instance={'kernel_id': IMAGE, 'ramdisk_id': IMAGE}),
+    'rescue-kernel-by-config': dict(rescue={}, config=kvm(rescue_kernel_id=IMAGE, rescue_ramdisk_id=IMAGE)),
+    'rescue-uefi': dict(rescue=dict(Q35, hw_firmware_type='uefi')),
+    'rescue-stable-usb': dict(rescue={'hw_rescue_device': 'disk', 'hw_rescue_bus': 'usb'},
+                              bdms=IMAGE_BDM + [blank(1), SWAP], flavor={'ephemeral_gb': 1, 'swap': 64},
+                              instance={'config_drive': 'True'}, specs={'quota:disk_total_iops_sec': '500'}),
+    'rescue-stable-cdrom': dict(rescue={'hw_rescue_device': 'cdrom'}, props=Q35),
+    'rescue-stable-virtio': dict(rescue={'hw_rescue_bus': 'virtio', 'hw_machine_type': 'q35'},
+                                 props={'hw_disk_bus': 'sata'}),
+    'rescue-stable-scsi': dict(rescue={'hw_rescue_device': 'disk', 'hw_rescue_bus': 'scsi'},
+                               props={'hw_disk_bus': 'scsi', 'hw_scsi_model': 'virtio-scsi'}),
+    'rescue-stable-unknown-bus': dict(rescue={'hw_rescue_bus': 'xen'}),
 
     # ---- much at once ----
     'everything-windows': dict(
