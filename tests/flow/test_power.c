@@ -2,6 +2,8 @@
  * to a delete, and what is left when the hypervisor refuses. */
 #include "flow/server.h"
 
+#include "agent/recovery.h"
+
 static int setup(void **state)
 {
     *state = booted(NULL);
@@ -132,6 +134,30 @@ static void a_delete_does_not_wait_for_what_has_not_begun(void **state)
     fake_virt_release(virt, "pause");
     fake_agent_wait(fake, UUID);
     assert_int_equal(fake_virt_guest_count(virt), 0);
+}
+
+/* The API goes on showing what was asked for, and the next start of the agent does it. */
+static void a_stop_that_the_agents_end_cuts_short_is_left_to_its_next_start(void **state)
+{
+    FakeAgent *fake = *state;
+    Agent *agent = fake_agent(fake);
+
+    fake_virt_ignore_shutdown(fake_agent_virt(fake), UUID, true);
+    send(fake, "stop_instance", args_of(fake, "powering-off"));
+    while (calls(fake, "shutdown") == 0)
+        g_usleep(1000);
+    atomic_store(&agent->stopping, true);
+    waits_cancel(agent->waits, NULL);
+    fake_agent_wait(fake, UUID);
+    fake_agent_assert_row(fake, "vm_state", "active");
+    fake_agent_assert_row(fake, "task_state", "powering-off");
+    assert_int_equal(faults(fake), 0);
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+    atomic_store(&agent->stopping, false);
+    fake_virt_ignore_shutdown(fake_agent_virt(fake), UUID, false);
+    assert_true(recovery_run(agent, fake_agent_ctx(fake), NULL));
+    fake_agent_wait(fake, UUID);
+    assert_is(fake, "stopped", "4", GUEST_STATE_OFF);
 }
 
 static void a_guest_that_cannot_be_ended_leaves_the_server_as_it_was(void **state)
@@ -521,6 +547,7 @@ int main(void)
         T(the_guests_own_end_wakes_the_stop, setup_patient),
         T(a_delete_does_not_wait_for_the_stop_before_it, setup_patient),
         T(a_delete_does_not_wait_for_what_has_not_begun, setup_patient),
+        T(a_stop_that_the_agents_end_cuts_short_is_left_to_its_next_start, setup_patient),
         T(a_guest_that_cannot_be_ended_leaves_the_server_as_it_was, setup),
         T(a_stop_of_what_is_off_and_recorded_is_no_conflict, setup),
         T(a_started_server_is_made_anew_with_its_disks, setup),
