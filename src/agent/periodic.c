@@ -1,6 +1,7 @@
 /* Periodic jobs; see periodic.h. */
 #include "agent/periodic.h"
 
+#include "agent/cleanup.h"
 #include "agent/network_cache.h"
 #include "agent/power_sync.h"
 #include "services/scheduler.h"
@@ -20,7 +21,7 @@ typedef struct Job {
     uint64_t timer_id;
 } Job;
 
-#define JOBS_MAX 8
+#define JOBS_MAX 24
 
 struct Periodic {
     Agent *agent;
@@ -101,6 +102,36 @@ static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **er
     return true;
 }
 
+static bool reclaim(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_reclaim(periodic->agent, ctx, err);
+}
+
+static bool stuck_builds(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_stuck_builds(periodic->agent, ctx, err);
+}
+
+static bool stuck_reboots(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_stuck_reboots(periodic->agent, ctx, err);
+}
+
+static bool running_deleted(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_running_deleted(periodic->agent, ctx, err);
+}
+
+static bool pending_deletes(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_pending_deletes(periodic->agent, ctx, err);
+}
+
+static bool console_tokens(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_console_tokens(periodic->agent, ctx, err);
+}
+
 #define SPACING(field) offsetof(PeriodicConfig, field)
 
 static const JobRow job_rows[] = {
@@ -108,6 +139,12 @@ static const JobRow job_rows[] = {
     {"sync_power_states", SPACING(sync_power_state_s), true, sync_power_states},
     {"heal_instance_info_cache", SPACING(heal_instance_info_cache_s), false, heal_network_cache},
     {"sync_scheduler_instance_info", SPACING(scheduler_instance_sync_s), false, sync_scheduler},
+    {"reclaim_queued_deletes", SPACING(minute_s), false, reclaim},
+    {"check_instance_build_time", SPACING(minute_s), false, stuck_builds},
+    {"poll_rebooting_instances", SPACING(minute_s), false, stuck_reboots},
+    {"cleanup_running_deleted_instances", SPACING(running_deleted_poll_s), true, running_deleted},
+    {"run_pending_deletes", SPACING(instance_delete_s), false, pending_deletes},
+    {"cleanup_expired_console_auth_tokens", SPACING(instance_delete_s), false, console_tokens},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(job_rows) <= JOBS_MAX);
 

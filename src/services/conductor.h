@@ -97,6 +97,8 @@ bool conductor_console_authorize(Conductor *con, const DvCtx *ctx, const char *i
                                  char **out_token, GError **err);
 bool conductor_console_clean(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                              GError **err);
+/* Tokens of all instances that are not valid any more. */
+bool conductor_console_clean_expired(Conductor *con, const DvCtx *ctx, GError **err);
 /* InstanceGroup of an instance; *out NULL when it is in none. */
 bool conductor_group_of_instance(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                  Ovo **out, GError **err);
@@ -113,11 +115,21 @@ bool conductor_migrations_in_progress_and_error(Conductor *con, const DvCtx *ctx
                                                 const char *node, Ovo **out, GError **err);
 bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const char *host,
                                       const char *node, Ovo **out, GError **err);
+/* The instance's migration with that status; *out NULL when there is none. */
+bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                   const char *status, Ovo **out, GError **err);
 /* Evacuations away from this host that are not completed. */
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err);
+
+/* Resizes to this host that are finished and were last touched before `older_than_s` seconds. */
+bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t older_than_s,
+                                   const char *host, Ovo **out, GError **err);
 
 /* ---- compute_task: the boot goes back to the scheduler ---- */
 /* args (borrowed): those of build_and_run_instance as received, the instance saved as scheduling
  * and filter_properties.retry telling why. */
 bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err);
+/* The same for a resize: args (borrowed) are those of prep_resize, with filter_properties.retry
+ * telling why. Waits until conductor has found another host, or none. */
+bool conductor_migrate_server(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err);

@@ -151,6 +151,21 @@ static const OpStep complete_steps[] = {
     {"destroy", delete_destroy, NULL},
 };
 
+static bool delete_ports(void *self, GError **err)
+{
+    Delete *del = self;
+    NetworkInstance who = network_instance_of(del->agent, del->instance);
+
+    return neutron_deallocate(del->agent->neutron, del->admin, &who, del->network, NULL, err);
+}
+
+/* There is no record any more to save into. */
+static const OpStep reap_steps[] = {
+    {"network_info", delete_network_info, NULL},
+    {"guest", delete_guest, NULL},
+    {"ports", delete_ports, NULL},
+};
+
 static bool run_steps(Agent *agent, const DvCtx *ctx, Ovo *instance, const OpStep *steps,
                       size_t count, GError **err)
 {
@@ -179,10 +194,17 @@ bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError 
     return run_steps(agent, ctx, instance, complete_steps, G_N_ELEMENTS(complete_steps), err);
 }
 
-/* A boot that waits for its ports gives way to the delete behind it. */
+bool op_reap_guest(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    return run_steps(agent, ctx, instance, reap_steps, G_N_ELEMENTS(reap_steps), err);
+}
+
+/* A boot that waits for its ports, a stop that waits for its guest, a suspend that writes its
+ * memory: each gives way to the delete behind it. */
 void op_delete_arrive(Agent *agent, const char *instance_uuid)
 {
-    waits_cancel(agent->waits, instance_uuid);
+    waits_close(agent->waits, instance_uuid);
+    suspend_end_save(agent, instance_uuid);
 }
 
 static void set_error(const OpCall *call)
