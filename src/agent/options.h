@@ -106,6 +106,7 @@ typedef struct AgentConfig {
     int64_t reclaim_instance_interval_s; /* 0: delete at once */
     int64_t instance_build_timeout_s;    /* 0: never */
     int64_t maximum_instance_delete_attempts;
+    const char *rescue_kernel_id, *rescue_ramdisk_id; /* [libvirt], or NULL: the instance's own */
     int64_t reboot_timeout_s, rescue_timeout_s, resize_confirm_window_s; /* 0: off */
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */

@@ -67,9 +67,9 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "instance_build_timeout", "0", "Seconds after which a boot counts as stuck;"
             " 0: never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "rescue_timeout", "0", "Seconds after which a rescue is ended; 0: never.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("DEFAULT", "resize_confirm_window", "0", "Seconds after which a resize confirms itself;"
-            " 0: never.", AT_LEAST(0), UNHONOURED),
+            " 0: never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "shelved_offload_time", "0", "Seconds until a shelved instance leaves the"
             " host; -1: never."),
     OPT_INT("DEFAULT", "shelved_poll_interval", "3600", "Seconds between two looks for these."),
@@ -106,7 +106,7 @@ static const DvOption rows[] = {
     OPT_LIST("compute", "vmdk_allowed_types", "streamOptimized,monolithicSparse", "Kinds of VMDK"
              " image that may be used."),
     OPT_INT("compute", "max_disk_devices_to_attach", "-1", "Disks per guest; -1: no limit.",
-            AT_LEAST(-1), UNHONOURED),
+            AT_LEAST(-1)),
     OPT_INT("compute", "max_concurrent_disk_ops", "0", "Disk copies at a time; 0: no limit.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("compute", "live_migration_wait_for_vif_plug", "true", "Whether a live migration waits"
@@ -257,7 +257,7 @@ static const DvOption rows[] = {
              " live migration.", UNHONOURED),
     OPT_LIST("workarounds", "wait_for_vif_plugged_event_during_hard_reboot", "", "Kinds of port for"
              " which a hard reboot waits."),
-    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC.", UNHONOURED),
+    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC."),
     OPT_BOOL("workarounds", "never_download_image_if_on_rbd", "false", "Fail rather than copy.",
              UNHONOURED),
     OPT_BOOL("workarounds", "disable_rootwrap", "false", "Use sudo.", IGNORED),

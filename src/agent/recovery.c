@@ -8,6 +8,7 @@
 #include "agent/methods.h"
 #include "agent/network_cache.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/snapshot_take.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/relaunch.h"
 #include "util/log.h"
@@ -233,6 +234,13 @@ static bool recover_clear_task(const Recovery *rec, GError **err)
     return save(rec, err);
 }
 
+/* nova leaves backups and shelves that were cut short in their task states. */
+static bool recover_snapshot(const Recovery *rec, GError **err)
+{
+    snapshot_clean_up(rec->agent, rec->ctx, rec->instance);
+    return recover_clear_task(rec, err);
+}
+
 static bool recover_active(const Recovery *rec, GError **err)
 {
     ovo_set_str(rec->instance, "vm_state", "active");
@@ -382,8 +390,10 @@ static const struct {
                                                                      ANY_POWER, recover_error, LAST},
     {"active|stopped", "rebuilding|rebuild_block_device_mapping|rebuild_spawning",
                                                                      ANY_POWER, recover_error, LAST},
-    {ANY,              "image_snapshot|image_snapshot_pending|image_pending_upload|image_uploading",
-                                                                     ANY_POWER, recover_clear_task, GO_ON},
+    {ANY,              "image_snapshot|image_snapshot_pending|image_pending_upload|image_uploading|"
+                       "image_backup|shelving|shelving_image_pending_upload|"
+                       "shelving_image_uploading",                   ANY_POWER, recover_snapshot, GO_ON},
+    {ANY,              "shelving_offloading",                        ANY_POWER, recover_clear_task, GO_ON},
     {ANY,              "resize_prep",                                ANY_POWER, recover_clear_task, GO_ON},
     {ANY,              "deleting",                                   ANY_POWER, recover_delete, LAST},
     {"active",         "reboot_pending",                             ANY_POWER, recover_reboot, LAST},

@@ -51,6 +51,25 @@ typedef enum {
     DV_E_FLAVOR_MEMORY_TOO_SMALL,
     DV_E_INVALID_DISK, /* disk.info or a block device mapping makes no sense */
     DV_E_DISK_EXISTS,  /* the instance's directory is already there */
+    DV_E_DISK_COUNT,   /* more disks than the bus or the operator allows */
+
+    /* what flavor and image ask of the guest */
+    DV_E_FLAVOR_IMAGE_CONFLICT, /* the two contradict each other */
+    DV_E_HARDWARE,              /* a device model that this hypervisor does not have */
+    DV_E_CPU_LIMITS,            /* the image's CPU limits exceed the flavor's */
+    DV_E_CPU_TOPOLOGY,          /* the image's CPU topology exceeds the limits */
+    DV_E_CPU_IMPOSSIBLE,        /* no topology within the limits has that many CPUs */
+    DV_E_CPU_MODEL,             /* no configured CPU model has the features asked for */
+    DV_E_NUMA,                  /* NUMA topologies, dedicated CPUs, page sizes */
+    DV_E_LOCKED_MEMORY,         /* locked memory without a page size */
+    DV_E_VIDEO_RAM,             /* more than the flavor allows */
+    DV_E_WATCHDOG_ACTION,
+    DV_E_INVALID,    /* a word that is none of those allowed, or goes with no other */
+    DV_E_RNG_DEVICE, /* [libvirt] rng_dev_path is not there */
+    DV_E_MACHINE_TYPE,
+    DV_E_IOMMU_MACHINE, /* a virtual IOMMU needs another machine type */
+    DV_E_UEFI,
+    DV_E_SECURE_BOOT,
 
     /* networks */
     DV_E_NETWORK_NOT_FOUND,

@@ -53,6 +53,7 @@ void guest_spec_free(GuestSpec *spec)
         spec->uuid,
         spec->name,
         spec->title,
+        spec->arch,
         spec->machine_type,
         spec->kernel_path,
         spec->ramdisk_path,
@@ -63,6 +64,12 @@ void guest_spec_free(GuestSpec *spec)
         spec->vnc_keymap,
         spec->video_model,
         spec->input_bus,
+        spec->scsi_model,
+        spec->watchdog_action,
+        spec->iommu_model,
+        spec->disk_bus,
+        spec->cdrom_bus,
+        spec->vif_model,
         spec->os_type,
         spec->flavor_name,
         spec->flavor_id,
@@ -76,6 +83,7 @@ void guest_spec_free(GuestSpec *spec)
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
+    g_clear_pointer(&spec->cpu_traits, g_ptr_array_unref);
     g_ptr_array_unref(spec->disks);
     g_ptr_array_unref(spec->nics);
     g_free(spec);
@@ -86,6 +94,7 @@ DiskSpec *guest_spec_add_disk(GuestSpec *spec, DiskRole role)
     DiskSpec *disk = g_new0(DiskSpec, 1);
 
     disk->role = role;
+    disk->scsi_unit = -1;
     g_ptr_array_add(spec->disks, disk);
     return disk;
 }

@@ -15,12 +15,41 @@ void op_delete_arrive(Agent *agent, const char *instance_uuid);
 bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
 /* The tail of a delete whose record already says deleted. */
 bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
-
 /* What is left here of an instance whose record is deleted: guest, disks, ports. */
 bool op_reap_guest(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
 
+/* snapshot.c */
+bool op_snapshot(const OpCall *call, json_t **out_result, GError **err);
+bool op_backup(const OpCall *call, json_t **out_result, GError **err);
+
+/* quiesce.c */
+bool op_quiesce(const OpCall *call, json_t **out_result, GError **err);
+bool op_unquiesce(const OpCall *call, json_t **out_result, GError **err);
+
+/* shelve.c */
+bool op_shelve(const OpCall *call, json_t **out_result, GError **err);
+bool op_shelve_offload(const OpCall *call, json_t **out_result, GError **err);
+
+/* cache_images.c */
+bool op_cache_images(const OpCall *call, json_t **out_result, GError **err);
+
 /* rebuild.c */
 bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
+
+/* rescue.c */
+bool op_rescue(const OpCall *call, json_t **out_result, GError **err);
+bool op_unrescue(const OpCall *call, json_t **out_result, GError **err);
+
+/* resize_dest.c */
+bool op_prep_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_finish_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_revert_resize(const OpCall *call, json_t **out_result, GError **err);
+
+/* resize_source.c */
+bool op_resize_instance(const OpCall *call, json_t **out_result, GError **err);
+bool op_confirm_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_finish_revert_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_check_shared_storage(const OpCall *call, json_t **out_result, GError **err);
 
 /* power.c */
 bool op_stop(const OpCall *call, json_t **out_result, GError **err);

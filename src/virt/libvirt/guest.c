@@ -185,17 +185,18 @@ bool guest_plug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spe
 
 static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, GError **err)
 {
-    HostCaps *caps = caps_get(driver, err);
+    g_autoptr(FirmwareList) firmwares = NULL;
+    g_autoptr(HostCaps) caps = caps_get(driver, err);
     XmlHost host;
-    bool ok;
 
     if (!caps)
         return false;
+    if (spec->firmware == GUEST_FIRMWARE_UEFI && !(firmwares = firmware_load(NULL, err)))
+        return false;
     host = caps_xml_host(caps);
     host.cache_mode = driver->cache_mode;
-    ok = xml_domain_write(spec, driver->config, &host, out, err);
-    caps_unref(caps);
-    return ok;
+    host.firmwares = firmwares;
+    return xml_domain_write(spec, driver->config, &host, out, err);
 }
 
 static const unsigned undefine_flags[] = {
