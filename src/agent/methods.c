@@ -22,6 +22,7 @@ static const AgentMethod compute_methods[] = {
     {"shelve_offload_instance",  LANE_INSTANCE, POOL_GENERAL, E | R | F, op_shelve_offload,    NULL},
     {"cache_images",             LANE_NONE,     POOL_GENERAL, 0,         op_cache_images,      NULL},
     {"rebuild_instance",         LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rebuild,           NULL},
+    {"unshelve_instance",        LANE_INSTANCE, POOL_BUILD,   E | R | F, op_unshelve,          NULL},
     {"rescue_instance",          LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rescue,            NULL},
     {"unrescue_instance",        LANE_INSTANCE, POOL_GENERAL, E | R | F, op_unrescue,          NULL},
     {"prep_resize",              LANE_INSTANCE, POOL_GENERAL, E | R | F, op_prep_resize,       NULL},

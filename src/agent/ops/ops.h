@@ -36,6 +36,9 @@ bool op_cache_images(const OpCall *call, json_t **out_result, GError **err);
 /* rebuild.c */
 bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
 
+/* unshelve.c */
+bool op_unshelve(const OpCall *call, json_t **out_result, GError **err);
+
 /* rescue.c */
 bool op_rescue(const OpCall *call, json_t **out_result, GError **err);
 bool op_unrescue(const OpCall *call, json_t **out_result, GError **err);
@@ -63,6 +66,11 @@ bool op_crash_dump(const OpCall *call, json_t **out_result, GError **err);
  * the task state is one of `expected` (as for conductor_instance_save). */
 bool op_power_saved(const OpCall *call, const char *vm_state, const char *const *expected,
                     GError **err);
+
+/* What a shelved server remembers of it goes, unsaved; and so does its image, troubles are logged.
+ */
+void op_drop_shelved_keys(Ovo *instance);
+void op_delete_shelved_image(const OpCall *call, const char *image_id);
 
 /* reboot.c */
 bool op_reboot(const OpCall *call, json_t **out_result, GError **err);
