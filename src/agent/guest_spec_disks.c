@@ -58,7 +58,7 @@ static bool choose_bus(const GuestBuild *build, const char *prop, const char *fa
 
     *out = bus ? bus : g_strdup(fallback);
     return bus_prefix(*out) ||
-           dv_fail(err, DV_E_HARDWARE,
+           dv_fail(err, DV_E_DISK_BUS,
                    "Requested hardware '%s' is not supported by the '%s' virt driver", *out,
                    build->agent->virt_config.virt_type);
 }

@@ -13,6 +13,8 @@ typedef struct GuestBuild {
 bool guest_spec_cpu(const GuestBuild *build, GError **err);
 /* Disks in nova's order, with bus, device name and limits. Needs machine_type. */
 bool guest_spec_disks(const GuestBuild *build, GError **err);
+/* The kernel command line of images that bring none. Caller frees. */
+char *guest_spec_cmdline(const Agent *agent, const char *root_target);
 /* A device with what the port says of it, without what the guest asks. Borrowed. */
 NicSpec *guest_spec_port(GuestSpec *spec, const Vif *vif);
 /* The first free name of a bus, "vdb"; DV_E_DISK_COUNT. Caller frees. */

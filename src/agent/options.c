@@ -567,6 +567,7 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
         .disable_apic = dv_config_bool(config, "workarounds", "libvirt_disable_apic"),
         .hw_disk_discard = str(config, "libvirt", "hw_disk_discard"),
         .disk_prefix = str(config, "libvirt", "disk_prefix"),
+        .perf_events = dv_config_list(config, "libvirt", "enabled_perf_events"),
         .num_pcie_ports = dv_config_int(config, "libvirt", "num_pcie_ports"),
         .max_queues = dv_config_int(config, "libvirt", "max_queues"),
         .rx_queue_size = dv_config_int(config, "libvirt", "rx_queue_size"),

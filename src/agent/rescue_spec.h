@@ -15,3 +15,6 @@
 bool rescue_is_stable(const Ovo *image);
 /* Changes `spec` in place; its disks get their paths when they are made. `image`: the rescue's. */
 bool rescue_spec_apply(const Agent *agent, GuestSpec *spec, const Ovo *image, GError **err);
+/* Kernel and ramdisk of the rescue lie beside those of the guest; NULL ids: it has none. */
+void rescue_spec_kernel(const Agent *agent, GuestSpec *spec, const char *kernel_id,
+                        const char *ramdisk_id);

@@ -129,7 +129,7 @@ static void a_classic_rescue_boots_its_image_before_the_root_disk(void **state)
     assert_rescued(fake);
     xml = describe(fake);
     assert_says(xml,
-                "<source file='disk.rescue'/><target dev='vda' bus='virtio'/><boot order='1'/>");
+                "<source file='disk.rescue'/><target dev='vda' bus='virtio'/><boot order='0'/>");
     assert_says(xml, "<source file='disk'/><target dev='vdb' bus='virtio'/><boot order='0'/>");
     assert_true(fake_agent_has_file(fake, UUID, "disk.rescue"));
     assert_true(fake_agent_has_file(fake, UUID, "disk"));

@@ -91,21 +91,6 @@ static bool read_images(Rescue *rescue, GError **err)
            image_meta_get(rescue->agent, rescue->ctx, own, &rescue->own_image, err);
 }
 
-/* Kernel and ramdisk of the rescue lie beside those of the guest. */
-static void name_kernel(Rescue *rescue)
-{
-    GuestSpec *spec = rescue->spawn.spec;
-
-    g_clear_pointer(&spec->kernel_path, g_free);
-    g_clear_pointer(&spec->ramdisk_path, g_free);
-    if (rescue->images.kernel_id)
-        spec->kernel_path = g_build_filename(spec->instance_dir, "kernel.rescue", NULL);
-    else
-        g_clear_pointer(&spec->kernel_cmdline, g_free);
-    if (rescue->images.ramdisk_id)
-        spec->ramdisk_path = g_build_filename(spec->instance_dir, "ramdisk.rescue", NULL);
-}
-
 static bool rescue_facts(void *self, GError **err)
 {
     Rescue *rescue = self;
@@ -129,7 +114,8 @@ static bool rescue_facts(void *self, GError **err)
     if (!spawn_spec(&rescue->spawn, err) ||
         !rescue_spec_apply(rescue->agent, rescue->spawn.spec, rescue->image, err))
         return false;
-    name_kernel(rescue);
+    rescue_spec_kernel(rescue->agent, rescue->spawn.spec, rescue->images.kernel_id,
+                       rescue->images.ramdisk_id);
     return true;
 }
 
