@@ -58,6 +58,16 @@ static const FaultRow rows[] = {
     {DV_E_NO_FIXED_IPS,             "NoMoreFixedIps",                   NOVA,       500},
     {DV_E_FIXED_IP_IN_USE,          "FixedIpAlreadyInUse",              NOVA,       500},
     {DV_E_VIF_PLUG,                 "VirtualInterfaceCreateException",  NOVA,       500},
+    {DV_E_PORT_NOT_USABLE,          "PortNotUsable",                    NOVA,       400},
+    {DV_E_PORT_NOT_USABLE_DNS,      "PortNotUsableDNS",                 NOVA,       400},
+    {DV_E_FIXED_IP_NOT_FOUND,       "FixedIpNotFoundForInstance",       NOVA,       404},
+    {DV_E_INSTANCE_NETWORK_NOT_FOUND, "NetworkNotFoundForInstance",     NOVA,       404},
+    {DV_E_INTERFACE_ATTACH,         "InterfaceAttachFailed",            NOVA,       500},
+    {DV_E_INTERFACE_DETACH,         "InterfaceDetachFailed",            NOVA,       400},
+    {DV_E_INTERFACE_PCI_CLAIM,      "InterfaceAttachPciClaimFailed",    NOVA,       400},
+    {DV_E_INTERFACE_RESOURCES,      "InterfaceAttachResourceAllocationFailed", NOVA, 400},
+    {DV_E_DEVICE_DETACH,            "DeviceDetachFailed",               NOVA,       500},
+    {DV_E_DEVICE_NOT_FOUND,         "DeviceNotFound",                   NOVA,       404},
     {DV_E_INSTANCE_INVALID_STATE,   "InstanceInvalidState",             NOVA,       400},
     {DV_E_INSTANCE_NOT_READY,       "InstanceNotReady",                 NOVA,       400},
     {DV_E_INSTANCE_NOT_RUNNING,     "InstanceNotRunning",               NOVA,       400},
@@ -66,6 +76,10 @@ static const FaultRow rows[] = {
     {DV_E_CONSOLE_TYPE_INVALID,     "ConsoleTypeInvalid",               NOVA,       400},
     {DV_E_CONSOLE_TYPE_UNAVAILABLE, "ConsoleTypeUnavailable",           NOVA,       400},
     {DV_E_CONSOLE_NOT_AVAILABLE,    "ConsoleNotAvailable",              NOVA,       404},
+    {DV_E_SERIAL_COUNT_INVALID,     "ImageSerialPortNumberInvalid",     NOVA,       400},
+    {DV_E_SERIAL_COUNT_EXCEEDS,     "ImageSerialPortNumberExceedFlavorValue", NOVA, 400},
+    {DV_E_SERIAL_COUNT_LIMIT,       "SerialPortNumberLimitExceeded",    NOVA,       400},
+    {DV_E_SERIAL_PORTS_EXHAUSTED,   "SocketPortRangeExhaustedException", NOVA,      500},
 };
 /* clang-format on */
 G_STATIC_ASSERT(G_N_ELEMENTS(rows) == DV_E_LAST - 1);

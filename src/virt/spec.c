@@ -61,6 +61,8 @@ void guest_spec_free(GuestSpec *spec)
         spec->console_log_path,
         spec->vnc_listen,
         spec->vnc_keymap,
+        spec->spice_listen,
+        spec->serial_host,
         spec->video_model,
         spec->input_bus,
         spec->os_type,

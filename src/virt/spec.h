@@ -64,6 +64,10 @@ typedef struct GuestSpec {
     char *instance_dir;
     char *console_log_path;
     char *vnc_listen, *vnc_keymap; /* vnc_listen NULL: no VNC */
+    char *spice_listen;            /* NULL: no SPICE */
+    bool spice_agent;              /* with the channel of the guest's SPICE agent */
+    char *serial_host;             /* TCP serial ports listen there; NULL: one on a pty */
+    unsigned serial_count;         /* how many, with serial_host */
     char *video_model;             /* NULL: virt's default */
     bool usb_tablet;
     char *input_bus; /* image's hw_input_bus: tablet and keyboard on that bus; NULL: usb_tablet */

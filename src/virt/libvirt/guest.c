@@ -175,13 +175,19 @@ bool guest_plug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spe
 static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, GError **err)
 {
     HostCaps *caps = caps_get(driver, err);
+    g_autofree int *serial_ports = NULL;
     XmlHost host;
     bool ok;
 
     if (!caps)
         return false;
+    if (!serial_ports_take(driver, spec, &serial_ports, err)) {
+        caps_unref(caps);
+        return false;
+    }
     host = caps_xml_host(caps);
     host.cache_mode = driver->cache_mode;
+    host.serial_ports = serial_ports;
     ok = xml_domain_write(spec, driver->config, &host, out, err);
     caps_unref(caps);
     return ok;
@@ -232,7 +238,7 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
     g_autoptr(GError) left = NULL;
     g_autofree char *xml = NULL;
 
-    if (!write_xml(driver, spec, &xml, err) || !check_not_running(driver, spec->uuid, err) ||
+    if (!check_not_running(driver, spec->uuid, err) || !write_xml(driver, spec, &xml, err) ||
         !virt_conn_get(driver->conn, &conn, NULL, err))
         return false;
     dv_debug(ctx, "domain XML: %s", xml);
@@ -240,15 +246,19 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
         VIRT_CALL(driver->conn, "define");
         domain = virDomainDefineXMLFlags(conn, xml, 0);
     }
-    if (!domain)
+    if (!domain) {
+        serial_ports_give(driver, spec->uuid);
         return virt_conn_fail(err, "defining the guest");
+    }
     {
         VIRT_CALL(driver->conn, "start");
         if (virDomainCreateWithFlags(domain, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0)
             return true;
     }
     virt_conn_fail(err, "starting the guest");
-    if (!undefine(driver, domain, &left))
+    if (undefine(driver, domain, &left))
+        serial_ports_give(driver, spec->uuid);
+    else
         dv_warning(ctx, "a guest that did not start stays defined: %s", left->message);
     return false;
 }
@@ -319,7 +329,10 @@ bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
         dv_debug(ctx, "guest %s is not defined, nothing to destroy", uuid);
         return true;
     }
-    return power_off(driver, domain, err) && undefine(driver, domain, err);
+    if (!power_off(driver, domain, err) || !undefine(driver, domain, err))
+        return false;
+    serial_ports_give(driver, uuid);
+    return true;
 }
 
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)

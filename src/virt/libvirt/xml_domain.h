@@ -21,6 +21,7 @@ typedef struct XmlHost {
     const char *cpu_model;  /* for cpu_mode custom: the model as libvirt spells it */
     const char *cpuset;     /* of shared CPUs ("0-3"), NULL: all */
     const char *cache_mode; /* of disks that name none: "none" or "writeback" */
+    const int *serial_ports; /* TCP ports of the spec's serial consoles, as many as it wants */
 } XmlHost;
 
 /* DV_E_BAD_INPUT: the spec is not complete; DV_E_UNSUPPORTED: a VIF type or bus we do not know. */
@@ -30,6 +31,11 @@ bool xml_domain_write(const GuestSpec *spec, const VirtConfig *config, const Xml
 /* Adds <devices>; xml_devices.c. */
 bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
                      const XmlHost *host, GError **err);
+
+/* One <interface> as text, to attach; caller frees. Errors as above. xml_devices.c. */
+bool xml_nic_write(const NicSpec *nic, const VirtConfig *config, char **out, GError **err);
+/* Adds the <port> of nova's metadata element below its <ports>; xml_domain.c. */
+void xml_port_add(xmlNode *ports, const NicSpec *nic);
 
 /* libxml2's tree with nothing to escape by hand. `text` and `value` may hold anything: what XML 1.0
  * cannot express becomes U+FFFD. NULL text or value adds nothing. xml_node.c. */
