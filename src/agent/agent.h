@@ -14,6 +14,7 @@
 #include "services/glance.h"
 #include "services/neutron.h"
 #include "services/placement.h"
+#include "services/vendordata.h"
 #include "util/lanes.h"
 #include "util/pool.h"
 #include "util/timer.h"
@@ -43,6 +44,7 @@ typedef struct Agent {
     Conductor *con;
     HttpClient *http;
     Service *placement, *neutron, *glance;
+    Vendordata *vendordata;
     VirtDriver *virt;
     Disks *disks;
     Tracker *tracker;

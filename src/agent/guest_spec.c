@@ -145,7 +145,6 @@ static const RefusedKey refused_specs[] = {
     {"hw:mem_encryption", "false"},
     {"hw:pmem", NULL},
     {"hw:tpm_version", NULL},
-    {"hw:serial_port_count", "1"},
     {"hw:boot_menu", "false"},
     {"hw:watchdog_action", "disabled"},
     {"hw:viommu_model", NULL},
@@ -176,7 +175,6 @@ static const RefusedKey refused_props[] = {
     {"hw_tpm_*", NULL},
     {"hw_firmware_type", "bios"},
     {"os_secure_boot", "disabled"},
-    {"hw_serial_port_count", "1"},
     {"hw_boot_menu", "false"},
     {"hw_watchdog_action", "disabled"},
     {"hw_viommu_model", NULL},
@@ -392,27 +390,37 @@ static void add_addresses(NicSpec *nic, const Vif *vif)
     nic->address_versions = (int *)(void *)g_array_free(versions, FALSE);
 }
 
-static void add_nics(const GuestSource *source, GuestSpec *spec)
+static void fill_nic(const GuestSource *source, const Vif *vif, NicSpec *nic)
 {
     const char *model = guest_image_prop(source, "hw_vif_model");
+
+    nic->port_id = g_strdup(vif->id);
+    nic->mac = g_strdup(vif->address);
+    nic->devname = g_strdup(vif->devname);
+    nic->model = g_strdup(model ? model : "virtio");
+    nic->type = g_strdup(vif->type);
+    nic->bridge = g_strdup(vif->bridge);
+    nic->ovs_interfaceid = g_strdup(vif->ovs_interfaceid);
+    nic->ovs_hybrid = vif->ovs_hybrid_plug;
+    nic->mtu = vif->mtu;
+    nic->create_bridge = g_strcmp0(vif->type, "bridge") == 0;
+    add_addresses(nic, vif);
+}
+
+NicSpec *guest_nic_build(const GuestSource *source, const Vif *vif)
+{
+    NicSpec *nic = g_new0(NicSpec, 1);
+
+    fill_nic(source, vif, nic);
+    return nic;
+}
+
+static void add_nics(const GuestSource *source, GuestSpec *spec)
+{
     size_t count = source->network ? network_info_count(source->network) : 0;
 
-    for (size_t i = 0; i < count; i++) {
-        const Vif *vif = network_info_at(source->network, i);
-        NicSpec *nic = guest_spec_add_nic(spec);
-
-        nic->port_id = g_strdup(vif->id);
-        nic->mac = g_strdup(vif->address);
-        nic->devname = g_strdup(vif->devname);
-        nic->model = g_strdup(model ? model : "virtio");
-        nic->type = g_strdup(vif->type);
-        nic->bridge = g_strdup(vif->bridge);
-        nic->ovs_interfaceid = g_strdup(vif->ovs_interfaceid);
-        nic->ovs_hybrid = vif->ovs_hybrid_plug;
-        nic->mtu = vif->mtu;
-        nic->create_bridge = g_strcmp0(vif->type, "bridge") == 0;
-        add_addresses(nic, vif);
-    }
+    for (size_t i = 0; i < count; i++)
+        fill_nic(source, network_info_at(source->network, i), guest_spec_add_nic(spec));
 }
 
 /* ---- the rest ---- */
@@ -456,6 +464,55 @@ static void fill_metadata(const Agent *agent, const GuestSource *source, const O
     spec->creation_wall_ms = dv_clock_wall_ms(dv_clock_real());
 }
 
+#define MAX_SERIAL_PORTS 3 /* QEMU has four, of which nova leaves one alone */
+
+/* *out 0: not said. */
+static bool serial_count(const char *text, int64_t *out, GError **err)
+{
+    *out = 0;
+    if (!text || !*text || g_ascii_string_to_signed(text, 10, 0, 1000000, out, NULL))
+        return true;
+    return dv_fail(err, DV_E_SERIAL_COUNT_INVALID,
+                   "Number of serial ports specified in flavor is invalid: expected an integer, "
+                   "got '%s'",
+                   text);
+}
+
+/* The image may ask for fewer than the flavor allows, not for more. */
+static bool fill_serials(const Agent *agent, const GuestSource *source, const Ovo *flavor,
+                         GuestSpec *spec, GError **err)
+{
+    int64_t by_flavor = 0;
+    int64_t by_image = 0;
+    int64_t count;
+
+    if (!agent->config.serial.enabled)
+        return true;
+    if (!serial_count(ovo_dict_str(flavor, "extra_specs", "hw:serial_port_count"), &by_flavor,
+                      err) ||
+        !serial_count(guest_image_prop(source, "hw_serial_port_count"), &by_image, err))
+        return false;
+    if (by_flavor && by_image > by_flavor)
+        return dv_fail(err, DV_E_SERIAL_COUNT_EXCEEDS,
+                       "Forbidden to exceed flavor value of number of serial ports passed in image "
+                       "meta.");
+    count = by_image ? by_image : by_flavor ? by_flavor : 1;
+    if (count > MAX_SERIAL_PORTS)
+        return dv_fail(err, DV_E_SERIAL_COUNT_LIMIT,
+                       "Maximum number of serial port exceeds %d for %s", MAX_SERIAL_PORTS,
+                       agent->virt_config.virt_type);
+    spec->serial_host = g_strdup(agent->config.serial.proxyclient_address);
+    spec->serial_count = (unsigned)count;
+    return true;
+}
+
+/* The SPICE agent brings a pointer of its own; where VNC is on as well, its users need the tablet.
+ */
+static bool pointer_is_spice(const GuestSpec *spec)
+{
+    return spec->spice_listen && spec->spice_agent && !spec->vnc_listen;
+}
+
 static void fill_devices(const Agent *agent, const GuestSource *source, const Ovo *flavor,
                          GuestSpec *spec)
 {
@@ -464,9 +521,15 @@ static void fill_devices(const Agent *agent, const GuestSource *source, const Ov
 
     if (agent->config.vnc.enabled)
         spec->vnc_listen = g_strdup(agent->config.vnc.server_listen);
+    if (agent->config.spice.enabled) {
+        spec->spice_listen = g_strdup(agent->config.spice.server_listen);
+        spec->spice_agent = agent->config.spice.agent_enabled;
+    }
     spec->video_model = g_strdup(guest_image_prop(source, "hw_video_model"));
+    if (!spec->video_model && spec->spice_listen)
+        spec->video_model = g_strdup("qxl");
     spec->input_bus = g_strdup(guest_image_prop(source, "hw_input_bus"));
-    spec->usb_tablet = spec->vnc_listen &&
+    spec->usb_tablet = (spec->vnc_listen || spec->spice_listen) && !pointer_is_spice(spec) &&
                        strcmp(pointer ? pointer : agent->pointer_model, "usbtablet") == 0;
     /* nova: on unless the flavor says False, when the image asks for it */
     spec->rng = guest_image_prop(source, "hw_rng_model") && (!rng_allowed || is_true(rng_allowed));
@@ -509,6 +572,8 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
     add_nics(source, spec);
     fill_kernel(source, spec, strcmp(agent->virt_config.virt_type, "qemu") == 0);
     fill_devices(agent, source, flavor, spec);
+    if (!fill_serials(agent, source, flavor, spec, err))
+        return NULL;
     fill_metadata(agent, source, flavor, spec);
     return g_steal_pointer(&spec);
 }

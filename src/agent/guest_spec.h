@@ -18,6 +18,10 @@ typedef struct GuestSource {
 /* DV_E_UNSUPPORTED names what the request needs and this agent cannot do: nothing is ignored. */
 GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GError **err);
 
+/* One port alone, for a guest that is there already; nic_spec_free frees it. Needs the source's
+ * instance only. */
+NicSpec *guest_nic_build(const GuestSource *source, const Vif *vif);
+
 /* An image property: from the image's properties, or the instance's system_metadata ("image_"
  * prefix). NULL when unset. */
 const char *guest_image_prop(const GuestSource *source, const char *name);

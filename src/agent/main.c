@@ -29,6 +29,7 @@ typedef struct Process {
     RpcConfig rpc_config;
     AuthConfig service_user;
     ServiceConfig placement, neutron, glance;
+    VendordataConfig vendordata;
     TrackerConfig tracker_config;
     RpcServer *servers[2];
     Heartbeat *beat;
@@ -63,7 +64,8 @@ static bool read_config(Process *process, GError **err)
            options_service(options, "placement", &process->service_user, &process->placement,
                            err) &&
            options_service(options, "neutron", &process->service_user, &process->neutron, err) &&
-           options_service(options, "glance", &process->service_user, &process->glance, err);
+           options_service(options, "glance", &process->service_user, &process->glance, err) &&
+           options_vendordata(options, &process->vendordata, err);
 }
 
 static void say_warnings(const DvConfig *options)
@@ -140,7 +142,9 @@ static bool wire(Process *process, GError **err)
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
-    if (!agent->glance)
+    agent->vendordata = agent->glance ? vendordata_new(agent->http, &process->vendordata, err)
+                                      : NULL;
+    if (!agent->vendordata)
         return false;
     agent->tracker = tracker_new(&process->tracker_config, agent->con, agent->placement, host_facts,
                                  agent);
@@ -156,6 +160,7 @@ static void unwire(Process *process)
     periodic_free(process->periodic);
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);
@@ -245,8 +250,7 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    if (agent->config.handle_lifecycle_events)
-        agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;

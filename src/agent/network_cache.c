@@ -9,6 +9,8 @@ typedef struct Refresh {
     Agent *agent;
     DvCtx *ctx;
     char *uuid;
+    char *port_id; /* NULL: all */
+    char *key;     /* in agent->refreshes */
 } Refresh;
 
 static const char *const refresh_attrs[] = {"info_cache", NULL};
@@ -41,8 +43,33 @@ void network_cache_set(Ovo *instance, const NetworkInfo *info)
         ovo_set_str(cache, "network_info", text);
 }
 
-bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
-                           GError **err)
+NetworkInfo *network_cache_reload(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    g_autofree char *text = NULL;
+    g_autoptr(NetworkInfo) info = NULL;
+
+    if (!conductor_info_cache_get(agent->con, ctx, ovo_str_or(instance, "uuid", ""), &text, err))
+        return NULL;
+    info = network_info_parse(text, err);
+    if (!info)
+        return NULL;
+    network_cache_set(instance, info);
+    return g_steal_pointer(&info);
+}
+
+bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+                         GError **err)
+{
+    g_autofree char *text = network_info_text(info);
+
+    if (!conductor_info_cache_save(agent->con, ctx, ovo_str_or(instance, "uuid", ""), text, err))
+        return false;
+    network_cache_set(instance, info);
+    return true;
+}
+
+bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id,
+                           NetworkInfo **out_info, GError **err)
 {
     NetworkInstance who = network_instance_of(agent, instance);
     g_autoptr(NetworkInfo) old = network_cache_read(instance, err);
@@ -50,15 +77,12 @@ bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, Networ
     g_autofree char *before = NULL;
     g_autofree char *after = NULL;
 
-    if (!old || !neutron_refresh(agent->neutron, ctx, &who, old, NULL, &info, err))
+    if (!old || !neutron_refresh(agent->neutron, ctx, &who, old, port_id, &info, err))
         return dv_within(err, "refreshing the network info cache");
     before = network_info_text(old);
     after = network_info_text(info);
-    if (strcmp(before, after) != 0) {
-        if (!conductor_info_cache_save(agent->con, ctx, who.uuid, after, err))
-            return false;
-        network_cache_set(instance, info);
-    }
+    if (strcmp(before, after) != 0 && !network_cache_store(agent, ctx, instance, info, err))
+        return false;
     if (out_info)
         *out_info = g_steal_pointer(&info);
     return true;
@@ -70,6 +94,8 @@ static void refresh_free(void *arg)
 
     dv_ctx_unref(refresh->ctx);
     g_free(refresh->uuid);
+    g_free(refresh->port_id);
+    g_free(refresh->key);
     g_free(refresh);
 }
 
@@ -81,7 +107,7 @@ static void refresh_run(void *arg)
     g_autoptr(Ovo) instance = NULL;
     const char *host;
 
-    pending_remove(agent->refreshes, refresh->uuid);
+    pending_remove(agent->refreshes, refresh->key);
     if (!conductor_instance_get(agent->con, refresh->ctx, refresh->uuid, refresh_attrs, &instance,
                                 &err)) {
         if (!dv_is(err, DV_E_INSTANCE_NOT_FOUND))
@@ -91,22 +117,27 @@ static void refresh_run(void *arg)
     }
     host = ovo_str_or(instance, "host", "");
     if (strcmp(host, agent->config.host) == 0 &&
-        !network_cache_refresh(agent, refresh->ctx, instance, NULL, &err) &&
+        !network_cache_refresh(agent, refresh->ctx, instance, refresh->port_id, NULL, &err) &&
         !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(refresh->ctx, "%s", err->message);
     refresh_free(refresh);
 }
 
-void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
+void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid,
+                        const char *port_id)
 {
+    g_autofree char *key = port_id ? g_strconcat(instance_uuid, "/", port_id, NULL)
+                                   : g_strdup(instance_uuid);
     Refresh *refresh;
 
-    if (!pending_add(agent->refreshes, instance_uuid))
+    if (!pending_add(agent->refreshes, key))
         return;
     refresh = g_new0(Refresh, 1);
     refresh->agent = agent;
     refresh->ctx = dv_ctx_with_instance(ctx, instance_uuid);
     refresh->uuid = g_strdup(instance_uuid);
+    refresh->port_id = g_strdup(port_id);
+    refresh->key = g_steal_pointer(&key);
     dv_lanes_submit(agent->lanes, instance_uuid, agent->pools[POOL_GENERAL], refresh_run, refresh,
                     refresh_free);
 }

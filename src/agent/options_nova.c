@@ -55,9 +55,9 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "live_migration_retry_count", "30", "Tries to set networks up at the"
             " destination.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "shutdown_timeout", "60", "Seconds a guest gets to power itself off.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("compute", "shutdown_retry_interval", "10", "Seconds between two reminders to it.",
-            AT_LEAST(1), UNHONOURED),
+            AT_LEAST(1)),
     OPT_INT("DEFAULT", "arq_binding_timeout", "300", "Seconds to wait for accelerators.",
             AT_LEAST(1), UNHONOURED),
     OPT_INT("DEFAULT", "reimage_timeout_per_gb", "20", "Seconds per GiB to wait for a volume's new"
@@ -208,12 +208,6 @@ static const DvOption rows[] = {
     OPT_INT("consoleauth", "token_ttl", "600", "Seconds for which a console address is valid.",
             AT_LEAST(0), OLD("DEFAULT.console_token_ttl")),
     OPT_STR("consoleauth", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("spice", "enabled", "false", "Give guests a SPICE console.", UNHONOURED),
-    OPT_STR("spice", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("serial_console", "enabled", "false", "Give guests a serial console on TCP.",
-             UNHONOURED),
-    OPT_STR("serial_console", "*", NULL, NULL, IGNORED),
-    OPT_STR("rdp", "*", NULL, NULL, IGNORED),
 
     /* ---- devices ---- */
     OPT_MULTI("pci", "device_spec", NULL, "PCI devices for guests.", UNHONOURED,

@@ -177,6 +177,21 @@ bool conductor_info_cache_save(Conductor *con, const DvCtx *ctx, const char *ins
     return conductor_save(con, ctx, cache, err);
 }
 
+bool conductor_info_cache_get(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                              char **out_text, GError **err)
+{
+    g_autoptr(Ovo) cache = NULL;
+    const char *text;
+
+    if (!conductor_get(con, ctx, "InstanceInfoCache", "get_by_instance_uuid",
+                       json_pack("[s]", instance_uuid), NULL, "InstanceInfoCache", false, &cache,
+                       err))
+        return false;
+    text = ovo_str_or(cache, "network_info", NULL);
+    *out_text = g_strdup(text && *text ? text : "[]");
+    return true;
+}
+
 bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                           const char *port_id, const char *address, const char *tag, GError **err)
 {
@@ -189,6 +204,24 @@ bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance
     ovo_set_str(vif, "uuid", port_id);
     ovo_set_str(vif, "tag", tag);
     return conductor_create(con, ctx, vif, err);
+}
+
+bool conductor_vifs_get(Conductor *con, const DvCtx *ctx, const char *instance_uuid, Ovo **out,
+                        GError **err)
+{
+    return conductor_get(con, ctx, "VirtualInterfaceList", "get_by_instance_uuid",
+                         json_pack("[s]", instance_uuid), NULL, "VirtualInterfaceList", false, out,
+                         err);
+}
+
+bool conductor_vif_delete(Conductor *con, const DvCtx *ctx, const char *port_id, GError **err)
+{
+    g_autoptr(Ovo) vif = NULL;
+
+    if (!conductor_get(con, ctx, "VirtualInterface", "get_by_uuid", json_pack("[s]", port_id), NULL,
+                       "VirtualInterface", true, &vif, err))
+        return false;
+    return !vif || conductor_destroy(con, ctx, vif, err);
 }
 
 bool conductor_vifs_delete(Conductor *con, const DvCtx *ctx, const char *instance_uuid,

@@ -61,7 +61,7 @@ typedef enum {
     DV_E_PORT_LIMIT, /* quota */
     DV_E_NO_FIXED_IPS,
     DV_E_FIXED_IP_IN_USE,
-    DV_E_VIF_PLUG, /* the plug did not come up in time, or neutron says it failed */
+    DV_E_VIF_PLUG,            /* the plug did not come up in time, or neutron says it failed */
     DV_E_PORT_NOT_USABLE,     /* it belongs to another project, or asks for what we cannot do */
     DV_E_PORT_NOT_USABLE_DNS, /* its dns name is not the instance's */
     DV_E_FIXED_IP_NOT_FOUND,  /* the instance does not have that address */
@@ -84,9 +84,9 @@ typedef enum {
     DV_E_CONSOLE_TYPE_INVALID,
     DV_E_CONSOLE_TYPE_UNAVAILABLE,
     DV_E_CONSOLE_NOT_AVAILABLE,
-    DV_E_SERIAL_COUNT_INVALID, /* the flavor's number of serial ports is no number */
-    DV_E_SERIAL_COUNT_EXCEEDS, /* the image asks for more than the flavor allows */
-    DV_E_SERIAL_COUNT_LIMIT,   /* more than QEMU has */
+    DV_E_SERIAL_COUNT_INVALID,   /* the flavor's number of serial ports is no number */
+    DV_E_SERIAL_COUNT_EXCEEDS,   /* the image asks for more than the flavor allows */
+    DV_E_SERIAL_COUNT_LIMIT,     /* more than QEMU has */
     DV_E_SERIAL_PORTS_EXHAUSTED, /* no free TCP port in [serial_console] port_range */
     DV_E_LAST
 } DvErrorCode;

@@ -34,7 +34,7 @@ typedef struct VirtConfig {
     int64_t reserved_host_memory_mib;
     bool use_cow_images, force_raw_images, use_virtio_for_bridges;
     bool swtpm_enabled;
-    int64_t max_queues, rx_queue_size, tx_queue_size; /* 0: unset */
+    int64_t max_queues, rx_queue_size, tx_queue_size;        /* 0: unset */
     int64_t device_detach_attempts, device_detach_timeout_s; /* of a running guest; 0: 8 and 20 */
     int64_t serial_port_first, serial_port_end; /* TCP ports of serial consoles: first to end - 1 */
     const char *package_version;
@@ -53,8 +53,8 @@ void virt_guest_free(VirtGuest *guest);
 typedef enum { VIRT_CONSOLE_VNC, VIRT_CONSOLE_SPICE, VIRT_CONSOLE_SERIAL } VirtConsoleKind;
 
 typedef struct VirtConsole {
-    char *host; /* address it listens on; caller frees, may be NULL */
-    int port;   /* 0: only the TLS port (SPICE) */
+    char *host;   /* address it listens on; caller frees, may be NULL */
+    int port;     /* 0: only the TLS port (SPICE) */
     int tls_port; /* 0: none */
 } VirtConsole;
 

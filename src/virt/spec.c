@@ -18,10 +18,10 @@ static void disk_spec_free(gpointer data)
     g_free(disk);
 }
 
-static void nic_spec_free(gpointer data)
+void nic_spec_free(NicSpec *nic)
 {
-    NicSpec *nic = data;
-
+    if (!nic)
+        return;
     g_free(nic->port_id);
     g_free(nic->mac);
     g_free(nic->devname);
@@ -41,7 +41,7 @@ GuestSpec *guest_spec_new(void)
     GuestSpec *spec = g_new0(GuestSpec, 1);
 
     spec->disks = g_ptr_array_new_with_free_func(disk_spec_free);
-    spec->nics = g_ptr_array_new_with_free_func(nic_spec_free);
+    spec->nics = g_ptr_array_new_with_free_func((GDestroyNotify)nic_spec_free);
     return spec;
 }
 
@@ -50,30 +50,14 @@ void guest_spec_free(GuestSpec *spec)
     if (!spec)
         return;
     char *strings[] = {
-        spec->uuid,
-        spec->name,
-        spec->title,
-        spec->machine_type,
-        spec->kernel_path,
-        spec->ramdisk_path,
-        spec->kernel_cmdline,
-        spec->instance_dir,
-        spec->console_log_path,
-        spec->vnc_listen,
-        spec->vnc_keymap,
-        spec->spice_listen,
-        spec->serial_host,
-        spec->video_model,
-        spec->input_bus,
-        spec->os_type,
-        spec->flavor_name,
-        spec->flavor_id,
-        spec->image_ref,
-        spec->user_id,
-        spec->user_name,
-        spec->project_id,
-        spec->project_name,
-        spec->package_version,
+        spec->uuid,           spec->name,         spec->title,
+        spec->machine_type,   spec->kernel_path,  spec->ramdisk_path,
+        spec->kernel_cmdline, spec->instance_dir, spec->console_log_path,
+        spec->vnc_listen,     spec->vnc_keymap,   spec->spice_listen,
+        spec->serial_host,    spec->video_model,  spec->input_bus,
+        spec->os_type,        spec->flavor_name,  spec->flavor_id,
+        spec->image_ref,      spec->user_id,      spec->user_name,
+        spec->project_id,     spec->project_name, spec->package_version,
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)

@@ -90,5 +90,6 @@ void guest_spec_free(GuestSpec *spec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestSpec, guest_spec_free)
 DiskSpec *guest_spec_add_disk(GuestSpec *spec, DiskRole role);
 NicSpec *guest_spec_add_nic(GuestSpec *spec);
+void nic_spec_free(NicSpec *nic); /* of one that is in no spec */
 const DiskSpec *guest_spec_disk(const GuestSpec *spec,
                                 DiskRole role); /* first of that role, or NULL */

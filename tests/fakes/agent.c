@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "../unit/services/neutron_recorded.h"
+#include "agent/lifecycle.h"
 #include "agent/methods.h"
 #include "fakes/keystone.h"
 #include "rpc/rpc_priv.h"
@@ -25,6 +26,7 @@ struct FakeAgent {
     char *folder;
     DvConfig *options;
     TrackerConfig tracker_config;
+    VendordataConfig vendordata_config;
     RpcServer *rpc_server;
     DvCtx *ctx;
     unsigned sent;
@@ -167,6 +169,8 @@ static void wire_services(FakeAgent *fake)
     agent->placement = service(fake, "placement", "placement");
     agent->neutron = service(fake, "neutron", "network");
     agent->glance = service(fake, "glance", "image");
+    agent->vendordata = vendordata_new(agent->http, &fake->vendordata_config, NULL);
+    assert_non_null(agent->vendordata);
 }
 
 static void wire_rpc(FakeAgent *fake)
@@ -203,6 +207,7 @@ static void wire(FakeAgent *fake)
     agent->disks = disks_new(&agent->disks_config);
     agent->virt_config.disks = agent->disks;
     agent->virt = virt_fake_new(&agent->virt_config);
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     name_host(agent);
     wire_services(fake);
     wire_rpc(fake);
@@ -244,7 +249,8 @@ FakeAgent *fake_agent_new(const char *options)
     options_tracker(fake->options, &fake->tracker_config);
     if (!options_agent(fake->options, &agent->config, &err) ||
         !options_virt(fake->options, &agent->virt_config, &err) ||
-        !options_disks(fake->options, &agent->disks_config, &err))
+        !options_disks(fake->options, &agent->disks_config, &err) ||
+        !options_vendordata(fake->options, &fake->vendordata_config, &err))
         fail_msg("%s", err->message);
     agent->pointer_model = dv_config_str(fake->options, "DEFAULT", "pointer_model");
     wire(fake);
@@ -264,6 +270,7 @@ void fake_agent_free(FakeAgent *fake)
         assert_true(dv_pool_stop(agent->pools[i], dv_now_ms() + WAIT_MS));
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);

@@ -9,6 +9,7 @@ typedef struct BootDisks {
     const DvCtx *ctx;
     const Ovo *instance;
     const Ovo *image; /* glance metadata dict, may be empty or NULL */
+    const Ovo *bdms;  /* BlockDeviceMappingList, or NULL */
     const Ovo *args;  /* admin_password, injected_files; may be NULL */
     const NetworkInfo *network;
     GuestSpec *spec; /* gets paths and formats */
@@ -16,3 +17,5 @@ typedef struct BootDisks {
 
 /* Creates all disks, kernel and ramdisk included; nothing stays behind when it fails. */
 bool boot_disks_create(const BootDisks *disks, GError **err);
+/* Makes the config drive anew, now that the instance knows more about its devices. */
+bool boot_disks_rewrite_config(const BootDisks *disks, GError **err);

@@ -59,6 +59,9 @@ bool disks_cache_image(Disks *disks, const DvCtx *ctx, const ImageSource *image,
  * has that disk. Whatever it made is removed when it fails. */
 bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,
                   const ConfigDriveFile *files, size_t file_count, GError **err);
+/* Makes the spec's config drive anew, for a guest that does not run; the disk must be there. */
+bool disks_rewrite_config(Disks *disks, const GuestSpec *spec, const ConfigDriveFile *files,
+                          size_t file_count, GError **err);
 /* Fetches an image as a plain file of the instance directory: kernel, ramdisk. */
 bool disks_fetch_plain(Disks *disks, const DvCtx *ctx, const ImageSource *image, const char *path,
                        GError **err);

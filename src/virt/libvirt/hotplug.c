@@ -1,11 +1,11 @@
 /* Devices that come and go while a guest lives: ports today.
  *
- * A device is put into the guest's definition and, when the guest runs or is paused, into the guest.
- * It is taken away from both as well. The definition gives it up at once; a running guest has to
- * let it go, which libvirt reports by an event, which a guest that does not listen never causes, and
- * which is asked for again [libvirt] device_detach_attempts times.
- * Sources    nova virt/libvirt/driver.py attach_interface, detach_interface, _detach_with_retry,
- *            guest.py get_interface_by_cfg (Zed); libvirt virDomainDetachDeviceFlags. */
+ * A device is put into the guest's definition and, when the guest runs or is paused, into the
+ * guest. It is taken away from both as well. The definition gives it up at once; a running guest
+ * has to let it go, which libvirt reports by an event, which a guest that does not listen never
+ * causes, and which is asked for again [libvirt] device_detach_attempts times. Sources    nova
+ * virt/libvirt/driver.py attach_interface, detach_interface, _detach_with_retry, guest.py
+ * get_interface_by_cfg (Zed); libvirt virDomainDetachDeviceFlags. */
 #include "virt/libvirt/libvirt_priv.h"
 
 #include "util/log.h"
@@ -129,8 +129,8 @@ static void remove_port(xmlNode *ports, const char *port_id)
     }
 }
 
-/* The guest's <nova:ports> follows its ports. A guest that lacks the element is left as it is, and a
- * failure is nobody's concern: the element only tells people whose guest it is. */
+/* The guest's <nova:ports> follows its ports. A guest that lacks the element is left as it is, and
+ * a failure is nobody's concern: the element only tells people whose guest it is. */
 static void update_metadata(const Target *target, bool there, unsigned affect)
 {
     g_autoptr(xmlDoc) doc = NULL;

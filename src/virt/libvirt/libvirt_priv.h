@@ -1,10 +1,11 @@
 /* What the files of the libvirt driver share; not for anybody outside this folder (tests excepted).
  *
- * guest.c     define, start, resume, destroy, states      console.c  console log, addresses
+ * guest.c     list, define, start, destroy, states        console.c  console log, addresses
+ * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
+ * host.c      HostFacts                                   driver.c   the ops table
  * hotplug.c   devices that come and go                    devices.c  where devices are
  * serial.c    TCP ports of serial consoles
- * host.c      HostFacts                                   caps.c     capabilities, traits
- * driver.c    the ops table                               conn.c, events.c, xml_*.c: own headers */
+ * conn.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
 #include "util/thread.h"
@@ -26,7 +27,7 @@ typedef struct LibvirtDriver {
     unsigned caps_generation DV_GUARDED_BY(lock);
     GHashTable *serial_ports DV_GUARDED_BY(lock); /* TCP port -> uuid of the guest that has it */
     bool serial_read DV_GUARDED_BY(lock);         /* the table holds what was there at start */
-    GHashTable *ours DV_GUARDED_BY(lock); /* uuid -> GINT_TO_POINTER(is a nova guest) + 1 */
+    GHashTable *ours DV_GUARDED_BY(lock);         /* uuid -> GINT_TO_POINTER(is a nova guest) + 1 */
 } LibvirtDriver;
 
 /* --- guest.c */
@@ -34,11 +35,23 @@ bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
-bool guest_resume(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err);
 /* The domain of a uuid; *out NULL when there is none. */
 bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+/* The same where there must be one: else DV_E_INSTANCE_NOT_FOUND. */
+bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+
+/* --- power.c */
+bool guest_resume(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_shutdown(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_power_down(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_launch(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
+bool guest_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+/* Ends a domain at once; off or gone: success. */
+bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
@@ -51,6 +64,8 @@ bool console_address(void *self, const DvCtx *ctx, const char *uuid, VirtConsole
  * none. They are the guest's until given back. DV_E_SERIAL_PORTS_EXHAUSTED. */
 bool serial_ports_take(LibvirtDriver *driver, const GuestSpec *spec, int **out, GError **err);
 void serial_ports_give(LibvirtDriver *driver, const char *uuid);
+/* Gives them back when the guest is not defined (any more). */
+void serial_ports_settle(LibvirtDriver *driver, const char *uuid);
 
 /* --- hotplug.c */
 bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,

@@ -159,6 +159,14 @@ void serial_ports_give(LibvirtDriver *driver, const char *uuid)
     dv_unlock(&driver->lock);
 }
 
+void serial_ports_settle(LibvirtDriver *driver, const char *uuid)
+{
+    g_auto(virDomainPtr) domain = NULL;
+
+    if (guest_lookup(driver, uuid, &domain, NULL) && !domain)
+        serial_ports_give(driver, uuid);
+}
+
 bool serial_ports_take(LibvirtDriver *driver, const GuestSpec *spec, int **out, GError **err)
 {
     g_autofree int *ports = g_new0(int, spec->serial_count + 1);

@@ -204,8 +204,7 @@ static void add_input(xmlNode *devices, const char *type, const char *bus)
     xml_attr(input, "bus", bus);
 }
 
-static void add_display(xmlNode *devices, const char *type, const char *listen,
-                        const char *keymap)
+static void add_display(xmlNode *devices, const char *type, const char *listen, const char *keymap)
 {
     xmlNode *graphics = xml_add(devices, "graphics");
 
@@ -227,7 +226,9 @@ static void add_graphics(xmlNode *devices, const GuestSpec *spec)
     video = xml_add(devices, "video");
     xml_attr(xml_add(video, "model"), "type", spec->video_model ? spec->video_model : "virtio");
     if (spec->input_bus) {
-        add_input(devices, "tablet", spec->input_bus);
+        /* The SPICE agent has a pointer of its own; users of VNC would miss the tablet. */
+        if (spec->vnc_listen || !spec->spice_agent)
+            add_input(devices, "tablet", spec->input_bus);
         add_input(devices, "keyboard", spec->input_bus);
     } else if (spec->usb_tablet) {
         add_input(devices, "tablet", "usb");

@@ -15,12 +15,12 @@
 
 /* What the XML needs to know of the host. */
 typedef struct XmlHost {
-    const char *arch;       /* "x86_64" */
-    const char *host_uuid;  /* sysinfo_serial = hardware */
-    const char *machine_id; /* sysinfo_serial = os, or NULL */
-    const char *cpu_model;  /* for cpu_mode custom: the model as libvirt spells it */
-    const char *cpuset;     /* of shared CPUs ("0-3"), NULL: all */
-    const char *cache_mode; /* of disks that name none: "none" or "writeback" */
+    const char *arch;        /* "x86_64" */
+    const char *host_uuid;   /* sysinfo_serial = hardware */
+    const char *machine_id;  /* sysinfo_serial = os, or NULL */
+    const char *cpu_model;   /* for cpu_mode custom: the model as libvirt spells it */
+    const char *cpuset;      /* of shared CPUs ("0-3"), NULL: all */
+    const char *cache_mode;  /* of disks that name none: "none" or "writeback" */
     const int *serial_ports; /* TCP ports of the spec's serial consoles, as many as it wants */
 } XmlHost;
 
