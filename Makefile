@@ -9,6 +9,15 @@ VERSION := 0.1.0
 
 FOLDERS := util rpc priv objects services virt scheduler_hints agent
 
+# What is done is one short line each; V=1 shows the commands.
+ifeq ($(V),)
+Q    = @
+say  = @echo "  $(1)" $(patsubst $(B)/%,%,$@)
+else
+Q    =
+say  =
+endif
+
 # Who may link whom: the include graph of docs/architecture.md, most dependent first.
 DEPS_util            :=
 DEPS_rpc             := util
@@ -21,7 +30,7 @@ DEPS_agent           := scheduler_hints services virt priv rpc objects util
 
 PKGS      := glib-2.0 jansson librabbitmq libcurl libvirt libvirt-qemu libxml-2.0 uuid
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
-PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread
+PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wwrite-strings -Wvla \
         -Wformat=2 -Wundef -Werror
@@ -78,20 +87,24 @@ help:
 
 #: all          build build/dev/drover
 $(B)/drover: $(call obj,$(MAIN_SRC)) $(call libs,agent)
-	$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 define folder_rules
 $(B)/lib$(1).a: $(call obj,$(call lib_src,$(1)))
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcsD $$@ $$^
+	$$(call say,AR)
+	$$(Q)ar rcsD $$@ $$^
 $(B)/tests/unit/$(1)/%: tests/unit/$(1)/%.c $(call obj,$(UNIT_FAKES_$(1))) $(call libs,$(1))
 	@mkdir -p $$(@D)
-	$$(CC) $$(CPPFLAGS) -Itests $$(CFLAGS) -MMD -MP -o $$@ $$< $$(LDFLAGS) \
+	$$(call say,LD)
+	$$(Q)$$(CC) $$(CPPFLAGS) -Itests $$(CFLAGS) -MMD -MP -o $$@ $$< $$(LDFLAGS) \
 	    $(call obj,$(UNIT_FAKES_$(1))) $(call libs,$(1)) $$(PKG_LIBS) -lcmocka
 unit-$(1): $(call test_bins,$(filter tests/unit/$(1)/%,$(UNIT_SRC)))
 	@tests/run $$^
@@ -103,21 +116,26 @@ $(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
 $(B)/tests/fakes/%.o: CPPFLAGS += -Itests
 $(B)/libfakes.a: $(call obj,$(FAKES_SRC))
 	@rm -f $@
-	ar rcsD $@ $^
+	$(call say,AR)
+	$(Q)ar rcsD $@ $^
 
 $(B)/tests/flow/% $(B)/tests/wire/% $(B)/tests/interop/%: CPPFLAGS += -Itests
 $(B)/tests/flow/%: tests/flow/%.c $(B)/libfakes.a $(call libs,agent)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(B)/libfakes.a $(call libs,agent) $(PKG_LIBS) -lcmocka
+	$(call say,LD)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(B)/libfakes.a $(call libs,agent) $(PKG_LIBS) -lcmocka
 $(B)/tests/wire/%: tests/wire/%.c $(B)/libfakes.a $(call libs,agent)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(B)/libfakes.a $(call libs,agent) $(PKG_LIBS) -lcmocka
+	$(call say,LD)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(B)/libfakes.a $(call libs,agent) $(PKG_LIBS) -lcmocka
 $(B)/tests/interop/%: tests/interop/%.c $(call libs,services)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,services) $(PKG_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,services) $(PKG_LIBS)
 $(B)/tests/fuzz/%: tests/fuzz/%.c $(call libs,agent)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(LDFLAGS) -fsanitize=fuzzer $(call libs,agent) $(PKG_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fsanitize=fuzzer -MMD -MP -o $@ $< $(LDFLAGS) -fsanitize=fuzzer $(call libs,agent) $(PKG_LIBS)
 
 #: deps         install what building and testing need (Debian, as root)
 deps:
@@ -178,7 +196,8 @@ bench: all $(B)/bench/rpc_load
 	bench/run --docs $(BENCH_ARGS)
 $(B)/bench/%: bench/%.c $(call libs,rpc)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,rpc) $(PKG_LIBS)
+	$(call say,LD)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,rpc) $(PKG_LIBS)
 
 #: sample       regenerate etc/drover.conf.sample from the option table
 sample: all

@@ -23,17 +23,31 @@ start_agent() { # the current one
     esac
 }
 
-# nova's API does not schedule to a host before it is mapped to a cell, which is done once per host name.
-map_host() {
-    once "cell-mapping-$HOST" nova-manage --config-file "$NOVA_CONF" cell_v2 discover_hosts
+# nova's API neither shows nor schedules to a host before it is mapped to a cell, once per host name. What is mapped
+# is the compute node, whose record comes a moment after the first report.
+map_host() { # SINCE
+    local try
+    [ ! -e "$MARKS/cell-mapping-$HOST" ] || return 0
+    for try in 1 2 3 4 5 6; do
+        "${CLEAN_ENV[@]}" nova-manage --config-file "$NOVA_CONF" cell_v2 discover_hosts \
+            >> "$LOG/setup-cell-mapping.out" 2>&1 9>&- || die "the host is not mapped, see $LOG/setup-cell-mapping.out"
+        if wait_for hypervisor "$1" 5 2> /dev/null; then
+            touch "$MARKS/cell-mapping-$HOST"
+            return 0
+        fi
+        say "the compute node of $HOST is not mapped to a cell yet (try $try)"
+    done
+}
+
+wait_for() { # report|hypervisor SINCE SECONDS
+    "$LIB/wait-agent" "$IP" "$PASSWORD" "$HOST" "$2" "$3" "$1"
 }
 
 wait_agent() { # SINCE: epoch seconds of its start
-    local name
+    local name seconds=${DROVER_CLOUD_AGENT_WAIT:-600}
     name=$(current_agent)
-    "$LIB/wait-agent" "$IP" "$PASSWORD" "$HOST" "$1" "${DROVER_CLOUD_AGENT_WAIT:-600}" ||
+    wait_for report "$1" "$seconds" && map_host "$1" && wait_for hypervisor "$1" "$seconds" ||
         die "$name is not up, see $LOG/$name.out and $LOG"
-    map_host
 }
 
 stop_agents() {

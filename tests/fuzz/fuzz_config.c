@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* What is understood can be shown, and every struct can be filled or refused. */
 static void use(const DvConfig *config)
 {
-    g_autofree char *dump = dv_config_dump(config);
+    G_GNUC_UNUSED g_autofree char *dump = dv_config_dump(config);
     g_autoptr(GError) err = NULL;
     LogConfig log;
     RpcConfig rpc;

@@ -126,6 +126,14 @@ static bool fetch_to(const Disks *disks, const ImageSource *image, const FetchUs
     return convert(disks, &facts, part, base, err);
 }
 
+/* Whom a refused image concerns reads nova's words; any other failure is not the image's. */
+static bool within_image(GError **err, const char *id)
+{
+    bool refused = err && dv_is(*err, DV_E_IMAGE_UNACCEPTABLE);
+
+    return dv_within(err, refused ? "Image %s is unacceptable" : "image %s", id);
+}
+
 static bool fetch_missing(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
                           const FetchUse *use, const DiskBase *base, GError **err)
 {
@@ -140,7 +148,7 @@ static bool fetch_missing(const Disks *disks, const DvCtx *ctx, const ImageSourc
     dv_debug(ctx, "fetching image %s into %s", image->id, base->path);
     if (!fetch_to(disks, image, use, part, base->path, err)) {
         unlink_quietly(part);
-        return dv_within(err, "image %s", image->id);
+        return within_image(err, image->id);
     }
     return true;
 }
@@ -211,7 +219,7 @@ bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *i
         return false;
     if (!base_check(&base, disks->deep_inspection ? image->disk_format : NULL, err) ||
         !size_ok(&use, base.virtual_bytes, err))
-        return dv_within(err, "image %s", image->id);
+        return within_image(err, image->id);
     touch(base.path);
     *out = base;
     base = (DiskBase){0};

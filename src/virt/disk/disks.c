@@ -318,8 +318,11 @@ static bool create_disk(Creation *c, DiskSpec *disk, GError **err)
     if (dv_exists(disk->path))
         return adopt_existing(c, disk, err);
     g_ptr_array_add(c->made, g_strdup(disk->path));
-    if (!roles[disk->role].create(c, disk, err))
-        return dv_within(err, "disk %s", disk->path);
+    if (!roles[disk->role].create(c, disk, err)) {
+        g_autofree char *name = g_path_get_basename(disk->path);
+
+        return dv_within(err, "creating %s", name);
+    }
     g_hash_table_replace(c->formats, g_strdup(disk->path),
                          g_strdup(disk_format_name(disk->format)));
     return true;

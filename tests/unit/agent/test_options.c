@@ -304,7 +304,7 @@ static void a_config_dir_is_read_in_order_behind_the_files(void **state G_GNUC_U
                                                         "state_path = /a\n");
     g_autofree char *second = written("d/20.conf", "[DEFAULT]\nmy_ip = 10.0.0.3\n");
     g_autofree char *first = written("d/10.conf", "[DEFAULT]\nmy_ip = 10.0.0.2\nhost = b\n");
-    g_autofree char *other = written("d/30.txt", "[DEFAULT]\nmy_ip = 10.0.0.4\n");
+    G_GNUC_UNUSED g_autofree char *other = written("d/30.txt", "[DEFAULT]\nmy_ip = 10.0.0.4\n");
     g_autofree char *dir = g_path_get_dirname(first);
     const char *const files[] = {file, NULL}, *const dirs[] = {dir, NULL};
     g_autoptr(GError) err = NULL;
