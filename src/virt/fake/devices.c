@@ -37,6 +37,8 @@ void fake_take_devices(FakeVirt *fake, FakeGuest *guest, const GuestSpec *spec)
     guest->spice_listen = g_strdup(spec->spice_listen);
     guest->serial_host = spec->serial_count ? g_strdup(spec->serial_host) : NULL;
     guest->vnc_port = fake->next_vnc_port++;
+    if (guest->serial_host && !guest->serial_port)
+        guest->serial_port = guest->vnc_port + SERIAL_OFFSET;
 }
 
 static const char *listen_of(const FakeGuest *guest, VirtConsoleKind kind, int *out_port)
@@ -49,7 +51,7 @@ static const char *listen_of(const FakeGuest *guest, VirtConsoleKind kind, int *
         *out_port = guest->vnc_port + SPICE_OFFSET;
         return fake_is_active(guest) ? guest->spice_listen : NULL;
     case VIRT_CONSOLE_SERIAL: /* the guest's as long as it is defined */
-        *out_port = guest->vnc_port + SERIAL_OFFSET;
+        *out_port = guest->serial_port;
         return guest->serial_host;
     }
     return NULL;

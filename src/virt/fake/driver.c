@@ -213,6 +213,7 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
 {
     FakeVirt *fake = self;
     FakeGuest *guest;
+    int serial_port;
 
     if (!fake_enter(fake, "start", err))
         return false;
@@ -221,8 +222,10 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
         fake_leave(fake);
         return dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", spec->uuid);
     }
+    serial_port = guest ? guest->serial_port : 0; /* kept as long as it is defined */
     guest = fake_add_guest(fake, spec->uuid, spec->name,
                            paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
+    guest->serial_port = serial_port;
     fake_take_devices(fake, guest, spec);
     fake_leave(fake);
     fake_send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");

@@ -16,7 +16,7 @@ typedef struct FakeGuest {
     GuestState state;
     int vnc_port;
     char *spice_listen, *serial_host;
-    int spice_port, serial_port;
+    int serial_port; /* 0: none yet */
     GPtrArray *devices; /* VirtDevice */
     bool saved;         /* has a managed save */
     bool ignores;       /* does not react to ACPI */

@@ -231,6 +231,7 @@ static bool try_live(const Target *target, int64_t timeout_ms, bool *out_gone, G
     g_autoptr(DeviceWait) wait = NULL;
     g_autofree char *xml = NULL;
     g_autofree char *alias = NULL;
+    g_autoptr(GError) cause = NULL;
     Answer answer;
 
     *out_gone = true;
@@ -242,12 +243,15 @@ static bool try_live(const Target *target, int64_t timeout_ms, bool *out_gone, G
         return true;
     *out_gone = false;
     wait = device_wait_new(target->driver->events, target->uuid, alias ? alias : "");
-    answer = ask(target, xml, VIR_DOMAIN_AFFECT_LIVE, err);
-    if (answer == REFUSED)
-        return false;
-    if (answer == ALREADY_GONE) {
+    answer = ask(target, xml, VIR_DOMAIN_AFFECT_LIVE, &cause);
+    /* A guest that ends while it is asked takes its devices along, and libvirt fails the call. */
+    if (answer == ALREADY_GONE || (answer == REFUSED && !is_live(target->domain))) {
         *out_gone = true;
         return true;
+    }
+    if (answer == REFUSED) {
+        g_propagate_error(err, g_steal_pointer(&cause));
+        return false;
     }
     if (device_wait(wait, timeout_ms) == DEVICE_NOT_REMOVED)
         return dv_fail(err, DV_E_DEVICE_DETACH, "the guest refuses to let device %s go",
@@ -272,7 +276,7 @@ static bool detach_live(const Target *target, GError **err)
 
             if (!find_nic(target, 0, &xml, NULL, err))
                 return false;
-            gone = !xml;
+            gone = !xml || !is_live(target->domain);
         } else if (!try_live(target, timeout_s * 1000, &gone, err)) {
             return false;
         }
