@@ -13,6 +13,7 @@
 #include "services/conductor.h"
 #include "services/glance.h"
 #include "services/neutron.h"
+#include "services/peer.h"
 #include "services/placement.h"
 #include "services/vendordata.h"
 #include "util/lanes.h"
@@ -42,6 +43,7 @@ typedef struct Agent {
     Gate *gate; /* opened by the start, closed by the stop */
     Rpc *rpc;
     Conductor *con;
+    Peers *peers;
     HttpClient *http;
     Service *placement, *neutron, *glance;
     Vendordata *vendordata;

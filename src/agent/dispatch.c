@@ -42,7 +42,8 @@ static void revert_task_state(const OpCall *call, const GError *cause)
 {
     g_autoptr(GError) err = NULL;
 
-    if (dv_is(cause, DV_E_UNEXPECTED_TASK_STATE) || dv_is(cause, DV_E_DELETING)) {
+    if (dv_is(cause, DV_E_UNEXPECTED_TASK_STATE) || dv_is(cause, DV_E_DELETING) ||
+        (dv_is(cause, DV_E_CANCELLED) && waits_closed(call->agent->waits, call->uuid))) {
         dv_info(call->ctx, "task possibly preempted: %s", cause->message);
         return;
     }

@@ -139,6 +139,7 @@ static bool wire(Process *process, GError **err)
     if (!agent->rpc)
         return false;
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
+    agent->peers = peers_new(agent->rpc);
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
@@ -169,6 +170,7 @@ static void unwire(Process *process)
     for (size_t i = 0; i < POOL_COUNT; i++)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
+    peers_free(agent->peers);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);

@@ -14,6 +14,7 @@ static const AgentMethod compute_methods[] = {
     /* name                      lane           pool          flags      run                  arrive */
     {"build_and_run_instance",   LANE_INSTANCE, POOL_BUILD,   R | F,     op_boot,              NULL},
     {"terminate_instance",       LANE_INSTANCE, POOL_GENERAL, E | R | F, op_delete,            op_delete_arrive},
+    {"rebuild_instance",         LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rebuild,           NULL},
     {"external_instance_event",  LANE_NONE,     POOL_GENERAL, 0,         op_external_event,    NULL},
     {"attach_interface",         LANE_INSTANCE, POOL_GENERAL, E | F,     op_attach_interface,  NULL},
     {"detach_interface",         LANE_INSTANCE, POOL_GENERAL, E | F,     op_detach_interface,  NULL},

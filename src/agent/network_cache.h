@@ -7,18 +7,16 @@
 
 #include "agent/agent.h"
 
-/* Queues a refresh of one port (NULL: of all) behind what the instance is doing; again while the
- * same is queued: nothing. */
-void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid,
-                        const char *port_id);
+/* Queues a refresh behind what the instance is doing; again while one is queued: nothing. */
+void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
+/* The same of one port. */
+void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instance_uuid,
+                             const char *port_id);
 
-/* Reads the ports (port_id NULL: all) and stores the cache when it differs. `instance` gets the new
- * text. out_info may be NULL. */
-bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id,
-                           NetworkInfo **out_info, GError **err);
-/* The cache as conductor has it now, which `instance` gets too: an earlier operation of the lane
- * may have changed it since the request was sent. */
-NetworkInfo *network_cache_reload(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
+/* Reads the ports and stores the cache when it differs. `instance` gets the new text. out_info may
+ * be NULL. */
+bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
+                           GError **err);
 /* Stores the cache, in conductor and in `instance`. */
 bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
                          GError **err);

@@ -392,7 +392,7 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
     if (!check_driver(config, err) || !check_rabbit(config, err) || !check_release(config, err) ||
         !check_paths(config, err) || !check_service_user(config, err))
         return false;
-    if (!*filled.host)
+    if (!filled.host || !*filled.host)
         return fail_option(config, "DEFAULT", "host", "want a name", err);
     name = options_instance_name(&filled, 1, "00000000-0000-0000-0000-000000000000");
     if (!name)
@@ -562,6 +562,11 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
         .force_raw_images = dv_config_bool(config, "DEFAULT", "force_raw_images"),
         .use_virtio_for_bridges = dv_config_bool(config, "libvirt", "use_virtio_for_bridges"),
         .swtpm_enabled = dv_config_bool(config, "libvirt", "swtpm_enabled"),
+        .preallocate = strcmp(dv_config_str(config, "DEFAULT", "preallocate_images"), "space") == 0,
+        .disable_apic = dv_config_bool(config, "workarounds", "libvirt_disable_apic"),
+        .hw_disk_discard = str(config, "libvirt", "hw_disk_discard"),
+        .disk_prefix = str(config, "libvirt", "disk_prefix"),
+        .num_pcie_ports = dv_config_int(config, "libvirt", "num_pcie_ports"),
         .max_queues = dv_config_int(config, "libvirt", "max_queues"),
         .rx_queue_size = dv_config_int(config, "libvirt", "rx_queue_size"),
         .tx_queue_size = dv_config_int(config, "libvirt", "tx_queue_size"),

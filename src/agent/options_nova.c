@@ -107,7 +107,7 @@ static const DvOption rows[] = {
     OPT_LIST("compute", "vmdk_allowed_types", "streamOptimized,monolithicSparse", "Kinds of VMDK"
              " image that may be used."),
     OPT_INT("compute", "max_disk_devices_to_attach", "-1", "Disks per guest; -1: no limit.",
-            AT_LEAST(-1), UNHONOURED),
+            AT_LEAST(-1)),
     OPT_INT("compute", "max_concurrent_disk_ops", "0", "Disk copies at a time; 0: no limit.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("compute", "live_migration_wait_for_vif_plug", "true", "Whether a live migration waits"
@@ -251,8 +251,8 @@ static const DvOption rows[] = {
     OPT_BOOL("workarounds", "enable_qemu_monitor_announce_self", "false", "Announce guests after a"
              " live migration.", UNHONOURED),
     OPT_LIST("workarounds", "wait_for_vif_plugged_event_during_hard_reboot", "", "Kinds of port for"
-             " which a hard reboot waits.", UNHONOURED),
-    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC.", UNHONOURED),
+             " which a hard reboot waits."),
+    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC."),
     OPT_BOOL("workarounds", "never_download_image_if_on_rbd", "false", "Fail rather than copy.",
              UNHONOURED),
     OPT_BOOL("workarounds", "disable_rootwrap", "false", "Use sudo.", IGNORED),

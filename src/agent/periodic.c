@@ -75,7 +75,7 @@ static bool heal_one(Agent *agent, const DvCtx *ctx, const char *uuid, GError **
     if (g_strcmp0(ovo_str_or(instance, "host", NULL), agent->config.host) != 0 ||
         !neutron_bind_host(agent->neutron, mine, &who, NULL, err))
         return !err || !*err;
-    network_cache_want(agent, mine, uuid, NULL);
+    network_cache_want(agent, mine, uuid);
     return true;
 }
 

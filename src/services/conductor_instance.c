@@ -177,21 +177,6 @@ bool conductor_info_cache_save(Conductor *con, const DvCtx *ctx, const char *ins
     return conductor_save(con, ctx, cache, err);
 }
 
-bool conductor_info_cache_get(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
-                              char **out_text, GError **err)
-{
-    g_autoptr(Ovo) cache = NULL;
-    const char *text;
-
-    if (!conductor_get(con, ctx, "InstanceInfoCache", "get_by_instance_uuid",
-                       json_pack("[s]", instance_uuid), NULL, "InstanceInfoCache", false, &cache,
-                       err))
-        return false;
-    text = ovo_str_or(cache, "network_info", NULL);
-    *out_text = g_strdup(text && *text ? text : "[]");
-    return true;
-}
-
 bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                           const char *port_id, const char *address, const char *tag, GError **err)
 {

@@ -50,6 +50,25 @@ typedef enum {
     DV_E_FLAVOR_MEMORY_TOO_SMALL,
     DV_E_INVALID_DISK, /* disk.info or a block device mapping makes no sense */
     DV_E_DISK_EXISTS,  /* the instance's directory is already there */
+    DV_E_DISK_COUNT,   /* more disks than the bus or the operator allows */
+
+    /* what flavor and image ask of the guest */
+    DV_E_FLAVOR_IMAGE_CONFLICT, /* the two contradict each other */
+    DV_E_HARDWARE,              /* a device model that this hypervisor does not have */
+    DV_E_CPU_LIMITS,            /* the image's CPU limits exceed the flavor's */
+    DV_E_CPU_TOPOLOGY,          /* the image's CPU topology exceeds the limits */
+    DV_E_CPU_IMPOSSIBLE,        /* no topology within the limits has that many CPUs */
+    DV_E_CPU_MODEL,             /* no configured CPU model has the features asked for */
+    DV_E_NUMA,                  /* NUMA topologies, dedicated CPUs, page sizes */
+    DV_E_LOCKED_MEMORY,         /* locked memory without a page size */
+    DV_E_VIDEO_RAM,             /* more than the flavor allows */
+    DV_E_WATCHDOG_ACTION,
+    DV_E_INVALID,    /* a word that is none of those allowed, or goes with no other */
+    DV_E_RNG_DEVICE, /* [libvirt] rng_dev_path is not there */
+    DV_E_MACHINE_TYPE,
+    DV_E_IOMMU_MACHINE, /* a virtual IOMMU needs another machine type */
+    DV_E_UEFI,
+    DV_E_SECURE_BOOT,
 
     /* networks */
     DV_E_NETWORK_NOT_FOUND,
@@ -88,6 +107,18 @@ typedef enum {
     DV_E_SERIAL_COUNT_EXCEEDS,   /* the image asks for more than the flavor allows */
     DV_E_SERIAL_COUNT_LIMIT,     /* more than QEMU has */
     DV_E_SERIAL_PORTS_EXHAUSTED, /* no free TCP port in [serial_console] port_range */
+
+    /* making a guest anew, and moving it to another flavor */
+    DV_E_PRESERVE_EPHEMERAL,   /* a rebuild that shall keep the ephemeral disks */
+    DV_E_EVACUATE_UNSUPPORTED, /* a guest of a dead host shall be made here */
+    DV_E_NOT_RESCUABLE,
+    DV_E_RESCUE_IMAGE, /* hw_rescue_bus or hw_rescue_device name what this host cannot give */
+    DV_E_RESCUE_DEVICE,
+    DV_E_RESCUE_BUS,
+    DV_E_RESIZE,             /* the disks cannot become what the flavor says */
+    DV_E_MIGRATE_TO_SELF,    /* a cold migration without another host to go to */
+    DV_E_MIGRATION_PRECHECK, /* the move cannot be done between these hosts */
+    DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
     DV_E_LAST
 } DvErrorCode;
 

@@ -34,6 +34,11 @@ typedef struct VirtConfig {
     int64_t reserved_host_memory_mib;
     bool use_cow_images, force_raw_images, use_virtio_for_bridges;
     bool swtpm_enabled;
+    bool preallocate;            /* preallocate_images = space */
+    bool disable_apic;           /* [workarounds] libvirt_disable_apic */
+    const char *hw_disk_discard; /* ignore, unmap, or NULL */
+    const char *disk_prefix;     /* of all device names, or NULL: by their bus */
+    int64_t num_pcie_ports;      /* free ports of q35 guests; 0: libvirt's default */
     int64_t max_queues, rx_queue_size, tx_queue_size;        /* 0: unset */
     int64_t device_detach_attempts, device_detach_timeout_s; /* of a running guest; 0: 8 and 20 */
     int64_t serial_port_first, serial_port_end; /* TCP ports of serial consoles: first to end - 1 */
@@ -100,6 +105,10 @@ typedef struct VirtOps {
     bool (*save)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Defines the guest, anew when it is defined already, and leaves its state as it is. */
     bool (*define)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+    /* The same from what `describe` gave, or another agent kept of the guest. DV_E_HYPERVISOR when
+     * it is no description of it. */
+    bool (*define_xml)(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
+                       GError **err);
     /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
      * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
     bool (*destroy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -50,18 +50,42 @@ void guest_spec_free(GuestSpec *spec)
     if (!spec)
         return;
     char *strings[] = {
-        spec->uuid,           spec->name,         spec->title,
-        spec->machine_type,   spec->kernel_path,  spec->ramdisk_path,
-        spec->kernel_cmdline, spec->instance_dir, spec->console_log_path,
-        spec->vnc_listen,     spec->vnc_keymap,   spec->spice_listen,
-        spec->serial_host,    spec->video_model,  spec->input_bus,
-        spec->os_type,        spec->flavor_name,  spec->flavor_id,
-        spec->image_ref,      spec->user_id,      spec->user_name,
-        spec->project_id,     spec->project_name, spec->package_version,
+        spec->uuid,
+        spec->name,
+        spec->title,
+        spec->arch,
+        spec->machine_type,
+        spec->kernel_path,
+        spec->ramdisk_path,
+        spec->kernel_cmdline,
+        spec->instance_dir,
+        spec->console_log_path,
+        spec->vnc_listen,
+        spec->vnc_keymap,
+        spec->spice_listen,
+        spec->serial_host,
+        spec->video_model,
+        spec->input_bus,
+        spec->scsi_model,
+        spec->watchdog_action,
+        spec->iommu_model,
+        spec->disk_bus,
+        spec->cdrom_bus,
+        spec->vif_model,
+        spec->os_type,
+        spec->flavor_name,
+        spec->flavor_id,
+        spec->image_ref,
+        spec->user_id,
+        spec->user_name,
+        spec->project_id,
+        spec->project_name,
+        spec->package_version,
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
+    g_clear_pointer(&spec->cpu_traits, g_ptr_array_unref);
     g_ptr_array_unref(spec->disks);
     g_ptr_array_unref(spec->nics);
     g_free(spec);
@@ -72,6 +96,7 @@ DiskSpec *guest_spec_add_disk(GuestSpec *spec, DiskRole role)
     DiskSpec *disk = g_new0(DiskSpec, 1);
 
     disk->role = role;
+    disk->scsi_unit = -1;
     g_ptr_array_add(spec->disks, disk);
     return disk;
 }
@@ -93,4 +118,9 @@ const DiskSpec *guest_spec_disk(const GuestSpec *spec, DiskRole role)
             return disk;
     }
     return NULL;
+}
+
+NicSpec *guest_spec_take_nic(GuestSpec *spec, guint i)
+{
+    return g_ptr_array_steal_index(spec->nics, i);
 }

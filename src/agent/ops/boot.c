@@ -11,10 +11,9 @@
 #include "agent/network_cache.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/outcome.h"
 #include "agent/ops/spawn.h"
 
-#include "services/peer.h"
-#include "services/scheduler.h"
 #include "util/log.h"
 
 typedef enum { PHASE_CLAIM, PHASE_NETWORK, PHASE_DEVICES, PHASE_SPAWN } BootPhase;
@@ -427,9 +426,11 @@ static const struct {
     {PHASE_SPAWN, DV_E_IMAGE_TOO_LARGE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_FLAVOR_DISK_TOO_SMALL, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_FLAVOR_MEMORY_TOO_SMALL, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_VIDEO_RAM, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_IMAGE_NOT_ACTIVE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_IMAGE_UNACCEPTABLE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_INVALID_DISK, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_DISK_COUNT, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_BAD_INPUT, OUTCOME_ABORT, NULL},
     {ANY_PHASE, ANY_CODE, OUTCOME_RESCHEDULE, NULL},
 };
@@ -531,21 +532,6 @@ static void boot_failed(Boot *boot, const GError *cause)
 
 /* ---- the operation ---- */
 
-static void announce(Boot *boot)
-{
-    g_autoptr(GError) err = NULL;
-    g_autoptr(Ovo) list = NULL;
-
-    if (!boot->agent->config.track_instance_changes)
-        return;
-    list = ovo_new("InstanceList",
-                   ovo_version_of(conductor_release(boot->agent->con), "InstanceList"));
-    ovo_append(list, NULL, boot->instance);
-    if (!scheduler_update_instance_info(boot->agent->rpc, boot->admin, boot->agent->config.host,
-                                        list, &err))
-        dv_warning(boot->ctx, "scheduler not told: %s", err->message);
-}
-
 #define BOOT_EVENT "compute__do_build_and_run_instance"
 
 /* Runs the steps inside the action event. */
@@ -602,7 +588,7 @@ bool op_boot(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err
     if (build(&boot)) {
         dv_info(call->ctx, "built and running after %d ms", (int)(dv_now_ms() - start_ms));
         tracker_build_succeeded(call->agent->tracker);
-        announce(&boot);
+        outcome_announce(call->agent, boot.admin, call->instance);
     }
     boot_done(&boot);
     return true;

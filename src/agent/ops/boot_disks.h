@@ -10,7 +10,7 @@ typedef struct BootDisks {
     const Ovo *instance;
     const Ovo *image; /* glance metadata dict, may be empty or NULL */
     const Ovo *bdms;  /* BlockDeviceMappingList, or NULL */
-    const Ovo *args;  /* admin_password, injected_files; may be NULL */
+    const Ovo *args;  /* password and injected_files of the request; may be NULL */
     const NetworkInfo *network;
     GuestSpec *spec; /* gets paths and formats */
 } BootDisks;
@@ -19,3 +19,6 @@ typedef struct BootDisks {
 bool boot_disks_create(const BootDisks *disks, GError **err);
 /* Makes the config drive anew, now that the instance knows more about its devices. */
 bool boot_disks_rewrite_config(const BootDisks *disks, GError **err);
+/* The disks of a guest that is defined anew. Base files, kernel and ramdisk that are gone are made
+ * again; from glance only on behalf of a user, as nova does. */
+bool boot_disks_adopt(const BootDisks *disks, GError **err);

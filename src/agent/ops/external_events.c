@@ -28,7 +28,7 @@ static void event_network_changed(const EventCall *event)
 {
     const char *port = event->tag && *event->tag ? event->tag : NULL;
 
-    network_cache_want(event->call->agent, event->ctx, event->uuid, port);
+    network_cache_want_port(event->call->agent, event->ctx, event->uuid, port);
 }
 
 /* ---- events that become an operation of the instance's lane ---- */

@@ -10,14 +10,15 @@
 /* The instance's updated_at tells pollers that something about it is new. */
 static bool finish(const OpCall *call, GError **err)
 {
+    static const char *const attrs[] = {"info_cache", NULL};
     g_autofree char *now = dv_time_object(dv_clock_wall_ms(dv_clock_real()));
-    g_autoptr(NetworkInfo)
-        network = network_cache_reload(call->agent, call->ctx, call->instance, err);
+    g_autoptr(Ovo) instance = NULL;
 
-    if (!network || !network_cache_refresh(call->agent, call->ctx, call->instance, NULL, NULL, err))
+    if (!conductor_instance_get(call->agent->con, call->ctx, call->uuid, attrs, &instance, err) ||
+        !network_cache_refresh(call->agent, call->ctx, instance, NULL, err))
         return false;
-    ovo_set_str(call->instance, "updated_at", now);
-    return conductor_instance_save(call->agent->con, call->ctx, call->instance, NULL, err);
+    ovo_set_str(instance, "updated_at", now);
+    return conductor_instance_save(call->agent->con, call->ctx, instance, NULL, err);
 }
 
 bool op_add_fixed_ip(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)

@@ -2,7 +2,7 @@
  * happens when somebody deletes a port in neutron.
  *
  * nova locks (instance, port); here the instance's lane keeps its operations apart, and a port that
- * another instance is taking just now is refused. The cache is read anew first: the request was
+ * another instance is taking just now is refused. The instance is read anew first: the request was
  * sent before the operations ahead of it had changed it. An attach that fails gives everything
  * back; a detach only goes forward, and can be asked for again where it stopped.
  * Sources: nova compute/manager.py _attach_interface, _detach_interface,
@@ -17,6 +17,10 @@
 #include "agent/ops/ops.h"
 #include "util/log.h"
 
+/* What a request need not carry, or what may have changed since. */
+static const char *const attrs[] = {"flavor", "info_cache", "system_metadata", "device_metadata",
+                                    NULL};
+
 typedef struct Attach {
     Agent *agent;
     const DvCtx *ctx;
@@ -27,6 +31,7 @@ typedef struct Attach {
     NetworkInfo *cache; /* as it was */
     NetworkInfo *made;  /* the one new port */
     NicSpec *nic;
+    bool allocated;
 } Attach;
 
 static const Vif *made_vif(const Attach *attach)
@@ -34,23 +39,16 @@ static const Vif *made_vif(const Attach *attach)
     return network_info_at(attach->made, 0);
 }
 
-/* The driver's view of a port. Caller frees. */
-static NicSpec *nic_of(const DvCtx *ctx, const Ovo *instance, const NetworkInfo *network,
-                       const char *port_id)
-{
-    GuestSource source = {.instance = instance, .network = network, .ctx = ctx};
-    const Vif *vif = network_info_find(network, port_id);
-
-    return vif ? guest_nic_build(&source, vif) : NULL;
-}
-
 /* ---- attaching ---- */
 
-static bool attach_read_cache(void *self, GError **err)
+static bool attach_read(void *self, GError **err)
 {
     Attach *attach = self;
 
-    attach->cache = network_cache_reload(attach->agent, attach->ctx, attach->instance, err);
+    if (!conductor_instance_get(attach->agent->con, attach->ctx, attach->uuid, attrs,
+                                &attach->instance, err))
+        return false;
+    attach->cache = network_cache_read(attach->instance, err);
     return attach->cache != NULL;
 }
 
@@ -105,7 +103,8 @@ static bool attach_allocate(void *self, GError **err)
     if (!neutron_allocate(attach->agent->neutron, attach->ctx, &who, &attach->request, 1,
                           &attach->made, err))
         return false;
-    if (check_made(attach, err))
+    attach->allocated = check_made(attach, err);
+    if (attach->allocated)
         return true;
     if (made_vif(attach))
         release_made(attach);
@@ -159,8 +158,12 @@ static bool attach_device(void *self, GError **err)
     Attach *attach = self;
     const VirtDriver *virt = attach->agent->virt;
 
-    attach->nic = nic_of(attach->ctx, attach->instance, attach->made, made_vif(attach)->id);
-    return virt->ops->attach_nic(virt->self, attach->ctx, attach->uuid, attach->nic, err);
+    GuestSource source = {
+        .instance = attach->instance, .network = attach->made, .ctx = attach->ctx};
+
+    attach->nic = guest_nic_build(attach->agent, &source, made_vif(attach)->id, err);
+    return attach->nic &&
+           virt->ops->attach_nic(virt->self, attach->ctx, attach->uuid, attach->nic, err);
 }
 
 static void attach_remove_device(void *self)
@@ -182,7 +185,7 @@ static bool attach_metadata(void *self, GError **err)
 }
 
 static const OpStep attach_steps[] = {
-    {"cache-read", attach_read_cache, NULL},
+    {"read", attach_read, NULL},
     {"port", attach_take_port, NULL},
     {"network", attach_allocate, attach_deallocate},
     {"record", attach_record, attach_unrecord},
@@ -195,7 +198,7 @@ static const OpStep attach_steps[] = {
  * as they are, everything that went wrong on this host is one class. */
 static bool attach_failed(const Attach *attach, GError *cause, GError **err)
 {
-    if (!attach->nic && !dv_is(cause, DV_E_INTERFACE_ATTACH)) {
+    if (!attach->allocated && !dv_is(cause, DV_E_INTERFACE_ATTACH)) {
         g_propagate_error(err, cause);
         return false;
     }
@@ -210,7 +213,6 @@ bool op_attach_interface(const OpCall *call, json_t **out_result, GError **err)
     Attach attach = {
         .agent = call->agent,
         .ctx = call->ctx,
-        .instance = call->instance,
         .uuid = call->uuid,
         .request =
             {
@@ -237,20 +239,20 @@ bool op_attach_interface(const OpCall *call, json_t **out_result, GError **err)
     nic_spec_free(attach.nic);
     network_info_free(attach.made);
     network_info_free(attach.cache);
+    ovo_unref(attach.instance);
     return ok;
 }
 
 /* ---- detaching ---- */
 
-static bool detach_device(Agent *agent, const DvCtx *ctx, const Ovo *instance,
-                          const NetworkInfo *network, const char *port_id, GError **err)
+/* The device is found by what the port says of it; the flavor does not matter any more. */
+static bool detach_device(Agent *agent, const DvCtx *ctx, const char *uuid, const Vif *vif,
+                          GError **err)
 {
-    NicSpec *nic = nic_of(ctx, instance, network, port_id);
-    bool ok = agent->virt->ops->detach_nic(agent->virt->self, ctx, ovo_str_or(instance, "uuid", ""),
-                                           nic, err);
+    NicSpec nic = {
+        .port_id = (char *)vif->id, .mac = (char *)vif->address, .devname = (char *)vif->devname};
 
-    nic_spec_free(nic);
-    return ok;
+    return agent->virt->ops->detach_nic(agent->virt->self, ctx, uuid, &nic, err);
 }
 
 static bool forget_port(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo *network,
@@ -270,22 +272,25 @@ static bool forget_port(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkIn
 bool op_detach_interface(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
 {
     const char *port_id = ovo_str_or(call->args, "port_id", "");
+    g_autoptr(Ovo) instance = NULL;
     g_autoptr(NetworkInfo) network = NULL;
     g_autoptr(GError) cause = NULL;
+    const Vif *vif;
 
     if (!call->instance)
         return dv_fail(err, DV_E_BAD_INPUT, "detach_interface without an instance");
-    network = network_cache_reload(call->agent, call->ctx, call->instance, err);
-    if (!network)
+    if (!conductor_instance_get(call->agent->con, call->ctx, call->uuid, attrs, &instance, err) ||
+        !(network = network_cache_read(instance, err)))
         return false;
-    if (!network_info_find(network, port_id))
+    vif = network_info_find(network, port_id);
+    if (!vif)
         return dv_fail(err, DV_E_PORT_NOT_FOUND, "Port %s is not attached", port_id);
-    if (!detach_device(call->agent, call->ctx, call->instance, network, port_id, &cause)) {
+    if (!detach_device(call->agent, call->ctx, call->uuid, vif, &cause)) {
         dv_warning(call->ctx, "port %s not detached: %s", port_id, cause->message);
         return dv_fail(err, DV_E_INTERFACE_DETACH,
                        "Failed to detach network adapter device from %s", call->uuid);
     }
-    if (!forget_port(call->agent, call->ctx, call->instance, network, port_id, err))
+    if (!forget_port(call->agent, call->ctx, instance, network, port_id, err))
         return dv_within(err, "port %s", port_id);
     dv_info(call->ctx, "port %s detached", port_id);
     return true;
@@ -296,13 +301,11 @@ bool op_detach_interface(const OpCall *call, json_t **out_result G_GNUC_UNUSED, 
 void interfaces_port_deleted(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id)
 {
     g_autoptr(GError) err = NULL;
-    g_autoptr(NetworkInfo) network = network_cache_reload(agent, ctx, instance, &err);
+    g_autoptr(NetworkInfo) network = network_cache_read(instance, &err);
     g_autoptr(NetworkInfo) rest = network ? network_cache_read(instance, &err) : NULL;
 
     if (!rest) {
-        if (!dv_is(err, DV_E_INSTANCE_NOT_FOUND))
-            dv_warning(ctx, "port %s was deleted, and stays with the guest: %s", port_id,
-                       err->message);
+        dv_warning(ctx, "port %s was deleted, and stays with the guest: %s", port_id, err->message);
         return;
     }
     if (!network_info_remove(rest, port_id)) {
@@ -314,7 +317,8 @@ void interfaces_port_deleted(Agent *agent, const DvCtx *ctx, Ovo *instance, cons
         dv_warning(ctx, "network info cache: %s", err->message);
         g_clear_error(&err);
     }
-    if (!detach_device(agent, ctx, instance, network, port_id, &err) &&
+    if (!detach_device(agent, ctx, ovo_str_or(instance, "uuid", ""),
+                       network_info_find(network, port_id), &err) &&
         !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(ctx, "device of deleted port %s stays with the guest: %s", port_id,
                    err->message);

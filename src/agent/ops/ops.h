@@ -16,6 +16,9 @@ bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **
 /* The tail of a delete whose record already says deleted. */
 bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
 
+/* rebuild.c */
+bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
+
 /* external_events.c */
 bool op_external_event(const OpCall *call, json_t **out_result, GError **err);
 

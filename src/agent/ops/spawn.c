@@ -231,18 +231,18 @@ bool spawn_resume(Spawn *spawn, GError **err)
 /* The defaults that this host chose, so that a later host builds the same machine. */
 static void record_defaults(Spawn *spawn)
 {
-    const DiskSpec *root = guest_spec_disk(spawn->spec, DISK_ROLE_ROOT);
-    const char *machine = spawn->spec->machine_type;
+    const GuestSpec *spec = spawn->spec;
+    bool pointer = spec->input_bus || spec->usb_tablet;
     const struct {
         const char *key, *value;
     } defaults[] = {
-        {"image_hw_machine_type", machine},
-        {"image_hw_cdrom_bus", strstr(machine, "q35") ? "sata" : "ide"},
-        {"image_hw_disk_bus", root ? root->bus : "virtio"},
-        {"image_hw_input_bus", spawn->spec->usb_tablet ? "usb" : NULL},
-        {"image_hw_pointer_model", spawn->spec->usb_tablet ? "usbtablet" : NULL},
-        {"image_hw_video_model", spawn->spec->video_model ? spawn->spec->video_model : "virtio"},
-        {"image_hw_vif_model", "virtio"},
+        {"image_hw_machine_type", spec->machine_type},
+        {"image_hw_cdrom_bus", spec->cdrom_bus},
+        {"image_hw_disk_bus", spec->disk_bus},
+        {"image_hw_input_bus", pointer ? "usb" : NULL},
+        {"image_hw_pointer_model", pointer ? "usbtablet" : NULL},
+        {"image_hw_video_model", spec->video_model ? spec->video_model : "virtio"},
+        {"image_hw_vif_model", spec->vif_model},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {

@@ -62,6 +62,12 @@ bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSo
 /* Makes the spec's config drive anew, for a guest that does not run; the disk must be there. */
 bool disks_rewrite_config(Disks *disks, const GuestSpec *spec, const ConfigDriveFile *files,
                           size_t file_count, GError **err);
+/* The disks of a guest that is defined anew: fills path, format and backing_path of each DiskSpec
+ * from what is there. console.log and base files of the cache that are gone are made again, that of
+ * the root disk only with `image` (may be NULL). DV_E_INVALID_DISK: a disk or its base is missing.
+ */
+bool disks_adopt(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,
+                 GError **err);
 /* Fetches an image as a plain file of the instance directory: kernel, ramdisk. */
 bool disks_fetch_plain(Disks *disks, const DvCtx *ctx, const ImageSource *image, const char *path,
                        GError **err);
@@ -73,3 +79,29 @@ bool disks_list(Disks *disks, char ***out, GError **err);
  * disk_available_least. NULL-terminated; instances without a directory count nothing. */
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */
+
+/* ---- resize and cold migration (move.c); the guest is off ---- */
+
+/* One disk as it is before a move. */
+typedef struct DiskFacts {
+    char *path; /* in the instance directory */
+    DiskFormat format;
+    char *backing_file; /* its name without a folder, or NULL */
+    uint64_t virtual_bytes, allocated_bytes;
+} DiskFacts;
+void disk_facts_free(DiskFacts *facts);
+
+/* The disks that disk.info names, GPtrArray of DiskFacts in the order of their names. */
+bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err);
+/* Source: renames the instance directory to <uuid>_resize, and puts copies of what moves along into
+ * a new one: disks, config drive, kernel, ramdisk, disk.info; not swap, which is made anew. When it
+ * fails, the directory is as it was. */
+bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the directory set aside takes its place again, over what was made there meanwhile. None
+ * set aside: success, and nothing happens. */
+bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the directory set aside goes. Absent: success. */
+bool disks_forget_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Destination: disks of the spec (paths and formats filled by disks_create) that are smaller than
+ * their size_bytes grow to it; none shrinks. Swap and config drives are left alone. */
+bool disks_grow(Disks *disks, const DvCtx *ctx, const GuestSpec *spec, GError **err);

@@ -17,6 +17,7 @@ static void fake_guest_free(gpointer data)
     g_free(guest->spice_listen);
     g_free(guest->serial_host);
     g_ptr_array_unref(guest->devices);
+    g_free(guest->xml);
     g_free(guest);
 }
 
@@ -199,8 +200,33 @@ FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, Gu
     guest->state = state;
     guest->console = g_strdup("");
     guest->devices = g_ptr_array_new_with_free_func((GDestroyNotify)virt_device_free);
+    guest->xml = g_markup_printf_escaped(
+        "<domain type='fake'><name>%s</name><uuid>%s</uuid></domain>", name, uuid);
     g_hash_table_replace(fake->guests, guest->uuid, guest);
     return guest;
+}
+
+/* As much of a domain as tests look at, in libvirt's words. */
+void fake_describe_as(FakeGuest *guest, const GuestSpec *spec)
+{
+    GString *xml = g_string_new(NULL);
+
+    g_string_append_printf(xml,
+                           "<domain type='fake'><name>%s</name><uuid>%s</uuid>"
+                           "<memory unit='MiB'>%" G_GUINT64_FORMAT "</memory><vcpu>%u</vcpu>",
+                           spec->name, spec->uuid, spec->memory_mib, spec->vcpus);
+    for (guint i = 0; i < spec->disks->len; i++) {
+        const DiskSpec *disk = g_ptr_array_index(spec->disks, i);
+        g_autofree char *file = disk->path ? g_path_get_basename(disk->path) : g_strdup("");
+
+        g_string_append_printf(xml,
+                               "<disk device='%s'><source file='%s'/><target dev='%s' bus='%s'/>"
+                               "<boot order='%d'/></disk>",
+                               disk->device, file, disk->target, disk->bus, disk->boot_order);
+    }
+    g_string_append(xml, "</domain>");
+    g_free(guest->xml);
+    guest->xml = g_string_free(xml, FALSE);
 }
 
 bool fake_is_active(const FakeGuest *guest)
@@ -227,6 +253,7 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
                            paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
     guest->serial_port = serial_port;
     fake_take_devices(fake, guest, spec);
+    fake_describe_as(guest, spec);
     fake_leave(fake);
     fake_send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");
     if (paused)
@@ -288,8 +315,7 @@ static bool fake_describe(void *self, const char *uuid, char **out_xml, GError *
     guest = fake_find(fake, uuid);
     if (!guest)
         return fake_not_there(fake, uuid, err);
-    *out_xml = g_markup_printf_escaped(
-        "<domain type='fake'><name>%s</name><uuid>%s</uuid></domain>", guest->name, guest->uuid);
+    *out_xml = g_strdup(guest->xml);
     fake_leave(fake);
     return true;
 }
@@ -378,6 +404,7 @@ static const VirtOps fake_ops = {
     .pause = fake_pause,
     .save = fake_save,
     .define = fake_define,
+    .define_xml = fake_define_xml,
     .destroy = fake_destroy,
     .console_output = fake_console_output,
     .console = fake_console,

@@ -13,10 +13,11 @@
 
 typedef struct FakeGuest {
     char *uuid, *name, *console, *vnc_listen;
+    char *xml; /* of its definition */
     GuestState state;
     int vnc_port;
     char *spice_listen, *serial_host;
-    int serial_port; /* 0: none yet */
+    int serial_port;    /* 0: none yet */
     GPtrArray *devices; /* VirtDevice */
     bool saved;         /* has a managed save */
     bool ignores;       /* does not react to ACPI */
@@ -51,6 +52,8 @@ bool fake_not_there(FakeVirt *fake, const char *uuid, GError **err);
 FakeGuest *fake_find(FakeVirt *fake, const char *uuid) DV_REQUIRES(fake->lock);
 FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state)
     DV_REQUIRES(fake->lock);
+/* Takes the spec for its definition. */
+void fake_describe_as(FakeGuest *guest, const GuestSpec *spec);
 bool fake_is_active(const FakeGuest *guest);
 /* Without the lock. */
 void fake_send_event(FakeVirt *fake, const char *uuid, GuestEventKind kind, const char *detail)
@@ -63,6 +66,7 @@ bool fake_power_off(void *self, const DvCtx *ctx, const char *uuid, GError **err
 bool fake_launch(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
 bool fake_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml, GError **err);
 bool fake_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 
 /* --- devices.c */

@@ -63,6 +63,7 @@ static const VirtOps libvirt_ops = {
     .pause = guest_pause,
     .save = guest_save,
     .define = guest_define,
+    .define_xml = guest_define_xml,
     .destroy = guest_destroy,
     .console_output = console_output,
     .console = console_address,

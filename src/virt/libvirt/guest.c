@@ -185,23 +185,22 @@ bool guest_plug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spe
 
 static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, GError **err)
 {
-    HostCaps *caps = caps_get(driver, err);
+    g_autoptr(FirmwareList) firmwares = NULL;
+    g_autoptr(HostCaps) caps = caps_get(driver, err);
     g_autofree int *serial_ports = NULL;
     XmlHost host;
-    bool ok;
 
     if (!caps)
         return false;
-    if (!serial_ports_take(driver, spec, &serial_ports, err)) {
-        caps_unref(caps);
+    if (spec->firmware == GUEST_FIRMWARE_UEFI && !(firmwares = firmware_load(NULL, err)))
         return false;
-    }
+    if (!serial_ports_take(driver, spec, &serial_ports, err))
+        return false;
     host = caps_xml_host(caps);
     host.cache_mode = driver->cache_mode;
+    host.firmwares = firmwares;
     host.serial_ports = serial_ports;
-    ok = xml_domain_write(spec, driver->config, &host, out, err);
-    caps_unref(caps);
-    return ok;
+    return xml_domain_write(spec, driver->config, &host, out, err);
 }
 
 static const unsigned undefine_flags[] = {
@@ -264,6 +263,27 @@ bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **
     g_auto(virDomainPtr) domain = NULL;
 
     return define(self, ctx, spec, &domain, err);
+}
+
+bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virConnectPtr) conn = NULL;
+    g_auto(virDomainPtr) domain = NULL;
+    g_autoptr(xmlDoc) doc = xml_parse(xml, "the guest's description", err);
+    g_autofree char *whose = NULL;
+
+    if (!doc)
+        return false;
+    whose = xml_find(doc, "/domain/uuid");
+    if (g_strcmp0(whose, uuid) != 0)
+        return dv_fail(err, DV_E_HYPERVISOR, "no description of guest %s", uuid);
+    if (!virt_conn_get(driver->conn, &conn, NULL, err))
+        return false;
+    dv_debug(ctx, "domain XML: %s", xml);
+    VIRT_CALL(driver->conn, "define");
+    domain = virDomainDefineXMLFlags(conn, xml, 0);
+    return domain || virt_conn_fail(err, "defining the guest");
 }
 
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)

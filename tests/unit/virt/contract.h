@@ -380,6 +380,32 @@ static bool is_sorted(const GPtrArray *texts)
     return true;
 }
 
+/* What describe gave makes the same guest again; what is somebody else's does not. */
+static void contract_description_defines_the_guest_again(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(7);
+    g_autoptr(GuestSpec) other = contract_spec(6);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *xml = NULL;
+    g_autofree char *again = NULL;
+
+    start(driver, spec, false);
+    must(driver->ops->describe(driver->self, spec->uuid, &xml, &err), err);
+    destroy(driver, spec);
+    must(driver->ops->define_xml(driver->self, NULL, spec->uuid, xml, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    must(driver->ops->describe(driver->self, spec->uuid, &again, &err), err);
+    assert_non_null(strstr(again, spec->uuid));
+    assert_false(driver->ops->define_xml(driver->self, NULL, other->uuid, xml, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    assert_int_equal(state_now(driver, other->uuid), GUEST_STATE_NONE);
+    destroy(driver, spec);
+}
+
 static void contract_host_facts_are_complete(void **state)
 {
     VirtDriver *driver = *state;
@@ -427,6 +453,7 @@ static void contract_healthy_driver_is_connected(void **state)
         cmocka_unit_test(contract_guest_is_paused_and_resumed),       \
         cmocka_unit_test(contract_saved_guest_comes_back),            \
         cmocka_unit_test(contract_defining_changes_no_state),         \
+        cmocka_unit_test(contract_description_defines_the_guest_again), \
         cmocka_unit_test(contract_host_facts_are_complete),           \
         cmocka_unit_test(contract_healthy_driver_is_connected)
 /* clang-format on */

@@ -1,4 +1,5 @@
 /* The domain XML: against what nova-compute wrote for the same guests, and feature by feature. */
+#include "virt/libvirt/caps.h"
 #include "virt/libvirt/xml_domain.h"
 
 #include "unit/virt/xml_compare.h"
@@ -263,9 +264,18 @@ static void cpu_follows_its_mode(void **state G_GNUC_UNUSED)
     static const char *const flags[] = {"+PCID", "-mtrr", "ssbd", NULL};
     VirtConfig config = qemu_config();
     XmlHost custom = host;
+    CapsModel plain_model = {.name = (char *)"Nehalem"};
+    CapsModel better_model = {.name = (char *)"IvyBridge"};
+    g_autoptr(GPtrArray) features = g_ptr_array_new();
+    g_autoptr(GPtrArray) models = g_ptr_array_new();
+    g_autoptr(GError) err = NULL;
     g_autoptr(GuestSpec) spec = plain();
     g_autofree char *xml = NULL;
 
+    g_ptr_array_add(features, (gpointer) "avx");
+    better_model.features = features;
+    g_ptr_array_add(models, &plain_model);
+    g_ptr_array_add(models, &better_model);
     config.cpu_mode = NULL;
     config.cpu_model_extra_flags = flags;
     spec->vcpus = 4;
@@ -277,16 +287,25 @@ static void cpu_follows_its_mode(void **state G_GNUC_UNUSED)
     assert_at(xml, "/domain/cpu/feature[@name='ssbd']/@policy", "require");
     g_clear_pointer(&xml, g_free);
     config.cpu_mode = "custom";
-    custom.cpu_model = "IvyBridge";
+    custom.cpu_models = models;
     custom.cpuset = "2-3";
     spec->cpu_sockets = 1;
     spec->cpu_cores = 2;
     spec->cpu_threads = 2;
     assert_true(xml_domain_write(spec, &config, &custom, &xml, NULL));
     assert_at(xml, "/domain/cpu/@mode", "custom");
-    assert_at(xml, "/domain/cpu/model", "IvyBridge");
+    assert_at(xml, "/domain/cpu/model", "Nehalem");
     assert_at(xml, "/domain/cpu/topology/@cores", "2");
     assert_at(xml, "/domain/vcpu/@cpuset", "2-3");
+    g_clear_pointer(&xml, g_free);
+    spec->cpu_traits = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(spec->cpu_traits, g_strdup("HW_CPU_X86_AVX"));
+    assert_true(xml_domain_write(spec, &config, &custom, &xml, NULL));
+    assert_at(xml, "/domain/cpu/model", "IvyBridge");
+    g_clear_pointer(&xml, g_free);
+    g_ptr_array_add(spec->cpu_traits, g_strdup("HW_CPU_X86_AVX512F"));
+    assert_false(xml_domain_write(spec, &config, &custom, &xml, &err));
+    assert_int_equal(err->code, DV_E_CPU_MODEL);
 }
 
 static void machine_type_from_image_config_default(void **state G_GNUC_UNUSED)
@@ -385,7 +404,7 @@ static void options_of_devices(void **state G_GNUC_UNUSED)
     config.mem_stats_period_s = 0;
     spec->guest_agent = true;
     spec->rng = false;
-    spec->cpu_shares = 512;
+    spec->cpu_shares = (SpecNumber){true, 512};
     xml = write_ok(spec, &config);
     assert_at(xml, "//disk/driver/@cache", "writeback");
     assert_at(xml, "//memballoon", NULL);

@@ -1,0 +1,21 @@
+/* What the files that fill a GuestSpec share; each has one subject. For agent/guest_spec.c. */
+#pragma once
+
+#include "agent/guest_asks.h"
+
+typedef struct GuestBuild {
+    const Agent *agent;
+    GuestAsks asks;
+    GuestSpec *spec; /* being filled */
+} GuestBuild;
+
+/* CPU count and topology, cputune, architecture, PMU. */
+bool guest_spec_cpu(const GuestBuild *build, GError **err);
+/* Disks in nova's order, with bus, device name and limits. Needs machine_type. */
+bool guest_spec_disks(const GuestBuild *build, GError **err);
+/* One device for each VIF. */
+bool guest_spec_nics(const GuestBuild *build, GError **err);
+/* SPICE server and serial ports on TCP, as the configuration has them (guest_spec_consoles.c). */
+bool guest_spec_consoles(const GuestBuild *build, GError **err);
+/* Firmware, screen, input, random numbers, watchdog and what else the machine has. */
+bool guest_spec_devices(const GuestBuild *build, GError **err);
