@@ -67,6 +67,9 @@ static void script_neutron(HttpServer *server)
     http_server_json(server, "GET", FLOW_NEUTRON "/subnets?id=*", 200, recorded_subnets);
     http_server_json(server, "GET", FLOW_NEUTRON "/ports?network_id=*", 200, recorded_dhcp_ports);
     http_server_json(server, "DELETE", FLOW_NEUTRON "/ports/*", 204, "");
+    http_server_json(server, "GET", FLOW_NEUTRON "/security-groups?id=*", 200,
+                     "{\"security_groups\":[{\"id\":\"9d7c8de4-b507-46b7-a9f0-ee95cbea220b\","
+                     "\"name\":\"default\"}]}");
 }
 
 static void script_glance(HttpServer *server)
