@@ -53,6 +53,7 @@ typedef struct Agent {
     Waits *waits;
     Pending *refreshes;   /* instances with a queued network cache refresh */
     Pending *ports;       /* the users' ports that a boot is taking just now */
+    Pending *saves;       /* instances whose guest's memory is being saved just now */
     atomic_bool stopping; /* set once by main */
 } Agent;
 

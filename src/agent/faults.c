@@ -44,6 +44,7 @@ static const FaultRow rows[] = {
     {DV_E_IMAGE_NOT_ACTIVE,         "ImageNotActive",                   NOVA,       500},
     {DV_E_IMAGE_UNACCEPTABLE,       "ImageUnacceptable",                NOVA,       400},
     {DV_E_IMAGE_TOO_LARGE,          "FlavorDiskSmallerThanImage",       NOVA,       500},
+    {DV_E_IMAGE_QUOTA,              "ImageQuotaExceeded",               NOVA,       500},
     {DV_E_FLAVOR_DISK_TOO_SMALL,    "FlavorDiskTooSmall",               NOVA,       500},
     {DV_E_FLAVOR_MEMORY_TOO_SMALL,  "FlavorMemoryTooSmall",             NOVA,       500},
     {DV_E_INVALID_DISK,             "InvalidDiskInfo",                  NOVA,       400},
@@ -88,6 +89,7 @@ static const FaultRow rows[] = {
     {DV_E_INSTANCE_INVALID_STATE,   "InstanceInvalidState",             NOVA,       400},
     {DV_E_INSTANCE_NOT_READY,       "InstanceNotReady",                 NOVA,       400},
     {DV_E_INSTANCE_NOT_RUNNING,     "InstanceNotRunning",               NOVA,       400},
+    {DV_E_GUEST_AGENT_DISABLED,     "QemuGuestAgentNotEnabled",         NOVA,       400},
     {DV_E_INSTANCE_EXISTS,          "InstanceExists",                   NOVA,       500},
     {DV_E_POWER_OFF,                "InstancePowerOffFailure",          NOVA,       400},
     {DV_E_CONSOLE_TYPE_INVALID,     "ConsoleTypeInvalid",               NOVA,       400},
@@ -107,6 +109,9 @@ static const FaultRow rows[] = {
     {DV_E_MIGRATE_TO_SELF,          "UnableToMigrateToSelf",            NOVA,       400},
     {DV_E_MIGRATION_PRECHECK,       "MigrationPreCheckError",           NOVA,       500},
     {DV_E_ALLOCATION_MOVE,          "AllocationMoveFailed",             NOVA,       500},
+    {DV_E_AGENT_NOT_ENABLED,        "QemuGuestAgentNotEnabled",         NOVA,       400},
+    {DV_E_PASSWORD_FAILED,          "InstancePasswordSetFailed",        NOVA,       500},
+    {DV_E_CRASH_DUMP_UNSUPPORTED,   "TriggerCrashDumpNotSupported",     NOVA,       400},
 };
 /* clang-format on */
 G_STATIC_ASSERT(G_N_ELEMENTS(rows) == DV_E_LAST - 1);

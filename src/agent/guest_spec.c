@@ -172,3 +172,13 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
     fill_metadata(agent, source, flavor, spec);
     return g_steal_pointer(&spec);
 }
+
+GuestSpec *guest_spec_of_ports(const Ovo *instance, const NetworkInfo *network)
+{
+    GuestSpec *spec = guest_spec_new();
+
+    spec->uuid = g_strdup(ovo_str_or(instance, "uuid", ""));
+    for (size_t i = 0; i < network_info_count(network); i++)
+        guest_spec_port(spec, network_info_at(network, i));
+    return spec;
+}

@@ -23,6 +23,8 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
  * it. */
 NicSpec *guest_nic_build(const Agent *agent, const GuestSource *source, const char *port_id,
                          GError **err);
+/* Only the guest's name and ports, for plugging them. */
+GuestSpec *guest_spec_of_ports(const Ovo *instance, const NetworkInfo *network);
 
 /* An image property: from the image's properties, or the instance's system_metadata ("image_"
  * prefix), under its name or an older one. NULL when unset. */

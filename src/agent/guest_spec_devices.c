@@ -101,6 +101,23 @@ static bool read_bandwidth(const GuestAsks *asks, const char *direction, NicBand
            guest_asks_number(asks, burst, &out->burst, err);
 }
 
+NicSpec *guest_spec_port(GuestSpec *spec, const Vif *vif)
+{
+    NicSpec *nic = guest_spec_add_nic(spec);
+
+    nic->port_id = g_strdup(vif->id);
+    nic->mac = g_strdup(vif->address);
+    nic->devname = g_strdup(vif->devname);
+    nic->type = g_strdup(vif->type);
+    nic->bridge = g_strdup(vif->bridge);
+    nic->ovs_interfaceid = g_strdup(vif->ovs_interfaceid);
+    nic->ovs_hybrid = vif->ovs_hybrid_plug;
+    nic->mtu = vif->mtu;
+    nic->create_bridge = g_strcmp0(vif->type, "bridge") == 0;
+    add_addresses(nic, vif);
+    return nic;
+}
+
 bool guest_spec_nics(const GuestBuild *build, GError **err)
 {
     const NetworkInfo *network = build->asks.source->network;
@@ -119,23 +136,12 @@ bool guest_spec_nics(const GuestBuild *build, GError **err)
         return false;
     model = build->spec->vif_model;
     for (size_t i = 0; i < count; i++) {
-        const Vif *vif = network_info_at(network, i);
-        NicSpec *nic = guest_spec_add_nic(build->spec);
+        NicSpec *nic = guest_spec_port(build->spec, network_info_at(network, i));
 
-        nic->port_id = g_strdup(vif->id);
-        nic->mac = g_strdup(vif->address);
-        nic->devname = g_strdup(vif->devname);
         nic->model = g_strdup(model);
-        nic->type = g_strdup(vif->type);
-        nic->bridge = g_strdup(vif->bridge);
-        nic->ovs_interfaceid = g_strdup(vif->ovs_interfaceid);
-        nic->ovs_hybrid = vif->ovs_hybrid_plug;
-        nic->mtu = vif->mtu;
-        nic->create_bridge = g_strcmp0(vif->type, "bridge") == 0;
         nic->queues = g_strcmp0(model, "virtio") == 0 ? queues : 0;
         nic->inbound = inbound;
         nic->outbound = outbound;
-        add_addresses(nic, vif);
     }
     return true;
 }

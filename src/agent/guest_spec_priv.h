@@ -13,6 +13,8 @@ typedef struct GuestBuild {
 bool guest_spec_cpu(const GuestBuild *build, GError **err);
 /* Disks in nova's order, with bus, device name and limits. Needs machine_type. */
 bool guest_spec_disks(const GuestBuild *build, GError **err);
+/* A device with what the port says of it, without what the guest asks. Borrowed. */
+NicSpec *guest_spec_port(GuestSpec *spec, const Vif *vif);
 /* One device for each VIF. */
 bool guest_spec_nics(const GuestBuild *build, GError **err);
 /* SPICE server and serial ports on TCP, as the configuration has them (guest_spec_consoles.c). */

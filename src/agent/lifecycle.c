@@ -20,11 +20,24 @@ static void look_due(void *arg)
     power_sync_want(look->agent, look->uuid);
 }
 
-WaitSet *lifecycle_wait_stopped(Agent *agent, const char *instance_uuid)
+WaitSet *lifecycle_expect_stop(Agent *agent, const char *instance_uuid)
 {
     static const char *const any[] = {"", NULL};
 
     return waits_register(agent->waits, instance_uuid, WAIT_STOPPED, any);
+}
+
+bool lifecycle_wait(Agent *agent, WaitSet *stop, const char *instance_uuid, int64_t timeout_ms,
+                    bool *out_stopped, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    *out_stopped = waits_wait(stop, timeout_ms, &cause);
+    if (!dv_is(cause, DV_E_CANCELLED))
+        return true;
+    return waits_closed(agent->waits, instance_uuid)
+               ? dv_fail(err, DV_E_DELETING, "the instance is being deleted")
+               : dv_fail(err, DV_E_CANCELLED, "the service is stopping");
 }
 
 void lifecycle_event(void *self, const GuestEvent *event)

@@ -131,6 +131,7 @@ static bool wire(Process *process, GError **err)
     agent->waits = waits_new();
     agent->refreshes = pending_new();
     agent->ports = pending_new();
+    agent->saves = pending_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -174,6 +175,7 @@ static void unwire(Process *process)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);

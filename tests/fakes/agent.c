@@ -214,6 +214,7 @@ static void wire(FakeAgent *fake)
     agent->waits = waits_new();
     agent->refreshes = pending_new();
     agent->ports = pending_new();
+    agent->saves = pending_new();
     for (size_t i = 0; i < POOL_COUNT; i++)
         agent->pools[i] = dv_pool_new(names[i], 4);
     agent->disks = disks_new(&agent->disks_config);
@@ -298,6 +299,7 @@ void fake_agent_free(FakeAgent *fake)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);

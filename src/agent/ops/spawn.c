@@ -68,6 +68,8 @@ static bool name_mappings(Spawn *spawn, GError **err)
             ovo_set_str(bdm, "device_name", device);
         if (!ovo_has_value(bdm, "disk_bus"))
             ovo_set_str(bdm, "disk_bus", disk->bus);
+        if (!ovo_has_value(bdm, "device_type") && disk->role != DISK_ROLE_SWAP)
+            ovo_set_str(bdm, "device_type", disk->device);
         if (!conductor_save(spawn->agent->con, spawn->ctx, bdm, err))
             return false;
     }
@@ -232,6 +234,8 @@ bool spawn_resume(Spawn *spawn, GError **err)
 static void record_defaults(Spawn *spawn)
 {
     const GuestSpec *spec = spawn->spec;
+    const DiskSpec *swap = guest_spec_disk(spec, DISK_ROLE_SWAP);
+    g_autofree char *swap_device = swap ? g_strconcat("/dev/", swap->target, NULL) : NULL;
     bool pointer = spec->input_bus || spec->usb_tablet;
     const struct {
         const char *key, *value;
@@ -249,6 +253,8 @@ static void record_defaults(Spawn *spawn)
         if (defaults[i].value && !ovo_dict_str(spawn->instance, "system_metadata", defaults[i].key))
             ovo_dict_set(spawn->instance, "system_metadata", defaults[i].key, defaults[i].value);
     }
+    if (swap_device) /* the metadata service shows it */
+        ovo_set_str(spawn->instance, "default_swap_device", swap_device);
 }
 
 static void record_access_ips(Spawn *spawn)

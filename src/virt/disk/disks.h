@@ -25,6 +25,11 @@ typedef struct DisksConfig {
     const char *mkisofs_cmd;              /* genisoimage */
     const char *default_ephemeral_format; /* or NULL */
     const char *preallocate_images;       /* none, space */
+    const char *snapshots_directory;      /* NULL: <instances_path>/snapshots */
+    const char *snapshot_image_format;    /* raw, qcow2, vmdk, vdi; NULL: as the disk is */
+    bool snapshot_compression;            /* of qcow2 snapshots */
+    bool remove_unused_bases;             /* of the image cache, when they are as old as this: */
+    int64_t unused_age_s, unused_resized_age_s;
 } DisksConfig;
 
 Disks *disks_new(const DisksConfig *config);
@@ -105,3 +110,46 @@ bool disks_forget_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError
 /* Destination: disks of the spec (paths and formats filled by disks_create) that are smaller than
  * their size_bytes grow to it; none shrinks. Swap and config drives are left alone. */
 bool disks_grow(Disks *disks, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+/* ---- snapshots (snapshot.c) ---- */
+
+/* A snapshot of an instance's root disk on its way to glance. Paths lie in a folder of its own. */
+typedef struct DiskSnapshot {
+    char *disk_path;          /* the root disk */
+    DiskFormat format;        /* of it */
+    char *folder;             /* below snapshots_directory */
+    char *delta_path;         /* qcow2: where a running guest's writes are copied to */
+    char *image_path;         /* what is uploaded */
+    const char *image_format; /* its disk_format for glance, static */
+} DiskSnapshot;
+
+/* Finds the root disk and makes the folder. DV_E_INVALID_DISK: disk.info does not say what the disk
+ * is; DV_E_NOT_FOUND: there is none. */
+bool disks_snapshot_open(Disks *disks, const char *uuid, DiskSnapshot *out, GError **err);
+/* Makes the delta: as large as the disk, on the same base. */
+bool disks_snapshot_delta(const DiskSnapshot *snapshot, GError **err);
+/* Writes the image: all of the disk without a base, from the delta or from the disk itself, which
+ * nobody may write to meanwhile. The delta is removed. */
+bool disks_snapshot_extract(Disks *disks, const DiskSnapshot *snapshot, bool from_delta,
+                            GError **err);
+/* Removes the folder and frees what the struct holds; failures are logged. */
+void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot);
+
+/* ---- the image cache's upkeep (cache_clean.c, registry.c) ---- */
+
+/* Whether the image is in the cache; then it counts as used just now. */
+bool disks_cache_has(Disks *disks, const char *image_id);
+
+typedef struct CacheCleaning {
+    unsigned in_use, unused, removed; /* base files */
+} CacheCleaning;
+
+/* One pass over the base files: those that an image id of `images` (NULL-terminated) names or that
+ * a disk below instances_path is made on are marked as used now; others are removed when the
+ * options say so and they are old enough. When a disk cannot be read, nothing is removed. */
+bool disks_cache_clean(Disks *disks, const DvCtx *ctx, const char *const *images,
+                       CacheCleaning *out, GError **err);
+/* Rewrites <instances_path>/compute_nodes, in which all hosts that share this folder note
+ * themselves, under the lock that they all take. `edit` gets its text (NULL: there is none) and
+ * returns the new one, which is freed here. */
+bool disks_registry_edit(Disks *disks, char *(*edit)(void *arg, const char *text), void *arg,
+                         GError **err);

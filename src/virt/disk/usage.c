@@ -131,7 +131,7 @@ static bool disk_growth(const char *path, const char *format, int64_t *out, GErr
     return true;
 }
 
-static bool is_disk_name(const char *name)
+bool disk_is_disk_name(const char *name)
 {
     return g_str_equal(name, "disk") ||
            (g_str_has_prefix(name, "disk.") && !g_str_equal(name, "disk.info"));
@@ -155,7 +155,7 @@ static bool instance_growth(Disks *disks, const char *uuid, int64_t *total, GErr
         g_autofree char *path = g_build_filename(dir, name, NULL);
         int64_t growth = 0;
 
-        if (!is_disk_name(name))
+        if (!disk_is_disk_name(name))
             continue; /* kernel, ramdisk */
         if (!disk_growth(path, value, &growth, err))
             return false;

@@ -17,7 +17,9 @@ static void fake_guest_free(gpointer data)
     g_free(guest->spice_listen);
     g_free(guest->serial_host);
     g_ptr_array_unref(guest->devices);
+    g_free(guest->password);
     g_free(guest->xml);
+    g_free(guest->copied);
     g_free(guest);
 }
 
@@ -74,16 +76,19 @@ bool fake_enter(FakeVirt *fake, const char *name, GError **err) DV_NO_ANALYSIS
     op->calls++;
     op->held_now++;
     dv_cond_broadcast(&fake->changed);
-    while (op->hold && !fake->stopping)
+    while (op->hold && !fake->stopping && !op->aborted)
         dv_cond_wait(&fake->changed, &fake->lock);
     op->held_now--;
     dv_cond_broadcast(&fake->changed);
-    if (fake->connected && !fake->stopping && op->failures_left == 0)
+    if (fake->connected && !fake->stopping && op->failures_left == 0 && !op->aborted)
         return true;
-    if (!fake->connected || fake->stopping)
+    if (op->aborted)
+        dv_fail(err, DV_E_HYPERVISOR, "fake: %s was aborted", name);
+    else if (!fake->connected || fake->stopping)
         dv_fail(err, DV_E_UNAVAILABLE, "fake: no connection to the hypervisor");
     else
         dv_fail(err, op->code, "fake: told to fail %s", name);
+    op->aborted = false;
     if (op->failures_left > 0 && op->failures_left != G_MAXUINT)
         op->failures_left--;
     dv_unlock(&fake->lock);
@@ -253,6 +258,7 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
                            paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
     guest->serial_port = serial_port;
     fake_take_devices(fake, guest, spec);
+    guest->agent = spec->guest_agent;
     fake_describe_as(guest, spec);
     fake_leave(fake);
     fake_send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");
@@ -406,6 +412,15 @@ static const VirtOps fake_ops = {
     .define = fake_define,
     .define_xml = fake_define_xml,
     .destroy = fake_destroy,
+    .inject_nmi = fake_inject_nmi,
+    .set_password = fake_set_password,
+    .sync_time = fake_sync_time,
+    .stats = fake_stats,
+    .abort_job = fake_abort_job,
+    .block_copy = fake_block_copy,
+    .block_copy_end = fake_block_copy_end,
+    .freeze = fake_freeze,
+    .thaw = fake_thaw,
     .console_output = fake_console_output,
     .console = fake_console,
     .attach_nic = fake_attach_nic,

@@ -1,6 +1,7 @@
 /* What the files of the hypervisor in memory share; not for anybody outside this folder.
  *
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
+ * inject.c    what is done to running guests            snapshot.c  copies of disks, freezing
  * steer.c     what tests say                            devices.c  devices and consoles
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
@@ -21,13 +22,18 @@ typedef struct FakeGuest {
     GPtrArray *devices; /* VirtDevice */
     bool saved;         /* has a managed save */
     bool ignores;       /* does not react to ACPI */
+    bool agent;         /* has one, which answers */
+    char *password;
+    unsigned nmis;
+    bool frozen;
+    char *copied; /* the disk that a copy is under way of */
 } FakeGuest;
 
 /* What a test said about one operation. */
 typedef struct FakeOp {
     unsigned calls, failures_left, held_now;
     DvErrorCode code;
-    bool hold;
+    bool hold, aborted;
 } FakeOp;
 
 struct FakeVirt {
@@ -80,3 +86,18 @@ bool fake_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSp
 bool fake_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
                      GError **err);
 bool fake_devices(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
+
+/* --- inject.c */
+bool fake_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                       const char *password, GError **err);
+void fake_sync_time(void *self, const DvCtx *ctx, const char *uuid);
+bool fake_stats(void *self, const char *uuid, GuestStats **out, GError **err);
+bool fake_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+/* --- snapshot.c */
+bool fake_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                     GError **err);
+bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                         GError **err);
+bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);

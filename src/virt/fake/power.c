@@ -153,6 +153,7 @@ bool fake_define(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *sp
     if (!guest)
         guest = fake_add_guest(fake, spec->uuid, spec->name, GUEST_STATE_OFF);
     fake_take_devices(fake, guest, spec);
+    guest->agent = spec->guest_agent;
     fake_describe_as(guest, spec);
     fake_leave(fake);
     return true;

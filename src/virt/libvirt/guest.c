@@ -25,7 +25,7 @@ static const GuestState states[] = {
 };
 /* clang-format on */
 
-static GuestState state_of(int libvirt_state)
+GuestState guest_state_of(int libvirt_state)
 {
     return libvirt_state >= 0 && (size_t)libvirt_state < G_N_ELEMENTS(states)
                ? states[libvirt_state]
@@ -101,7 +101,7 @@ static VirtGuest *read_record(LibvirtDriver *driver, const virDomainStatsRecord 
         return NULL;
     }
     guest->name = g_strdup(virDomainGetName(record->dom));
-    guest->state = state_of(stat_int(record, "state.state"));
+    guest->state = guest_state_of(stat_int(record, "state.state"));
     return guest;
 }
 
@@ -168,7 +168,7 @@ bool guest_state(void *self, const char *uuid, GuestState *out, GError **err)
     if (virDomainGetState(domain, &state, NULL, 0) < 0)
         return virt_conn_last_code() == VIR_ERR_NO_DOMAIN ||
                virt_conn_fail(err, "reading the guest's state");
-    *out = state_of(state);
+    *out = guest_state_of(state);
     return true;
 }
 

@@ -390,7 +390,8 @@ static void add_watchdog(xmlNode *devices, const GuestSpec *spec)
     xml_attr(watchdog, "action", spec->watchdog_action);
 }
 
-/* "auto" is the best that this libvirt knows. */
+/* "auto" is the best that this libvirt knows. The paravirtual one has none of the settings of real
+ * hardware: libvirt refuses a guest that names them. */
 static void add_iommu(xmlNode *devices, const GuestSpec *spec, const VirtConfig *config,
                       const XmlHost *host)
 {
@@ -405,6 +406,8 @@ static void add_iommu(xmlNode *devices, const GuestSpec *spec, const VirtConfig 
         model = host->libvirt_version >= LIBVIRT_WITH_VIRTIO_IOMMU ? "virtio" : "intel";
     iommu = xml_add(devices, "iommu");
     xml_attr(iommu, "model", model);
+    if (g_str_equal(model, "virtio"))
+        return;
     driver = xml_add(iommu, "driver");
     xml_attr(driver, "intremap", "on");
     xml_attr(driver, "caching_mode", "on");

@@ -159,7 +159,21 @@ static void contract_absent_guest_has_no_power(void **state)
     g_autoptr(GError) e2 = NULL;
     g_autoptr(GError) e3 = NULL;
     g_autoptr(GError) e4 = NULL;
+    g_autoptr(GError) e5 = NULL;
+    g_autoptr(GError) e6 = NULL;
+    g_autoptr(GError) e7 = NULL;
+    g_autoptr(GError) e8 = NULL;
+    GuestStats *stats = NULL;
 
+    assert_false(driver->ops->inject_nmi(driver->self, NULL, uuid, &e5));
+    assert_int_equal(e5->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->set_password(driver->self, NULL, uuid, "root", "x", &e6));
+    assert_int_equal(e6->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->stats(driver->self, uuid, &stats, &e7));
+    assert_int_equal(e7->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_null(stats);
+    must(driver->ops->abort_job(driver->self, NULL, uuid, &e8), e8);
+    driver->ops->sync_time(driver->self, NULL, uuid);
     assert_false(driver->ops->shutdown(driver->self, NULL, uuid, &e1));
     assert_int_equal(e1->code, DV_E_INSTANCE_NOT_FOUND);
     assert_false(driver->ops->launch(driver->self, NULL, uuid, false, &e2));
@@ -371,6 +385,32 @@ static void contract_defining_changes_no_state(void **state)
     destroy(driver, spec);
 }
 
+static void contract_running_guest_is_reached_from_outside(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(8);
+    g_autoptr(GuestStats) stats = NULL;
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, false);
+    must(driver->ops->inject_nmi(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->abort_job(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->stats(driver->self, spec->uuid, &stats, &err), err);
+    assert_int_equal(stats->state, GUEST_STATE_RUNNING);
+    assert_true(stats->memory_max_kib >= stats->memory_kib && stats->memory_kib > 0);
+    assert_true(stats->cpus->len > 0);
+    driver->ops->sync_time(driver->self, NULL, spec->uuid);
+    /* There is no agent in it. */
+    assert_false(driver->ops->set_password(driver->self, NULL, spec->uuid, "root", "x", &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    assert_null(strstr(err->message, "'x'"));
+    g_clear_error(&err);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    assert_false(driver->ops->inject_nmi(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_INSTANCE_NOT_RUNNING);
+    destroy(driver, spec);
+}
+
 static bool is_sorted(const GPtrArray *texts)
 {
     for (guint i = 1; i < texts->len; i++) {
@@ -453,6 +493,7 @@ static void contract_healthy_driver_is_connected(void **state)
         cmocka_unit_test(contract_guest_is_paused_and_resumed),       \
         cmocka_unit_test(contract_saved_guest_comes_back),            \
         cmocka_unit_test(contract_defining_changes_no_state),         \
+        cmocka_unit_test(contract_running_guest_is_reached_from_outside),\
         cmocka_unit_test(contract_description_defines_the_guest_again), \
         cmocka_unit_test(contract_host_facts_are_complete),           \
         cmocka_unit_test(contract_healthy_driver_is_connected)
