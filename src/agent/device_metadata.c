@@ -108,6 +108,20 @@ static bool build_all(const Build *build, const DvCtx *ctx, const char *uuid, Ov
     return true;
 }
 
+bool device_metadata_wanted(Agent *agent, const DvCtx *ctx, const Ovo *instance, const Ovo *bdms,
+                            bool *out, GError **err)
+{
+    g_autoptr(Ovo) vifs = NULL;
+
+    *out = any_tag(bdms);
+    if (*out)
+        return true;
+    if (!conductor_vifs_get(agent->con, ctx, ovo_str_or(instance, "uuid", ""), &vifs, err))
+        return dv_within(err, "device metadata");
+    *out = any_tag(vifs);
+    return true;
+}
+
 bool device_metadata_build(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bdms,
                            GError **err)
 {

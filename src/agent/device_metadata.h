@@ -8,6 +8,9 @@
 
 #include "agent/agent.h"
 
+/* Whether a port (as recorded with conductor) or a mapping of `bdms` (may be NULL) has a tag. */
+bool device_metadata_wanted(Agent *agent, const DvCtx *ctx, const Ovo *instance, const Ovo *bdms,
+                            bool *out, GError **err);
 /* Puts it into the instance, unsaved, as the guest is defined now. bdms NULL: conductor is asked.
  */
 bool device_metadata_build(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bdms,

@@ -92,27 +92,28 @@ bool spawn_name_devices(Spawn *spawn, GError **err)
 
 /* ---- disks and guest ---- */
 
-/* Whether the user has tagged a device: of the networks the request tells, where it has them. */
-static bool may_have_tags(const Spawn *spawn)
+/* Whether the user has tagged a device. A request that names networks tells of theirs; otherwise
+ * the ports are on record. */
+static bool has_tags(const Spawn *spawn, bool *out, GError **err)
 {
     g_autoptr(Ovo) networks = NULL;
 
+    *out = false;
+    if (!spawn->args || !ovo_has(spawn->args, "requested_networks"))
+        return device_metadata_wanted(spawn->agent, spawn->ctx, spawn->instance, spawn->bdms, out,
+                                      err);
     for (size_t i = 0; spawn->bdms && i < ovo_count(spawn->bdms, NULL); i++) {
         g_autoptr(Ovo) bdm = ovo_at(spawn->bdms, NULL, i);
 
-        if (bdm && ovo_has_value(bdm, "tag"))
-            return true;
+        *out = *out || (bdm && ovo_has_value(bdm, "tag"));
     }
-    if (!spawn->args || !ovo_has(spawn->args, "requested_networks"))
-        return true;
     networks = ovo_child(spawn->args, "requested_networks");
     for (size_t i = 0; networks && i < ovo_count(networks, NULL); i++) {
         g_autoptr(Ovo) request = ovo_at(networks, NULL, i);
 
-        if (request && ovo_has_value(request, "tag"))
-            return true;
+        *out = *out || (request && ovo_has_value(request, "tag"));
     }
-    return false;
+    return true;
 }
 
 /* Takes back a definition that came before the start. */
@@ -163,10 +164,11 @@ bool spawn_disks(Spawn *spawn, GError **err)
         .spec = spawn->spec,
     };
     g_autoptr(GError) left = NULL;
+    bool tags = false;
 
     if (!boot_disks_create(&disks, err))
         return false;
-    if (!may_have_tags(spawn) || tell_devices(spawn, &disks, err))
+    if (has_tags(spawn, &tags, err) && (!tags || tell_devices(spawn, &disks, err)))
         return true;
     if (!disks_remove(spawn->agent->disks, spawn->ctx, spawn->spec->uuid, &left))
         dv_warning(spawn->ctx, "disks of a guest that was not made stay: %s", left->message);
@@ -193,15 +195,18 @@ bool spawn_guest(Spawn *spawn, GError **err)
 {
     const VirtDriver *virt = spawn->agent->virt;
     g_autoptr(GPtrArray) ports = ports_to_plug(spawn->network);
+    g_autoptr(GError) cause = NULL;
 
     if (spawn->agent->config.vif_plugging_timeout_s > 0)
         spawn->plugged = waits_register(spawn->agent->waits, spawn->spec->uuid,
                                         "network-vif-plugged", (const char *const *)ports->pdata);
-    if (!virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err)) {
+    if (virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
+        virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
+        return true;
+    if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) /* that one is somebody's */
         undefine(spawn);
-        return false;
-    }
-    return virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, err);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
 }
 
 bool spawn_plugged(Spawn *spawn, GError **err)
