@@ -30,6 +30,7 @@ typedef struct Process {
     RpcConfig rpc_config;
     AuthConfig service_user;
     ServiceConfig placement, neutron, glance;
+    VendordataConfig vendordata;
     TrackerConfig tracker_config;
     RpcServer *servers[2];
     Heartbeat *beat;
@@ -64,7 +65,8 @@ static bool read_config(Process *process, GError **err)
            options_service(options, "placement", &process->service_user, &process->placement,
                            err) &&
            options_service(options, "neutron", &process->service_user, &process->neutron, err) &&
-           options_service(options, "glance", &process->service_user, &process->glance, err);
+           options_service(options, "glance", &process->service_user, &process->glance, err) &&
+           options_vendordata(options, &process->vendordata, err);
 }
 
 static void say_warnings(const DvConfig *options)
@@ -145,7 +147,9 @@ static bool wire(Process *process, GError **err)
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
-    if (!agent->glance)
+    agent->vendordata = agent->glance ? vendordata_new(agent->http, &process->vendordata, err)
+                                      : NULL;
+    if (!agent->vendordata)
         return false;
     agent->tracker = tracker_new(&process->tracker_config, agent->con, agent->placement, host_facts,
                                  agent);
@@ -161,6 +165,7 @@ static void unwire(Process *process)
     periodic_free(process->periodic);
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);

@@ -49,6 +49,7 @@ static void *build_table(void *unused G_GNUC_UNUSED)
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(DvOption));
 
     append_part(rows, &options_part_nova);
+    append_part(rows, &options_part_guest);
     append_part(rows, &options_part_libvirt);
     append_part(rows, &options_part_oslo);
     options_keystone_rows(rows);
@@ -293,6 +294,9 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
             config, "workarounds", "wait_for_vif_plugged_event_during_hard_reboot"),
     };
     fill_vnc(config, &out->vnc);
+    options_spice(config, &out->spice);
+    options_serial(config, &out->serial);
+    options_config_drive(config, &out->config_drive);
     fill_notify(config, &out->notify);
     fill_periodic(config, &out->periodic);
 }
@@ -572,10 +576,13 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
         .max_queues = dv_config_int(config, "libvirt", "max_queues"),
         .rx_queue_size = dv_config_int(config, "libvirt", "rx_queue_size"),
         .tx_queue_size = dv_config_int(config, "libvirt", "tx_queue_size"),
+        .device_detach_attempts = dv_config_int(config, "libvirt", "device_detach_attempts"),
+        .device_detach_timeout_s = dv_config_int(config, "libvirt", "device_detach_timeout"),
         .package_version = DROVER_VERSION,
     };
 
-    if (!check_virt(config, &filled, err))
+    if (!check_virt(config, &filled, err) ||
+        !options_serial_range(config, &filled.serial_port_first, &filled.serial_port_end, err))
         return false;
     *out = filled;
     return true;
@@ -645,10 +652,12 @@ bool options_check(const DvConfig *config, GError **err)
     VirtConfig virt;
     DisksConfig disks;
     ServiceConfig service;
+    VendordataConfig vendordata;
 
     return options_agent(config, &agent, err) && options_virt(config, &virt, err) &&
            options_disks(config, &disks, err) &&
            options_service(config, "placement", NULL, &service, err) &&
            options_service(config, "neutron", NULL, &service, err) &&
-           options_service(config, "glance", NULL, &service, err);
+           options_service(config, "glance", NULL, &service, err) &&
+           options_vendordata(config, &vendordata, err);
 }

@@ -207,12 +207,6 @@ static const DvOption rows[] = {
     OPT_INT("consoleauth", "token_ttl", "600", "Seconds for which a console address is valid.",
             AT_LEAST(0), OLD("DEFAULT.console_token_ttl")),
     OPT_STR("consoleauth", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("spice", "enabled", "false", "Give guests a SPICE console.", UNHONOURED),
-    OPT_STR("spice", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("serial_console", "enabled", "false", "Give guests a serial console on TCP.",
-             UNHONOURED),
-    OPT_STR("serial_console", "*", NULL, NULL, IGNORED),
-    OPT_STR("rdp", "*", NULL, NULL, IGNORED),
 
     /* ---- devices ---- */
     OPT_MULTI("pci", "device_spec", NULL, "PCI devices for guests.", UNHONOURED,

@@ -75,8 +75,14 @@ bool conductor_bdms_get(Conductor *con, const DvCtx *ctx, const char *instance_u
 /* network_info: JSON text of the VIF list. */
 bool conductor_info_cache_save(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                const char *network_info, GError **err);
+/* address: the MAC; tag NULL: none. */
 bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                           const char *port_id, const char *address, const char *tag, GError **err);
+/* VirtualInterfaceList; its addresses are plain MACs. */
+bool conductor_vifs_get(Conductor *con, const DvCtx *ctx, const char *instance_uuid, Ovo **out,
+                        GError **err);
+/* One port's record; absent: success. */
+bool conductor_vif_delete(Conductor *con, const DvCtx *ctx, const char *port_id, GError **err);
 bool conductor_vifs_delete(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                            GError **err);
 bool conductor_event_start(Conductor *con, const DvCtx *ctx, const char *instance_uuid,

@@ -42,5 +42,7 @@ char *fake_conductor_states(FakeConductor *fake);
 char *fake_conductor_migrations(FakeConductor *fake);
 /* What this class action ("ComputeNodeList.get_all_by_host") answers from now on; stolen. */
 void fake_conductor_answer(FakeConductor *fake, const char *call, json_t *result);
+/* The same for an object's action ("ConsoleAuthToken.authorize"); its object is not changed. */
+void fake_conductor_answer_action(FakeConductor *fake, const char *call, json_t *result);
 /* The next such call raises this class of nova.exception, once; "timeout": it has no answer. */
 void fake_conductor_fail(FakeConductor *fake, const char *call, const char *class_name);

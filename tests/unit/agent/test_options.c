@@ -522,10 +522,10 @@ static void a_login_that_cannot_work_is_refused(void **state G_GNUC_UNUSED)
 static void options_without_effect_are_named_once_when_they_are_set(void **state G_GNUC_UNUSED)
 {
     assert_warnings(DRIVER SERVICES, "");
-    assert_warnings("[spice]\nenabled = true\n",
-                    "/nova.conf:2: [spice] enabled: drover does not honour this option yet");
+    assert_warnings("[spice]\nrequire_secure = true\n",
+                    "/nova.conf:2: [spice] require_secure: drover does not honour this option yet");
     /* the default itself changes nothing */
-    assert_warnings("[spice]\nenabled = false\n", "");
+    assert_warnings("[spice]\nrequire_secure = false\n", "");
     /* other services' options in a shared file */
     assert_warnings("[database]\nconnection = mysql://\n[api]\nauth_strategy = keystone\n"
                     "[keystone_authtoken]\nmemcached_servers = m\n",
@@ -551,6 +551,54 @@ static void secrets_are_not_printed(void **state G_GNUC_UNUSED)
 
     assert_null(strstr(dump, "geheim"));
     assert_non_null(strstr(dump, "username = nova"));
+}
+
+static bool virt_of(const char *text, VirtConfig *out)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *file = g_strconcat("[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\n", text,
+                                        NULL);
+    DvConfig *config = loaded(file);
+    bool ok = options_virt(config, out, &err);
+
+    assert_true(ok || err->code == DV_E_BAD_CONFIG);
+    dv_config_free(config);
+    return ok;
+}
+
+static void port_range_of_serial_consoles(void **state G_GNUC_UNUSED)
+{
+    VirtConfig virt;
+
+    assert_true(virt_of("[serial_console]\nport_range = 100:200\n", &virt));
+    assert_int_equal(virt.serial_port_first, 100);
+    assert_int_equal(virt.serial_port_end, 200);
+    assert_true(virt_of("[serial_console]\nport_range = 200:100\n", &virt)); /* as nova does */
+    assert_int_equal(virt.serial_port_first, 10000);
+    assert_int_equal(virt.serial_port_end, 20000);
+    assert_false(virt_of("[serial_console]\nport_range = 100\n", &virt));
+    assert_false(virt_of("[serial_console]\nport_range = a:b\n", &virt));
+    assert_false(virt_of("[serial_console]\nport_range = 0:70000\n", &virt));
+}
+
+static void providers_of_vendor_data(void **state G_GNUC_UNUSED)
+{
+    DvConfig *config = loaded("[api]\nvendordata_providers = StaticJSON,DynamicJSON\n"
+                              "vendordata_dynamic_targets = a@http://x/,b@http://y/\n"
+                              "[vendordata_dynamic_auth]\nauth_type = password\n"
+                              "auth_url = http://k/\nusername = nova\npassword = secret\n");
+    DvConfig *wrong = loaded("[api]\nvendordata_providers = Oracle\n");
+    g_autoptr(GError) err = NULL;
+    VendordataConfig vendordata;
+
+    assert_true(options_vendordata(config, &vendordata, &err));
+    assert_string_equal(vendordata.providers[1], "DynamicJSON");
+    assert_string_equal(vendordata.targets[1], "b@http://y/");
+    assert_string_equal(vendordata.auth.username, "nova");
+    assert_false(options_vendordata(wrong, &vendordata, &err));
+    assert_int_equal(err->code, DV_E_BAD_CONFIG);
+    dv_config_free(config);
+    dv_config_free(wrong);
 }
 
 int main(void)
@@ -588,6 +636,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_typing_error_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(secrets_are_not_printed, setup, teardown),
+        cmocka_unit_test_setup_teardown(port_range_of_serial_consoles, setup, teardown),
+        cmocka_unit_test_setup_teardown(providers_of_vendor_data, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
