@@ -67,6 +67,17 @@ Rpc *rpc_new(const RpcConfig *config, DvTimer *timer, GError **err);
 bool rpc_start(Rpc *rpc, GError **err);
 /* True while both connections are up. */
 bool rpc_connected(Rpc *rpc);
+
+/* For health. */
+typedef struct RpcStatus {
+    bool listening;   /* connected, and every queue is consumed */
+    bool sending;     /* connected */
+    int64_t quiet_ms; /* since the slower of the two threads came round its loop, 15 s at most
+                         unless the broker keeps it waiting */
+    size_t unsent, unsent_limit; /* messages that wait to be confirmed by the broker */
+} RpcStatus;
+/* Never blocks. */
+void rpc_status(Rpc *rpc, RpcStatus *out);
 /* Ends both threads after flushing what is queued (until deadline, dv_now_ms base); waiting calls
  * end with DV_E_CANCELLED. */
 void rpc_stop(Rpc *rpc, int64_t deadline_ms);
