@@ -5,6 +5,7 @@
 #include "services/auth_priv.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "util/clock.h"
 #include "util/log.h"
@@ -20,6 +21,7 @@ struct Service {
     char **interfaces;         /* [const] */
     DvMutex lock;
     GHashTable *kept; /* [lock] what -> Kept */
+    atomic_bool away; /* [atomic] the last call found nobody who serves */
 };
 
 typedef struct Kept {
@@ -107,6 +109,11 @@ void service_free(Service *service)
     g_hash_table_unref(service->kept);
     dv_mutex_done(&service->lock);
     g_free(service);
+}
+
+bool service_away(const Service *service)
+{
+    return atomic_load(&service->away);
 }
 
 /* ---- what is kept for the clients ---- */
@@ -395,6 +402,7 @@ bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, 
                  .accept_type = "application/json",
                  .body = text};
     g_auto(HttpResponse) r = {0};
+    g_autoptr(GError) why = NULL;
     bool ok;
 
     if (body && !text) {
@@ -402,11 +410,14 @@ bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, 
         return dv_fail(err, DV_E_INTERNAL, "%s: a body that is no JSON", service->conf.name);
     }
     json_decref(body);
-    ok = exchange(service, ctx, identity, &call, &r, err) &&
-         (is_accepted(r.status, accept) || status_fail(service, &call, &r, err)) &&
-         (!out_json || answer_read(service, &call, &r, out_json, err));
+    ok = exchange(service, ctx, identity, &call, &r, &why) &&
+         (is_accepted(r.status, accept) || status_fail(service, &call, &r, &why)) &&
+         (!out_json || answer_read(service, &call, &r, out_json, &why));
+    atomic_store(&service->away, dv_is(why, DV_E_UNAVAILABLE) || dv_is(why, DV_E_TIMEOUT));
     if (ok && out_status)
         *out_status = r.status;
+    if (!ok)
+        g_propagate_error(err, g_steal_pointer(&why));
     free(text); /* jansson's */
     return ok;
 }

@@ -42,6 +42,9 @@ Service *service_new(HttpClient *http, const ServiceConfig *config, GError **err
 void service_free(Service *service);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_free)
 
+/* The last service_call found nobody, or one that cannot serve (5xx). For health; never blocks. */
+bool service_away(const Service *service);
+
 typedef enum {
     AS_SERVICE, /* the group's own credentials */
     AS_USER,    /* the context's token when it has one, else the group's own */
