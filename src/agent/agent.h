@@ -7,6 +7,7 @@
 #include "agent/gate.h"
 #include "agent/options.h"
 #include "agent/pending.h"
+#include "agent/vitals.h"
 #include "agent/waits.h"
 #include "rpc/rpc.h"
 #include "scheduler_hints/tracker.h"
@@ -49,6 +50,7 @@ typedef struct Agent {
     Waits *waits;
     Pending *refreshes;   /* instances with a queued network cache refresh */
     Pending *ports;       /* the users' ports that a boot is taking just now */
+    Vitals vitals;        /* what the parts report of themselves */
     atomic_bool stopping; /* set once by main */
 } Agent;
 

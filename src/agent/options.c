@@ -4,6 +4,7 @@
  * options_ignored.c. The table is built once and lives for ever. */
 #include "agent/options.h"
 
+#include "agent/health_http.h"
 #include "agent/options_priv.h"
 
 #include "util/fs.h"
@@ -235,6 +236,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .report_interval_s = dv_config_int(config, "DEFAULT", "report_interval"),
         .service_down_time_s = dv_config_int(config, "DEFAULT", "service_down_time"),
         .control_plane_release = dv_config_str(config, "drover", "control_plane_release"),
+        .health_listen = str(config, "drover", "health_listen"),
         .pin_compute = str(config, "upgrade_levels", "compute"),
         .pin_conductor = str(config, "upgrade_levels", "conductor"),
         .rpc_response_timeout_s = dv_config_int(config, "DEFAULT", "rpc_response_timeout"),
@@ -350,6 +352,15 @@ static bool check_release(const DvConfig *config, GError **err)
                        err);
 }
 
+static bool check_health(const DvConfig *config, GError **err)
+{
+    const char *listen = str(config, "drover", "health_listen");
+    g_autoptr(GError) why = NULL;
+
+    return !listen || health_http_check(listen, &why) ||
+           fail_option(config, "drover", "health_listen", why->message, err);
+}
+
 static bool check_paths(const DvConfig *config, GError **err)
 {
     static const char *const names[] = {"state_path", "instances_path"};
@@ -386,7 +397,7 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
 
     fill_agent(config, &filled);
     if (!check_driver(config, err) || !check_rabbit(config, err) || !check_release(config, err) ||
-        !check_paths(config, err) || !check_service_user(config, err))
+        !check_health(config, err) || !check_paths(config, err) || !check_service_user(config, err))
         return false;
     if (!*filled.host)
         return fail_option(config, "DEFAULT", "host", "want a name", err);

@@ -72,6 +72,7 @@ typedef struct AgentConfig {
     int64_t report_interval_s;
     int64_t service_down_time_s;
     const char *control_plane_release; /* [drover]: "auto", "zed", ... "2026.1" */
+    const char *health_listen;         /* [drover]: address for health and metrics, or NULL */
     const char *pin_compute;           /* [upgrade_levels] compute, or NULL */
     const char *pin_conductor;         /* [upgrade_levels] conductor, or NULL */
 

@@ -25,7 +25,7 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "report_interval", "10", "Seconds between two heartbeats.", AT_LEAST(1)),
     OPT_INT("DEFAULT", "service_down_time", "60", "Seconds without a heartbeat after which a service"
             " counts as down; raised to 2.5 report intervals where it is less than one.",
-            AT_LEAST(1), IGNORED),
+            AT_LEAST(1)),
     OPT_INT("DEFAULT", "long_rpc_timeout", "1800", "Seconds that long calls to peers may take.",
             AT_LEAST(1), IGNORED),
     OPT_STR("upgrade_levels", "compute", NULL, "Version or release name that calls to peer hosts"

@@ -117,6 +117,8 @@ static const DvOption oslo_rows[] = {
 static const DvOption drover_rows[] = {
     OPT_STR("drover", "control_plane_release", "auto", "Release of the control plane (zed, 2023.1,"
             " 2023.2, 2024.1 ...); auto: found out from conductor."),
+    OPT_STR("drover", "health_listen", "", "Where to answer GET /healthz, /readyz and /metrics:"
+            " ADDRESS:PORT, [IPV6]:PORT or unix:/PATH; empty: nowhere."),
 };
 /* clang-format on */
 

@@ -1,6 +1,7 @@
 /* Periodic jobs; see periodic.h. */
 #include "agent/periodic.h"
 
+#include "agent/health.h"
 #include "agent/network_cache.h"
 #include "agent/power_sync.h"
 #include "services/scheduler.h"
@@ -33,7 +34,15 @@ struct Periodic {
 
 static bool audit(Periodic *periodic, const DvCtx *ctx, GError **err)
 {
-    return tracker_audit(periodic->agent->tracker, ctx, false, err);
+    Agent *agent = periodic->agent;
+    g_autoptr(GPtrArray) guests = NULL;
+
+    if (!tracker_audit(agent->tracker, ctx, false, err))
+        return false;
+    atomic_store(&agent->vitals.audit_ms, dv_now_ms());
+    if (agent->virt->ops->list(agent->virt->self, &guests, NULL))
+        health_count_guests(guests);
+    return true;
 }
 
 static bool sync_power_states(Periodic *periodic, const DvCtx *ctx, GError **err)

@@ -1,6 +1,7 @@
 /* Service start; see startup.h. */
 #include "agent/startup.h"
 
+#include "agent/health.h"
 #include "agent/ops/ops.h"
 #include "services/scheduler.h"
 #include "util/log.h"
@@ -276,6 +277,7 @@ bool startup_recover(Agent *agent, const DvCtx *ctx, GError **err)
     if (!virt->ops->list(virt->self, &guests, err) ||
         !conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, err))
         return dv_within(err, "reading the instances of this host");
+    health_count_guests(guests);
     by_uuid = guests_by_uuid(guests);
     for (size_t i = 0; i < ovo_count(list, NULL) && !agent_stopping(agent); i++) {
         g_autoptr(Ovo) instance = ovo_at(list, NULL, i);

@@ -17,6 +17,7 @@
 #include "services/peer.h"
 #include "services/scheduler.h"
 #include "util/log.h"
+#include "util/metrics.h"
 
 typedef enum { PHASE_CLAIM, PHASE_NETWORK, PHASE_DEVICES, PHASE_SPAWN } BootPhase;
 
@@ -631,6 +632,13 @@ static bool boot_reschedule(Boot *boot, const char *reason, GError **err)
     return conductor_build_instances(boot->agent->con, boot->ctx, boot->args, err);
 }
 
+static void count_build(const char *outcome)
+{
+    g_autofree char *name = g_strdup_printf("drover_builds_total{outcome=\"%s\"}", outcome);
+
+    dv_metric_add(dv_metric(name, "Builds by what became of them."), 1);
+}
+
 static void boot_failed(Boot *boot, const GError *cause)
 {
     g_autofree char *reason = NULL;
@@ -641,16 +649,20 @@ static void boot_failed(Boot *boot, const GError *cause)
         dv_info(boot->ctx, "instance disappeared during build: %s", cause->message);
         delete_allocation(boot);
         tracker_build_failed(boot->agent->tracker);
+        count_build("gone");
         return;
     }
     dv_warning(boot->ctx, "build failed: %s", cause->message);
     if (outcome == OUTCOME_ABORT) {
         boot_abort(boot, cause, reason, true);
+        count_build("error");
     } else if (boot_reschedule(boot, reason, &err)) {
         dv_info(boot->ctx, "build given back to the scheduler");
+        count_build("rescheduled");
     } else {
         dv_info(boot->ctx, "not rescheduled: %s", err->message);
         boot_abort(boot, cause, reason, false);
+        count_build("error");
     }
     if (outcome != OUTCOME_RESCHEDULE_POLICY)
         tracker_build_failed(boot->agent->tracker);
@@ -721,6 +733,7 @@ bool op_boot(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err
     if (build(&boot)) {
         dv_info(call->ctx, "built and running after %d ms", (int)(dv_now_ms() - start_ms));
         tracker_build_succeeded(call->agent->tracker);
+        count_build("active");
         announce(&boot);
     }
     boot_done(&boot);
