@@ -6,12 +6,14 @@
  * owns all process-wide state; everybody else gets a pointer. */
 #include "agent/agent.h"
 #include "agent/cli.h"
+#include "agent/health_http.h"
 #include "agent/heartbeat.h"
 #include "agent/lifecycle.h"
 #include "agent/methods.h"
 #include "agent/op.h"
 #include "agent/periodic.h"
 #include "agent/startup.h"
+#include "agent/watchdog.h"
 
 #include "util/log.h"
 #include "util/thread.h"
@@ -33,6 +35,8 @@ typedef struct Process {
     RpcServer *servers[2];
     Heartbeat *beat;
     Periodic *periodic;
+    HealthHttp *health; /* NULL when nobody wants to ask */
+    Watchdog *watchdog;
     GThread *starter;
     atomic_int exit_code;
 } Process;
@@ -123,6 +127,8 @@ static bool wire(Process *process, GError **err)
 {
     Agent *agent = &process->agent;
 
+    atomic_store(&agent->vitals.begin_ms, dv_now_ms());
+    process->watchdog = watchdog_new(agent);
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
     agent->gate = gate_new();
@@ -144,7 +150,9 @@ static bool wire(Process *process, GError **err)
         return false;
     agent->tracker = tracker_new(&process->tracker_config, agent->con, agent->placement, host_facts,
                                  agent);
-    return true;
+    if (agent->config.health_listen)
+        process->health = health_http_start(agent, agent->config.health_listen, err);
+    return process->health || !agent->config.health_listen;
 }
 
 /* In the opposite order; everything that could still call into a part has been stopped before. */
@@ -152,6 +160,8 @@ static void unwire(Process *process)
 {
     Agent *agent = &process->agent;
 
+    health_http_stop(process->health);
+    watchdog_free(process->watchdog);
     heartbeat_free(process->beat);
     periodic_free(process->periodic);
     virt_driver_free(agent->virt);
@@ -185,8 +195,10 @@ static bool open_hypervisor(Agent *agent, const DvCtx *ctx, GError **err)
         g_autoptr(GError) cause = NULL;
 
         agent->virt = virt_libvirt_new(&agent->virt_config, &cause);
-        if (agent->virt)
+        if (agent->virt) {
+            atomic_store(&agent->vitals.virt, agent->virt);
             return true;
+        }
         if (!dv_is(cause, DV_E_UNAVAILABLE)) {
             g_propagate_error(err, g_steal_pointer(&cause));
             return false;
@@ -220,8 +232,10 @@ static bool first_audit(Agent *agent, const DvCtx *ctx, GError **err)
 {
     g_autoptr(GError) cause = NULL;
 
-    if (tracker_audit(agent->tracker, ctx, true, &cause))
+    if (tracker_audit(agent->tracker, ctx, true, &cause)) {
+        atomic_store(&agent->vitals.audit_ms, dv_now_ms());
         return true;
+    }
     if (dv_is(cause, DV_E_BAD_CONFIG) || !tracker_node_identity(agent->tracker, NULL, NULL)) {
         g_propagate_error(err, g_steal_pointer(&cause));
         return false;
@@ -237,18 +251,23 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
     Agent *agent = &process->agent;
     g_autoptr(Ovo) service = NULL;
 
+    watchdog_say(process->watchdog, "STATUS=waiting for RabbitMQ, libvirt or nova-conductor");
     if (!rpc_start(agent->rpc, err) || !open_hypervisor(agent, ctx, err) ||
         !startup_register(agent, ctx, &service, err) || !serve(process, err))
         return false;
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
+    watchdog_say(process->watchdog, "STATUS=recovering instances and auditing the host");
     if (!startup_recover(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
+    atomic_store(&agent->vitals.ready, true);
     if (agent->config.handle_lifecycle_events)
         agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
+    watchdog_start(process->watchdog);
+    watchdog_say(process->watchdog, "READY=1\nSTATUS=running");
     return true;
 }
 
@@ -280,6 +299,7 @@ static void stop(Process *process)
     int64_t deadline_ms = dv_now_ms() + agent->config.graceful_shutdown_timeout_s * 1000;
 
     dv_info(NULL, "stopping");
+    watchdog_say(process->watchdog, "STOPPING=1\nSTATUS=ending operations");
     atomic_store(&agent->stopping, true);
     gate_close(agent->gate);
     g_thread_join(process->starter);
