@@ -160,7 +160,7 @@ flow: $(call test_bins,$(FLOW_SRC))
 	@TEST_TIMEOUT=600 tests/run $^
 #: interop      against oslo.messaging on a real RabbitMQ, and nova's own conductor and metadata code
 interop: $(call test_bins,$(INTEROP_SRC))
-	@bad=0; for part in metadata objects run; do tests/interop/$$part $(B) || bad=1; done; exit $$bad
+	@bad=0; for part in metadata notifications objects run; do tests/interop/$$part $(B) || bad=1; done; exit $$bad
 #: fuzz         each libFuzzer target for FUZZ_SECONDS (default 20)
 FUZZ_SECONDS ?= 20
 fuzz:
