@@ -79,6 +79,15 @@ bool rpc_start(Rpc *rpc, GError **err)
     return rpc_sender_start(rpc->sender, err) && rpc_listener_start(rpc->listener, err);
 }
 
+bool rpc_start_sending(Rpc *rpc, GError **err)
+{
+    dv_lock(&rpc->lock);
+    g_assert(!rpc->started);
+    rpc->started = true;
+    dv_unlock(&rpc->lock);
+    return rpc_sender_start(rpc->sender, err);
+}
+
 bool rpc_connected(Rpc *rpc)
 {
     return rpc_sender_ready(rpc->sender) && rpc_listener_ready(rpc->listener);
