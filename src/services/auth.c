@@ -422,6 +422,17 @@ bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, 
     return ok;
 }
 
+bool service_url(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                 char **out_url, GError **err)
+{
+    g_auto(Access) a = {0};
+
+    if (!access_get(service, ctx, identity, path, &a, err))
+        return false;
+    *out_url = g_steal_pointer(&a.url);
+    return true;
+}
+
 bool service_download(Service *service, const DvCtx *ctx, ServiceIdentity identity,
                       const char *path,
                       bool (*sink)(void *arg, const void *data, size_t length, GError **err),

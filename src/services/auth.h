@@ -60,6 +60,10 @@ typedef struct json_t json_t;
 bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *method,
                   const char *path, const char *microversion, json_t *body, const int *accept,
                   int *out_status, json_t **out_json, GError **err);
+/* The URL that a call of `path` would go to. Asks keystone when no token is at hand. Caller frees.
+ */
+bool service_url(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                 char **out_url, GError **err);
 /* GET that streams a 2xx body into a sink (http.h). */
 bool service_download(Service *service, const DvCtx *ctx, ServiceIdentity identity,
                       const char *path,
