@@ -23,6 +23,8 @@
 
 #include <stdatomic.h>
 
+typedef struct Notifier Notifier;
+
 typedef enum {
     POOL_GENERAL,
     POOL_BUILD,
@@ -41,6 +43,7 @@ typedef struct Agent {
     DvLanes *lanes;
     Gate *gate; /* opened by the start, closed by the stop */
     Rpc *rpc;
+    Notifier *notifier; /* NULL: the operator wants no notifications */
     Conductor *con;
     HttpClient *http;
     Service *placement, *neutron, *glance;

@@ -103,8 +103,6 @@ static bool check_placement(Agent *agent, int64_t now_ms G_GNUC_UNUSED, Ovo *out
     return !service_away(agent->placement);
 }
 
-static const char *const pool_names[POOL_COUNT] = {"general", "build", "periodic", "beat"};
-
 /* Builds may wait for each other as long as they like; everything else should find a worker. */
 static bool check_queues(Agent *agent, int64_t now_ms G_GNUC_UNUSED, Ovo *out)
 {
@@ -119,7 +117,7 @@ static bool check_queues(Agent *agent, int64_t now_ms G_GNUC_UNUSED, Ovo *out)
         ovo_set_i64(pool, "running", load.running);
         ovo_set_i64(pool, "workers", load.max_workers);
         ovo_set_i64(pool, "oldest_s", load.oldest_ms / 1000);
-        ovo_set_child(out, pool_names[i], pool);
+        ovo_set_child(out, load.name, pool);
         if (i == POOL_GENERAL)
             ok = load.oldest_ms <= QUEUE_WAIT_LIMIT_MS;
     }
@@ -211,10 +209,10 @@ static void measure_pools(Agent *agent)
         DvPoolLoad load;
 
         dv_pool_load(agent->pools[i], &load);
-        set_of("drover_pool_queued", "pool", pool_names[i], "Jobs that wait for a worker.",
+        set_of("drover_pool_queued", "pool", load.name, "Jobs that wait for a worker.",
                load.queued);
-        set_of("drover_pool_running", "pool", pool_names[i], "Jobs that run.", load.running);
-        set_of("drover_pool_workers", "pool", pool_names[i],
+        set_of("drover_pool_running", "pool", load.name, "Jobs that run.", load.running);
+        set_of("drover_pool_workers", "pool", load.name,
                "Jobs that may run at a time, 0: no limit.", load.max_workers);
     }
 }

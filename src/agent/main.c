@@ -10,6 +10,7 @@
 #include "agent/heartbeat.h"
 #include "agent/lifecycle.h"
 #include "agent/methods.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/periodic.h"
 #include "agent/startup.h"
@@ -140,7 +141,8 @@ static bool wire(Process *process, GError **err)
     agent->disks = disks_new(&agent->disks_config);
     agent->virt_config.disks = agent->disks;
     agent->rpc = rpc_new(&process->rpc_config, agent->timer, err);
-    if (!agent->rpc)
+    if (!agent->rpc || !notifier_new(&agent->config.notify, &process->rpc_config, agent->rpc,
+                                     agent->timer, &agent->notifier, err))
         return false;
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
     agent->placement = service_new(agent->http, &process->placement, err);
@@ -174,6 +176,7 @@ static void unwire(Process *process)
     for (size_t i = 0; i < POOL_COUNT; i++)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
+    notifier_free(agent->notifier);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
@@ -252,8 +255,9 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
     g_autoptr(Ovo) service = NULL;
 
     watchdog_say(process->watchdog, "STATUS=waiting for RabbitMQ, libvirt or nova-conductor");
-    if (!rpc_start(agent->rpc, err) || !open_hypervisor(agent, ctx, err) ||
-        !startup_register(agent, ctx, &service, err) || !serve(process, err))
+    if (!rpc_start(agent->rpc, err) || !notifier_start(agent->notifier, err) ||
+        !open_hypervisor(agent, ctx, err) || !startup_register(agent, ctx, &service, err) ||
+        !serve(process, err))
         return false;
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
     watchdog_say(process->watchdog, "STATUS=recovering instances and auditing the host");
@@ -314,6 +318,7 @@ static void stop(Process *process)
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);
+    notifier_stop(agent->notifier, dv_now_ms() + FLUSH_MS);
     rpc_stop(agent->rpc, dv_now_ms() + FLUSH_MS);
 }
 

@@ -171,6 +171,7 @@ void dv_pool_load(DvPool *pool, DvPoolLoad *out)
     dv_lock(&pool->lock);
     first = g_queue_peek_head(&pool->jobs);
     *out = (DvPoolLoad){
+        .name = pool->name,
         .queued = pool->jobs.length,
         .running = pool->running,
         .max_workers = pool->max_workers,

@@ -21,6 +21,7 @@ unsigned dv_pool_running(DvPool *pool);
 
 /* For health. */
 typedef struct DvPoolLoad {
+    const char *name; /* borrowed from the pool */
     unsigned queued, running;
     unsigned max_workers; /* 0: unlimited */
     int64_t oldest_ms;    /* how long the first of the queue has waited, 0: none */
