@@ -13,6 +13,7 @@
 #include "services/conductor.h"
 #include "services/glance.h"
 #include "services/neutron.h"
+#include "services/peer.h"
 #include "services/placement.h"
 #include "util/lanes.h"
 #include "util/pool.h"
@@ -41,6 +42,7 @@ typedef struct Agent {
     Gate *gate; /* opened by the start, closed by the stop */
     Rpc *rpc;
     Conductor *con;
+    Peers *peers;
     HttpClient *http;
     Service *placement, *neutron, *glance;
     VirtDriver *virt;
@@ -49,6 +51,7 @@ typedef struct Agent {
     Waits *waits;
     Pending *refreshes;   /* instances with a queued network cache refresh */
     Pending *ports;       /* the users' ports that a boot is taking just now */
+    Pending *saves;       /* instances whose guest's memory is being saved just now */
     atomic_bool stopping; /* set once by main */
 } Agent;
 

@@ -129,6 +129,7 @@ static bool wire(Process *process, GError **err)
     agent->waits = waits_new();
     agent->refreshes = pending_new();
     agent->ports = pending_new();
+    agent->saves = pending_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -137,6 +138,7 @@ static bool wire(Process *process, GError **err)
     if (!agent->rpc)
         return false;
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
+    agent->peers = peers_new(agent->rpc);
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
@@ -164,9 +166,11 @@ static void unwire(Process *process)
     for (size_t i = 0; i < POOL_COUNT; i++)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
+    peers_free(agent->peers);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
@@ -245,8 +249,7 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    if (agent->config.handle_lifecycle_events)
-        agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;

@@ -14,11 +14,30 @@ static const AgentMethod compute_methods[] = {
     /* name                      lane           pool          flags      run                  arrive */
     {"build_and_run_instance",   LANE_INSTANCE, POOL_BUILD,   R | F,     op_boot,              NULL},
     {"terminate_instance",       LANE_INSTANCE, POOL_GENERAL, E | R | F, op_delete,            op_delete_arrive},
+    {"rebuild_instance",         LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rebuild,           NULL},
+    {"stop_instance",            LANE_INSTANCE, POOL_GENERAL, E | R | F, op_stop,              NULL},
+    {"start_instance",           LANE_INSTANCE, POOL_GENERAL, E | R | F, op_start,             NULL},
+    {"reboot_instance",          LANE_INSTANCE, POOL_GENERAL, E | R | F, op_reboot,            NULL},
+    {"pause_instance",           LANE_INSTANCE, POOL_GENERAL, E | R | F, op_pause,             NULL},
+    {"unpause_instance",         LANE_INSTANCE, POOL_GENERAL, E | R | F, op_unpause,           NULL},
+    {"suspend_instance",         LANE_INSTANCE, POOL_GENERAL, E | R | F, op_suspend,           NULL},
+    {"resume_instance",          LANE_INSTANCE, POOL_GENERAL, E | R | F, op_resume,            NULL},
+    {"soft_delete_instance",     LANE_INSTANCE, POOL_GENERAL, E | R | F, op_soft_delete,       NULL},
+    {"restore_instance",         LANE_INSTANCE, POOL_GENERAL, E | R | F, op_restore,           NULL},
+    /* a guest that hangs, and whoever waits for it, is what a crash dump is for */
+    {"trigger_crash_dump",       LANE_NONE,     POOL_GENERAL, E | F,     op_crash_dump,        NULL},
+    /* the agent in the guest may take its time */
+    {"set_admin_password",       LANE_NONE,     POOL_GENERAL, E | R | F, op_set_admin_password, NULL},
+    {"get_diagnostics",          LANE_NONE,     POOL_GENERAL, F,         op_diagnostics,       NULL},
+    {"get_instance_diagnostics", LANE_NONE,     POOL_GENERAL, F,         op_instance_diagnostics, NULL},
+    {"inject_network_info",      LANE_INSTANCE, POOL_GENERAL, F,         op_inject_network_info, NULL},
     {"external_instance_event",  LANE_NONE,     POOL_GENERAL, 0,         op_external_event,    NULL},
     {"get_console_output",       LANE_NONE,     POOL_GENERAL, F,         op_console_output,    NULL},
     {"get_vnc_console",          LANE_NONE,     POOL_GENERAL, F,         op_vnc_console,       NULL},
     {"validate_console_port",    LANE_NONE,     POOL_GENERAL, F,         op_validate_console,  NULL},
     {"get_host_uptime",          LANE_INLINE,   POOL_GENERAL, 0,         op_host_uptime,       NULL},
+    {"host_power_action",        LANE_INLINE,   POOL_GENERAL, 0,         op_host_not_implemented, NULL},
+    {"host_maintenance_mode",    LANE_INLINE,   POOL_GENERAL, 0,         op_host_not_implemented, NULL},
     {"set_host_enabled",         LANE_HOST,     POOL_GENERAL, 0,         op_set_host_enabled,  NULL},
 };
 
