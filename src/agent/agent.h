@@ -26,6 +26,7 @@
 typedef enum {
     POOL_GENERAL,
     POOL_BUILD,
+    POOL_SNAPSHOT, /* copies and uploads of disks */
     POOL_PERIODIC, /* one worker: periodic jobs never run beside each other */
     POOL_BEAT,     /* one worker: the heartbeat waits for nobody */
     POOL_COUNT

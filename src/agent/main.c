@@ -115,6 +115,8 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_GENERAL] = dv_pool_new("general",
                                              (unsigned)agent->config.executor_thread_pool_size);
     agent->pools[POOL_BUILD] = dv_pool_new("build", (unsigned)agent->config.max_concurrent_builds);
+    agent->pools[POOL_SNAPSHOT] = dv_pool_new("snapshot",
+                                              (unsigned)agent->config.max_concurrent_snapshots);
     agent->pools[POOL_PERIODIC] = dv_pool_new("periodic", 1);
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
@@ -294,6 +296,8 @@ static void stop(Process *process)
     if (!dv_pool_stop(agent->pools[POOL_BUILD], deadline_ms))
         dv_warning(NULL, "builds still run at the end of graceful_shutdown_timeout");
     waits_cancel(agent->waits, NULL);
+    if (!dv_pool_stop(agent->pools[POOL_SNAPSHOT], deadline_ms))
+        dv_warning(NULL, "snapshots still run at the end of graceful_shutdown_timeout");
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);

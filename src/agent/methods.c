@@ -14,6 +14,13 @@ static const AgentMethod compute_methods[] = {
     /* name                      lane           pool          flags      run                  arrive */
     {"build_and_run_instance",   LANE_INSTANCE, POOL_BUILD,   R | F,     op_boot,              NULL},
     {"terminate_instance",       LANE_INSTANCE, POOL_GENERAL, E | R | F, op_delete,            op_delete_arrive},
+    {"snapshot_instance",        LANE_NONE,     POOL_SNAPSHOT, E | R | F, op_snapshot,         NULL},
+    {"backup_instance",          LANE_NONE,     POOL_SNAPSHOT, E | R | F, op_backup,           NULL},
+    {"quiesce_instance",         LANE_NONE,     POOL_GENERAL, 0,         op_quiesce,           NULL},
+    {"unquiesce_instance",       LANE_NONE,     POOL_GENERAL, 0,         op_unquiesce,         NULL},
+    {"shelve_instance",          LANE_INSTANCE, POOL_GENERAL, E | R | F, op_shelve,            NULL},
+    {"shelve_offload_instance",  LANE_INSTANCE, POOL_GENERAL, E | R | F, op_shelve_offload,    NULL},
+    {"cache_images",             LANE_NONE,     POOL_GENERAL, 0,         op_cache_images,      NULL},
     {"rebuild_instance",         LANE_INSTANCE, POOL_BUILD,   E | R | F, op_rebuild,           NULL},
     {"stop_instance",            LANE_INSTANCE, POOL_GENERAL, E | R | F, op_stop,              NULL},
     {"start_instance",           LANE_INSTANCE, POOL_GENERAL, E | R | F, op_start,             NULL},

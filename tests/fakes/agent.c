@@ -199,7 +199,7 @@ static void wire_rpc(FakeAgent *fake)
 
 static void wire(FakeAgent *fake)
 {
-    static const char *const names[POOL_COUNT] = {"general", "build", "periodic", "beat"};
+    static const char *const names[POOL_COUNT] = {"general", "build", "snapshot", "periodic", "beat"};
     Agent *agent = &fake->agent;
 
     agent->timer = dv_timer_new();

@@ -16,6 +16,21 @@ bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **
 /* The tail of a delete whose record already says deleted. */
 bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
 
+/* snapshot.c */
+bool op_snapshot(const OpCall *call, json_t **out_result, GError **err);
+bool op_backup(const OpCall *call, json_t **out_result, GError **err);
+
+/* quiesce.c */
+bool op_quiesce(const OpCall *call, json_t **out_result, GError **err);
+bool op_unquiesce(const OpCall *call, json_t **out_result, GError **err);
+
+/* shelve.c */
+bool op_shelve(const OpCall *call, json_t **out_result, GError **err);
+bool op_shelve_offload(const OpCall *call, json_t **out_result, GError **err);
+
+/* cache_images.c */
+bool op_cache_images(const OpCall *call, json_t **out_result, GError **err);
+
 /* rebuild.c */
 bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
 
