@@ -134,3 +134,17 @@ bool boot_disks_adopt(const BootDisks *disks, GError **err)
            (!may_fetch || (fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
                            fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err)));
 }
+
+bool boot_disks_complete(const BootDisks *disks, GError **err)
+{
+    const char *id = ovo_str_or(disks->instance, "image_ref", NULL);
+    ImageFetch fetch = {disks, id};
+    ImageSource source = {.id = id, .fetch = fetch_image, .arg = &fetch};
+    g_autofree char *root = g_build_filename(disks->spec->instance_dir, "disk", NULL);
+
+    if (!dv_exists(root))
+        return dv_fail(err, DV_E_INVALID_DISK, "the root disk did not arrive");
+    return fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
+           fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err) &&
+           create_disks(disks, &source, err);
+}

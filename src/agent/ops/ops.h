@@ -34,6 +34,17 @@ bool op_cache_images(const OpCall *call, json_t **out_result, GError **err);
 /* rebuild.c */
 bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
 
+/* resize_dest.c */
+bool op_prep_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_finish_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_revert_resize(const OpCall *call, json_t **out_result, GError **err);
+
+/* resize_source.c */
+bool op_resize_instance(const OpCall *call, json_t **out_result, GError **err);
+bool op_confirm_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_finish_revert_resize(const OpCall *call, json_t **out_result, GError **err);
+bool op_check_shared_storage(const OpCall *call, json_t **out_result, GError **err);
+
 /* power.c */
 bool op_stop(const OpCall *call, json_t **out_result, GError **err);
 bool op_start(const OpCall *call, json_t **out_result, GError **err);
