@@ -14,6 +14,7 @@
 #include "services/conductor.h"
 #include "services/glance.h"
 #include "services/neutron.h"
+#include "services/peer.h"
 #include "services/placement.h"
 #include "util/lanes.h"
 #include "util/pool.h"
@@ -28,6 +29,7 @@ typedef struct Notifier Notifier;
 typedef enum {
     POOL_GENERAL,
     POOL_BUILD,
+    POOL_SNAPSHOT, /* copies and uploads of disks */
     POOL_PERIODIC, /* one worker: periodic jobs never run beside each other */
     POOL_BEAT,     /* one worker: the heartbeat waits for nobody */
     POOL_COUNT
@@ -45,6 +47,7 @@ typedef struct Agent {
     Rpc *rpc;
     Notifier *notifier; /* NULL: the operator wants no notifications */
     Conductor *con;
+    Peers *peers;
     HttpClient *http;
     Service *placement, *neutron, *glance;
     VirtDriver *virt;
@@ -53,6 +56,7 @@ typedef struct Agent {
     Waits *waits;
     Pending *refreshes;   /* instances with a queued network cache refresh */
     Pending *ports;       /* the users' ports that a boot is taking just now */
+    Pending *saves;       /* instances whose guest's memory is being saved just now */
     Vitals vitals;        /* what the parts report of themselves */
     atomic_bool stopping; /* set once by main */
 } Agent;

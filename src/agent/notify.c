@@ -124,7 +124,7 @@ static bool complete(Agent *agent, const DvCtx *ctx, Ovo *instance, Notification
                                 err))
         return false;
     for (size_t i = 0; i < count; i++)
-        ovo_load_from(instance, loaded, missing[i]);
+        ovo_load_from(instance, missing[i], loaded);
     return true;
 }
 
