@@ -9,6 +9,7 @@
  */
 #include "agent/faults.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
@@ -481,12 +482,50 @@ static void count_build(const char *outcome)
     dv_metric_add(dv_metric(name, "Builds by what became of them."), 1);
 }
 
+/* nova saves "building" without a task before it tells of the start; our first save is the claim's,
+ * but what is told is the same. */
+static void notify_start(Boot *boot)
+{
+    const NotifyExtra extra = {
+        .bdms = boot->bdms,
+        .image_name = boot->image ? ovo_str_or(boot->image, "name", NULL) : NULL,
+    };
+
+    if (!notify_enabled(boot->agent))
+        return;
+    ovo_set_str(boot->instance, "vm_state", "building");
+    ovo_set_null(boot->instance, "task_state");
+    notify_instance_with(boot->agent, boot->ctx, boot->instance, NOTIFY_CREATE, NOTIFY_START,
+                         &extra, NULL);
+}
+
+static void notify_error(const Boot *boot, const GError *cause)
+{
+    const NotifyExtra extra = {.bdms = boot->bdms};
+
+    notify_instance_with(boot->agent, boot->ctx, boot->instance, NOTIFY_CREATE, NOTIFY_ERROR,
+                         &extra, cause);
+}
+
+static void notify_end(const Boot *boot)
+{
+    const NotifyExtra extra = {
+        .bdms = boot->bdms,
+        .network = boot->spawn.network,
+        .message = "Success",
+    };
+
+    notify_instance_with(boot->agent, boot->ctx, boot->instance, NOTIFY_CREATE, NOTIFY_END, &extra,
+                         NULL);
+}
+
 static void boot_failed(Boot *boot, const GError *cause)
 {
     g_autofree char *reason = NULL;
     BootOutcome outcome = outcome_of(boot, cause, &reason);
     g_autoptr(GError) err = NULL;
 
+    notify_error(boot, cause);
     if (outcome == OUTCOME_GONE) {
         dv_info(boot->ctx, "instance disappeared during build: %s", cause->message);
         delete_allocation(boot);
@@ -527,6 +566,7 @@ static bool build(Boot *boot)
         delete_allocation(boot);
         return false;
     }
+    notify_start(boot);
     ok = op_run("boot", boot_steps, G_N_ELEMENTS(boot_steps), boot, boot->ctx, &cause);
     if (!ok)
         boot_failed(boot, cause);
@@ -570,6 +610,7 @@ bool op_boot(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err
         tracker_build_succeeded(call->agent->tracker);
         count_build("active");
         outcome_announce(call->agent, boot.admin, call->instance);
+        notify_end(&boot);
     }
     boot_done(&boot);
     return true;
