@@ -200,7 +200,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
                   g_strdup("/healthz, /readyz, /metrics\n"));
 }
 
-static void on_log(void *arg G_GNUC_UNUSED, const char *fmt, va_list args)
+static void G_GNUC_PRINTF(2, 0) on_log(void *arg G_GNUC_UNUSED, const char *fmt, va_list args)
 {
     g_autofree char *text = NULL;
 

@@ -49,7 +49,10 @@ static bool fake_call(void *self, const DvCtx *ctx G_GNUC_UNUSED,
 
 static int setup(void **state)
 {
-    static const char *const names[POOL_COUNT] = {"general", "build", "periodic", "beat"};
+    static const char *const names[POOL_COUNT] = {
+        [POOL_GENERAL] = "general",   [POOL_BUILD] = "build", [POOL_SNAPSHOT] = "snapshot",
+        [POOL_PERIODIC] = "periodic", [POOL_BEAT] = "beat",
+    };
     static const RpcConfig rpc = {
         .transport_url = "rabbit://u:" SECRET "@127.0.0.1:1/",
         .control_exchange = "nova",
