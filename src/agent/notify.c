@@ -20,6 +20,7 @@ struct Notifier {
 
 typedef enum {
     FROM_END = 1 << 0, /* the unversioned one is only sent at the end, without a phase */
+    BDMS = 1 << 1,     /* the versioned one tells of volumes whatever bdms_in_notifications says */
 } ActionFlags;
 
 /* NULL: there is none of that kind. */
@@ -30,53 +31,52 @@ static const struct {
     NotificationPayload payload;
     unsigned flags;
 } actions[NOTIFY_ACTIONS] = {
-    [NOTIFY_CREATE]           = {"create",           "create",            PAYLOAD_CREATE,      0},
-    [NOTIFY_DELETE]           = {"delete",           "delete",            PAYLOAD_ACTION,      0},
-    [NOTIFY_SOFT_DELETE]      = {"soft_delete",      "soft_delete",       PAYLOAD_ACTION,      0},
-    [NOTIFY_RESTORE]          = {"restore",          "restore",           PAYLOAD_ACTION,      0},
-    [NOTIFY_SHUTDOWN]         = {"shutdown",         "shutdown",          PAYLOAD_ACTION,      0},
-    [NOTIFY_POWER_ON]         = {"power_on",         "power_on",          PAYLOAD_ACTION,      0},
-    [NOTIFY_POWER_OFF]        = {"power_off",        "power_off",         PAYLOAD_ACTION,      0},
-    [NOTIFY_REBOOT]           = {"reboot",           "reboot",            PAYLOAD_ACTION,      0},
-    [NOTIFY_PAUSE]            = {"pause",            "pause",             PAYLOAD_ACTION,      0},
-    [NOTIFY_UNPAUSE]          = {"unpause",          "unpause",           PAYLOAD_ACTION,      0},
-    [NOTIFY_SUSPEND]          = {"suspend",          "suspend",           PAYLOAD_ACTION,      0},
-    [NOTIFY_RESUME]           = {"resume",           "resume",            PAYLOAD_ACTION,      0},
-    [NOTIFY_RESCUE]           = {"rescue",           "rescue",            PAYLOAD_RESCUE,      0},
-    [NOTIFY_UNRESCUE]         = {"unrescue",         "unrescue",          PAYLOAD_ACTION,      0},
-    [NOTIFY_REBUILD]          = {"rebuild",          "rebuild",           PAYLOAD_REBUILD,     0},
-    [NOTIFY_EVACUATE]         = {"evacuate",         "evacuate",          PAYLOAD_ACTION,      0},
-    [NOTIFY_SNAPSHOT]         = {"snapshot",         "snapshot",          PAYLOAD_SNAPSHOT,    0},
-    [NOTIFY_SHELVE]           = {"shelve",           "shelve",            PAYLOAD_ACTION,      0},
-    [NOTIFY_SHELVE_OFFLOAD]   = {"shelve_offload",   "shelve_offload",    PAYLOAD_ACTION,      0},
-    [NOTIFY_UNSHELVE]         = {"unshelve",         "unshelve",          PAYLOAD_ACTION,      0},
-    [NOTIFY_RESIZE_PREP]      = {"resize_prep",      "resize.prep",       PAYLOAD_RESIZE_PREP, 0},
-    [NOTIFY_RESIZE]           = {"resize",           "resize",            PAYLOAD_ACTION,      0},
-    [NOTIFY_RESIZE_FINISH]    = {"resize_finish",    "finish_resize",     PAYLOAD_ACTION,      0},
-    [NOTIFY_RESIZE_CONFIRM]   = {"resize_confirm",   "resize.confirm",    PAYLOAD_ACTION,      0},
-    [NOTIFY_RESIZE_REVERT]    = {"resize_revert",    "resize.revert",     PAYLOAD_ACTION,      0},
+    [NOTIFY_CREATE]           = {"create",           "create",           PAYLOAD_CREATE,      BDMS},
+    [NOTIFY_DELETE]           = {"delete",           "delete",           PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_SOFT_DELETE]      = {"soft_delete",      "soft_delete",      PAYLOAD_ACTION,      0},
+    [NOTIFY_RESTORE]          = {"restore",          "restore",          PAYLOAD_ACTION,      0},
+    [NOTIFY_SHUTDOWN]         = {"shutdown",         "shutdown",         PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_POWER_ON]         = {"power_on",         "power_on",         PAYLOAD_ACTION,      0},
+    [NOTIFY_POWER_OFF]        = {"power_off",        "power_off",        PAYLOAD_ACTION,      0},
+    [NOTIFY_REBOOT]           = {"reboot",           "reboot",           PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_PAUSE]            = {"pause",            "pause",            PAYLOAD_ACTION,      0},
+    [NOTIFY_UNPAUSE]          = {"unpause",          "unpause",          PAYLOAD_ACTION,      0},
+    [NOTIFY_SUSPEND]          = {"suspend",          "suspend",          PAYLOAD_ACTION,      0},
+    [NOTIFY_RESUME]           = {"resume",           "resume",           PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_RESCUE]           = {"rescue",           "rescue",           PAYLOAD_RESCUE,      0},
+    [NOTIFY_UNRESCUE]         = {"unrescue",         "unrescue",         PAYLOAD_ACTION,      0},
+    [NOTIFY_REBUILD]          = {"rebuild",          "rebuild",          PAYLOAD_REBUILD,     BDMS},
+    [NOTIFY_SNAPSHOT]         = {"snapshot",         "snapshot",         PAYLOAD_SNAPSHOT,    0},
+    [NOTIFY_SHELVE]           = {"shelve",           "shelve",           PAYLOAD_ACTION,      0},
+    [NOTIFY_SHELVE_OFFLOAD]   = {"shelve_offload",   "shelve_offload",   PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_UNSHELVE]         = {"unshelve",         "unshelve",         PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_RESIZE_PREP]      = {"resize_prep",      "resize.prep",      PAYLOAD_RESIZE_PREP, 0},
+    [NOTIFY_RESIZE]           = {"resize",           "resize",           PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_RESIZE_FINISH]    = {"resize_finish",    "finish_resize",    PAYLOAD_ACTION,      BDMS},
+    [NOTIFY_RESIZE_CONFIRM]   = {"resize_confirm",   "resize.confirm",   PAYLOAD_ACTION,      0},
+    [NOTIFY_RESIZE_REVERT]    = {"resize_revert",    "resize.revert",    PAYLOAD_ACTION,      BDMS},
     [NOTIFY_LIVE_MIGRATION_PRE] =
-        {"live_migration_pre", "live_migration.pre", PAYLOAD_ACTION, 0},
+        {"live_migration_pre", "live_migration.pre", PAYLOAD_ACTION, BDMS},
     [NOTIFY_LIVE_MIGRATION_POST] =
         {"live_migration_post", "live_migration._post", PAYLOAD_ACTION, 0},
     [NOTIFY_LIVE_MIGRATION_POST_DEST] =
         {"live_migration_post_dest", "live_migration.post.dest", PAYLOAD_ACTION, 0},
     [NOTIFY_LIVE_MIGRATION_ROLLBACK] =
-        {"live_migration_rollback", "live_migration._rollback", PAYLOAD_ACTION, 0},
+        {"live_migration_rollback", "live_migration._rollback", PAYLOAD_ACTION, BDMS},
     [NOTIFY_LIVE_MIGRATION_ROLLBACK_DEST] =
         {"live_migration_rollback_dest", "live_migration.rollback.dest", PAYLOAD_ACTION, 0},
     [NOTIFY_LIVE_MIGRATION_ABORT] =
         {"live_migration_abort", "live.migration.abort", PAYLOAD_ACTION, 0},
     [NOTIFY_LIVE_MIGRATION_FORCE_COMPLETE] =
         {"live_migration_force_complete", "live.migration.force.complete", PAYLOAD_ACTION, 0},
-    [NOTIFY_VOLUME_ATTACH]    = {"volume_attach",    "volume.attach",     PAYLOAD_VOLUME, FROM_END},
-    [NOTIFY_VOLUME_DETACH]    = {"volume_detach",    "volume.detach",     PAYLOAD_VOLUME, FROM_END},
-    [NOTIFY_VOLUME_SWAP]      = {"volume_swap",      NULL,                PAYLOAD_VOLUME_SWAP, 0},
-    [NOTIFY_INTERFACE_ATTACH] = {"interface_attach", NULL,                PAYLOAD_ACTION,      0},
-    [NOTIFY_INTERFACE_DETACH] = {"interface_detach", NULL,                PAYLOAD_ACTION,      0},
+    [NOTIFY_VOLUME_ATTACH]    = {"volume_attach",    "volume.attach",    PAYLOAD_VOLUME, FROM_END},
+    [NOTIFY_VOLUME_DETACH]    = {"volume_detach",    "volume.detach",    PAYLOAD_VOLUME, FROM_END},
+    [NOTIFY_VOLUME_SWAP]      = {"volume_swap",      NULL,               PAYLOAD_VOLUME_SWAP, 0},
+    [NOTIFY_INTERFACE_ATTACH] = {"interface_attach", NULL,               PAYLOAD_ACTION,      0},
+    [NOTIFY_INTERFACE_DETACH] = {"interface_detach", NULL,               PAYLOAD_ACTION,      0},
     [NOTIFY_TRIGGER_CRASH_DUMP] =
         {"trigger_crash_dump", "trigger_crash_dump", PAYLOAD_ACTION, 0},
-    [NOTIFY_EXISTS]           = {"exists",           "exists",            PAYLOAD_EXISTS,      0},
+    [NOTIFY_EXISTS]           = {"exists",           "exists",           PAYLOAD_EXISTS,      0},
 };
 /* clang-format on */
 
@@ -136,6 +136,7 @@ typedef struct Event {
     NotifyAction action;
     NotifyPhase phase;
     const NotifyExtra *extra;
+    const Ovo *unversioned; /* what the unversioned one tells of, NULL: the instance itself */
     Notification n;
 } Event;
 
@@ -161,12 +162,13 @@ static char *event_type(const char *prefix, const char *name, const char *phase)
     return phase ? g_strconcat(prefix, name, ".", phase, NULL) : g_strconcat(prefix, name, NULL);
 }
 
-static void send_unversioned(Event *event)
+static void send_unversioned(const Event *event)
 {
     const NotifyConfig *config = &event->agent->config.notify;
     const char *name = actions[event->action].unversioned;
     const char *phase = phases[event->phase];
-    const char *image = ovo_str_or(event->n.instance, "image_ref", NULL);
+    Notification n = event->n;
+    const char *image;
     g_autofree char *type = NULL;
     g_autofree char *publisher = NULL;
     g_autofree char *url = NULL;
@@ -178,22 +180,29 @@ static void send_unversioned(Event *event)
             return;
         phase = NULL;
     }
+    if (event->unversioned)
+        n.instance = event->unversioned;
+    if (event->phase != NOTIFY_END)
+        n.new_flavor = NULL; /* resize.prep.end alone has it */
+    image = ovo_str_or(n.instance, "image_ref", NULL);
     url = glance_image_url(event->agent->glance, event->ctx, image ? image : "");
-    event->n.image_ref_url = url ? url : image;
+    n.image_ref_url = url ? url : image;
     type = event_type("compute.instance.", name, phase);
     publisher = g_strconcat("compute.", event->agent->config.host, NULL);
     publish(event, config->topics, publisher, type, event->phase == NOTIFY_ERROR ? "ERROR" : "INFO",
-            notification_unversioned(&event->n));
+            notification_unversioned(&n));
 }
 
-/* The block devices of the versioned payload: what the caller has, or what conductor has when the
- * operator wants them. *out_loaded is the caller's. */
+/* The block devices of the versioned payload: what the caller has, else what conductor has.
+ * *out_loaded is the caller's. */
 static const Ovo *bdms_of(const Event *event, Ovo **out_loaded)
 {
     Agent *agent = event->agent;
+    bool wanted = (actions[event->action].flags & BDMS) ||
+                  agent->config.notify.bdms_in_notifications;
     g_autoptr(GError) err = NULL;
 
-    if (event->extra->bdms || !agent->config.notify.bdms_in_notifications)
+    if (event->extra->bdms || !wanted)
         return event->extra->bdms;
     if (!conductor_bdms_get(agent->con, event->ctx, ovo_str_or(event->n.instance, "uuid", ""),
                             out_loaded, &err))
@@ -299,7 +308,7 @@ void notify_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, NotifyAction
     notify_instance_with(agent, ctx, instance, action, phase, NULL, err);
 }
 
-void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance)
+void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *before)
 {
     static const NotifyExtra nothing = {.bdms = NULL};
     int64_t now_ms = dv_clock_wall_ms(dv_clock_real());
@@ -310,6 +319,7 @@ void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance)
         .action = NOTIFY_EXISTS,
         .phase = NOTIFY_NO_PHASE,
         .extra = &nothing,
+        .unversioned = before,
     };
 
     if (!notify_enabled(agent))

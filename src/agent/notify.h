@@ -29,7 +29,6 @@ typedef enum {
     NOTIFY_RESCUE,
     NOTIFY_UNRESCUE,
     NOTIFY_REBUILD,
-    NOTIFY_EVACUATE,
     NOTIFY_SNAPSHOT,
     NOTIFY_SHELVE,
     NOTIFY_SHELVE_OFFLOAD,
@@ -79,8 +78,9 @@ void notify_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, NotifyAction
                      NotifyPhase phase, const GError *err);
 void notify_instance_with(Agent *agent, const DvCtx *ctx, Ovo *instance, NotifyAction action,
                           NotifyPhase phase, const NotifyExtra *extra, const GError *err);
-/* "exists" of the current audit period, which some operations send on the way. */
-void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance);
+/* "exists" of the current audit period, which some operations send on the way. `before` (may be
+ * NULL): what the unversioned one tells of, where that is not the instance as it is now. */
+void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *before);
 
 /* ---- the way out, made by main ---- */
 

@@ -1,10 +1,8 @@
 /* What operations tell the world: the sequence of notifications of a boot, a delete and their
  * failures, where they go, and that nothing is built for an operator who wants none. */
-#include "fakes/agent.h"
+#include "fakes/notifications.h"
 
 #include "agent/notify.h"
-#include "rpc/rpc_priv.h"
-#include "rpc/sender_priv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -48,65 +46,9 @@ static int teardown(void **state)
 
 /* ---- what was sent ---- */
 
-/* The message of a notification, from either form of body. */
-static json_t *message_of(const RpcOut *out)
-{
-    json_t *body = json_loadb(out->body, out->length, 0, NULL);
-    const char *inner = json_string_value(json_object_get(body, "oslo.message"));
-    json_t *message;
-
-    assert_non_null(body);
-    if (!inner)
-        return body;
-    message = json_loads(inner, 0, NULL);
-    json_decref(body);
-    assert_non_null(message);
-    return message;
-}
-
-/* All notifications that wait to be sent, oldest first: GPtrArray of json_t, each with the member
- * "key" for its routing key. Other messages are dropped. */
-static GPtrArray *take_notifications(FakeAgent *fake)
-{
-    GPtrArray *all = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref);
-    RpcOut *out;
-
-    while ((out = rpc_sender_take(fake_agent(fake)->rpc->sender))) {
-        json_t *message = message_of(out);
-
-        if (json_object_get(message, "event_type")) {
-            json_object_set_new(message, "key", json_string(out->routing_key));
-            g_ptr_array_add(all, message);
-        } else {
-            json_decref(message);
-        }
-        rpc_out_free(out);
-    }
-    return all;
-}
-
 static const char *text_at(const json_t *object, const char *key)
 {
     return json_string_value(json_object_get(object, key));
-}
-
-/* "event/PRIORITY" of each, one per line. */
-static char *events_of(const GPtrArray *all)
-{
-    GString *text = g_string_new(NULL);
-
-    for (guint i = 0; i < all->len; i++)
-        g_string_append_printf(text, "%s/%s\n", text_at(all->pdata[i], "event_type"),
-                               text_at(all->pdata[i], "priority"));
-    return g_string_free(text, FALSE);
-}
-
-static void assert_events(FakeAgent *fake, const char *want)
-{
-    g_autoptr(GPtrArray) all = take_notifications(fake);
-    g_autofree char *events = events_of(all);
-
-    assert_string_equal(events, want);
 }
 
 /* The payload of the first with that event type; of versioned ones its data. */
@@ -144,7 +86,7 @@ static void nothing_is_sent_unless_wanted(void **state)
     boot(fake);
     terminate(fake);
     assert_false(notify_enabled(fake_agent(fake)));
-    assert_events(fake, "");
+    fake_agent_assert_events(fake, "");
 }
 
 static void a_boot_tells_of_its_start_and_end(void **state)
@@ -153,7 +95,8 @@ static void a_boot_tells_of_its_start_and_end(void **state)
 
     boot(fake);
     fake_agent_assert_row(fake, "vm_state", "active");
-    assert_events(fake, "compute.instance.create.start/INFO\ncompute.instance.create.end/INFO\n");
+    fake_agent_assert_events(
+        fake, "compute.instance.create.start/INFO\ncompute.instance.create.end/INFO\n");
 }
 
 static void a_delete_tells_of_the_shutdown_within(void **state)
@@ -161,10 +104,11 @@ static void a_delete_tells_of_the_shutdown_within(void **state)
     FakeAgent *fake = *state;
 
     boot(fake);
-    g_ptr_array_unref(take_notifications(fake));
+    g_ptr_array_unref(fake_agent_notifications(fake));
     terminate(fake);
-    assert_events(fake, "compute.instance.delete.start/INFO\ncompute.instance.shutdown.start/INFO\n"
-                        "compute.instance.shutdown.end/INFO\ncompute.instance.delete.end/INFO\n");
+    fake_agent_assert_events(
+        fake, "compute.instance.delete.start/INFO\ncompute.instance.shutdown.start/INFO\n"
+              "compute.instance.shutdown.end/INFO\ncompute.instance.delete.end/INFO\n");
 }
 
 static void a_delete_that_fails_tells_no_end(void **state)
@@ -172,11 +116,11 @@ static void a_delete_that_fails_tells_no_end(void **state)
     FakeAgent *fake = *state;
 
     boot(fake);
-    g_ptr_array_unref(take_notifications(fake));
+    g_ptr_array_unref(fake_agent_notifications(fake));
     fake_virt_fail(fake_agent_virt(fake), "destroy", DV_E_POWER_OFF, 1);
     terminate(fake);
-    assert_events(fake,
-                  "compute.instance.delete.start/INFO\ncompute.instance.shutdown.start/INFO\n");
+    fake_agent_assert_events(
+        fake, "compute.instance.delete.start/INFO\ncompute.instance.shutdown.start/INFO\n");
 }
 
 static void a_failed_boot_says_why(void **state)
@@ -188,8 +132,8 @@ static void a_failed_boot_says_why(void **state)
 
     fake_virt_fail(fake_agent_virt(fake), "start", DV_E_NO_CAPACITY, 1);
     boot(fake);
-    all = take_notifications(fake);
-    events = events_of(all);
+    all = fake_agent_notifications(fake);
+    events = fake_agent_events(all);
     assert_string_equal(events, "instance.create.start/INFO\ninstance.create.error/ERROR\n");
     payload = payload_of(all, "instance.create.error");
     fault = json_object_get(json_object_get(payload, "fault"), "nova_object.data");
@@ -208,7 +152,7 @@ static void unversioned_payloads_are_those_of_nova(void **state)
     const json_t *start, *end, *first;
 
     boot(fake);
-    all = take_notifications(fake);
+    all = fake_agent_notifications(fake);
     first = all->pdata[0];
     assert_string_equal(text_at(first, "publisher_id"), "compute.vm");
     assert_string_equal(text_at(first, "key"), "notifications.info");
@@ -235,7 +179,7 @@ static void versioned_payloads_are_those_of_nova(void **state)
 
     boot(fake);
     terminate(fake);
-    all = take_notifications(fake);
+    all = fake_agent_notifications(fake);
     end = payload_of(all, "instance.create.end");
     assert_string_equal(text_at(all->pdata[0], "publisher_id"), "nova-compute:vm");
     assert_string_equal(text_at(all->pdata[0], "key"), "versioned_notifications.info");
@@ -246,7 +190,9 @@ static void versioned_payloads_are_those_of_nova(void **state)
     deleted = payload_of(all, "instance.delete.end");
     assert_string_equal(text_at(deleted, "state"), "deleted");
     assert_int_equal(json_array_size(json_object_get(deleted, "ip_addresses")), 0);
-    assert_true(json_is_null(json_object_get(deleted, "block_devices")));
+    /* its root disk is no volume */
+    assert_int_equal(json_array_size(json_object_get(deleted, "block_devices")), 0);
+    assert_true(json_is_array(json_object_get(deleted, "block_devices")));
 }
 
 /* What belongs to the user who asked goes along, what opens doors does not. */
@@ -260,7 +206,7 @@ static void the_context_goes_along_without_its_token(void **state)
     json_object_set_new(request, "_context_auth_token", json_string("t0psecret"));
     fake_agent_boot(fake, request);
     fake_agent_wait(fake, UUID);
-    all = take_notifications(fake);
+    all = fake_agent_notifications(fake);
     text = json_dumps(all->pdata[0], 0);
     assert_null(strstr(text, "t0psecret"));
     assert_non_null(text_at(all->pdata[0], "_context_request_id"));
@@ -271,10 +217,9 @@ static void each_topic_and_driver_gets_its_copy(void **state)
 {
     FakeAgent *fake = *state;
     g_autoptr(GPtrArray) all = NULL;
-    g_autofree char *events = NULL;
 
     boot(fake);
-    all = take_notifications(fake);
+    all = fake_agent_notifications(fake);
     assert_int_equal(all->len, 2 * (2 * 2 + 2));
     assert_string_equal(text_at(all->pdata[0], "key"), "one.info");
     assert_string_equal(text_at(all->pdata[2], "key"), "two.info");
@@ -305,7 +250,7 @@ static void what_the_request_left_out_is_loaded(void **state)
     ovo_unset(bare, "system_metadata");
     ovo_reset_changes(bare);
     notify_instance(agent, fake_agent_ctx(fake), bare, NOTIFY_POWER_OFF, NOTIFY_START, NULL);
-    all = take_notifications(fake);
+    all = fake_agent_notifications(fake);
     payload = payload_of(all, "instance.power_off.start");
     assert_true(json_is_object(json_object_get(payload, "flavor")));
     assert_false(ovo_any_changed(bare)); /* a save does not send what was only read */
@@ -323,7 +268,7 @@ static void what_cannot_be_loaded_is_not_told(void **state)
     ovo_unset(instance, "flavor");
     notify_instance(fake_agent(fake), fake_agent_ctx(fake), instance, NOTIFY_PAUSE, NOTIFY_END,
                     NULL);
-    assert_events(fake, "");
+    fake_agent_assert_events(fake, "");
     json_decref(request);
 }
 
@@ -341,10 +286,10 @@ static void some_events_have_forms_of_their_own(void **state)
     notify_instance_with(agent, ctx, instance, NOTIFY_VOLUME_ATTACH, NOTIFY_END, &volume, NULL);
     notify_instance(agent, ctx, instance, NOTIFY_INTERFACE_ATTACH, NOTIFY_START, NULL);
     notify_instance(agent, ctx, instance, NOTIFY_LIVE_MIGRATION_POST, NOTIFY_START, NULL);
-    notify_exists(agent, ctx, instance);
-    assert_events(fake, "compute.instance.volume.attach/INFO\n"
-                        "compute.instance.live_migration._post.start/INFO\n"
-                        "compute.instance.exists/INFO\n");
+    notify_exists(agent, ctx, instance, NULL);
+    fake_agent_assert_events(fake, "compute.instance.volume.attach/INFO\n"
+                                   "compute.instance.live_migration._post.start/INFO\n"
+                                   "compute.instance.exists/INFO\n");
     json_decref(request);
 }
 
