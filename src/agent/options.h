@@ -51,14 +51,13 @@ typedef struct ConfigDriveConfig {
 
 /* Of [notifications] and [oslo_messaging_notifications]. */
 typedef struct NotifyConfig {
-    bool enabled;                        /* some driver of driver = messaging, messagingv2 is set */
-    bool v2;                             /* messagingv2: with the envelope */
+    bool v1, v2; /* driver: messaging, messagingv2 (with the envelope); none: nothing is sent */
     bool unversioned;                    /* notification_format unversioned or both */
     bool versioned;                      /* notification_format versioned or both */
-    const char *const *topics;           /* legacy topics: "notifications" */
+    const char *const *topics;           /* unversioned: "notifications" */
     const char *const *versioned_topics; /* "versioned_notifications" */
-    const char *on_state_change;         /* NULL, "vm_state", "vm_and_task_state" */
-    const char *default_level;           /* "INFO" */
+    const char *transport_url;           /* other brokers, or NULL */
+    const char *audit_period;            /* instance_usage_audit_period: "month", "day@6" */
     bool bdms_in_notifications;
     int64_t retry; /* -1: for ever */
 } NotifyConfig;
@@ -94,6 +93,7 @@ typedef struct AgentConfig {
     int64_t report_interval_s;
     int64_t service_down_time_s;
     const char *control_plane_release; /* [drover]: "auto", "zed", ... "2026.1" */
+    const char *health_listen;         /* [drover]: address for health and metrics, or NULL */
     const char *pin_compute;           /* [upgrade_levels] compute, or NULL */
     const char *pin_conductor;         /* [upgrade_levels] conductor, or NULL */
 

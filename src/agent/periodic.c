@@ -2,6 +2,7 @@
 #include "agent/periodic.h"
 
 #include "agent/cleanup.h"
+#include "agent/health.h"
 #include "agent/image_cache.h"
 #include "agent/network_cache.h"
 #include "agent/ops/shelve.h"
@@ -37,7 +38,15 @@ struct Periodic {
 
 static bool audit(Periodic *periodic, const DvCtx *ctx, GError **err)
 {
-    return tracker_audit(periodic->agent->tracker, ctx, false, err);
+    Agent *agent = periodic->agent;
+    g_autoptr(GPtrArray) guests = NULL;
+
+    if (!tracker_audit(agent->tracker, ctx, false, err))
+        return false;
+    atomic_store(&agent->vitals.audit_ms, dv_now_ms());
+    if (agent->virt->ops->list(agent->virt->self, &guests, NULL))
+        health_count_guests(guests);
+    return true;
 }
 
 static bool sync_power_states(Periodic *periodic, const DvCtx *ctx, GError **err)

@@ -23,6 +23,8 @@ void conductor_set_release(Conductor *con, NovaRelease release);
 NovaRelease conductor_release(const Conductor *con);
 /* Calls sent so far, for metrics and the bench. */
 uint64_t conductor_calls(const Conductor *con);
+/* The last call had no answer. For health; never blocks. */
+bool conductor_silent(const Conductor *con);
 
 /* ---- the two general forms; args and kwargs are stolen, NULL is empty ---- */
 bool conductor_class_action(Conductor *con, const DvCtx *ctx, const char *objname,

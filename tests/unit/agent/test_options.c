@@ -210,7 +210,7 @@ static void an_empty_file_gives_what_nova_would_use(void **state G_GNUC_UNUSED)
     assert_string_equal(agent.vnc.server_listen, "127.0.0.1");
     assert_int_equal(agent.periodic.update_resources_s, 60);
     assert_int_equal(agent.periodic.sync_power_state_s, 600);
-    assert_false(agent.notify.enabled);
+    assert_false(agent.notify.v1 || agent.notify.v2);
     assert_string_equal(virt.virt_type, "kvm");
     assert_null(virt.cpu_mode);
     assert_null(virt.connection_uri);
