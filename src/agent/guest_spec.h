@@ -19,6 +19,10 @@ typedef struct GuestSource {
  * nothing is ignored (guest_requests.c). */
 GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GError **err);
 
+/* One port of the source's network alone, for a guest that is there already; nic_spec_free frees
+ * it. */
+NicSpec *guest_nic_build(const Agent *agent, const GuestSource *source, const char *port_id,
+                         GError **err);
 /* Only the guest's name and ports, for plugging them. */
 GuestSpec *guest_spec_of_ports(const Ovo *instance, const NetworkInfo *network);
 

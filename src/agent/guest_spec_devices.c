@@ -146,6 +146,30 @@ bool guest_spec_nics(const GuestBuild *build, GError **err)
     return true;
 }
 
+NicSpec *guest_nic_build(const Agent *agent, const GuestSource *source, const char *port_id,
+                         GError **err)
+{
+    g_autoptr(GuestSpec) spec = guest_spec_new();
+    g_autoptr(Ovo) flavor = ovo_child(source->instance, "flavor");
+    GuestBuild build = {agent, {source, flavor}, spec};
+
+    if (!flavor) {
+        dv_fail(err, DV_E_BAD_INPUT, "Instance.flavor: want a flavor");
+        return NULL;
+    }
+    spec->vcpus = (unsigned)CLAMP(ovo_i64_or(flavor, "vcpus", 1), 1, 4096);
+    if (!guest_spec_nics(&build, err))
+        return NULL;
+    for (guint i = 0; i < spec->nics->len; i++) {
+        const NicSpec *nic = g_ptr_array_index(spec->nics, i);
+
+        if (g_strcmp0(nic->port_id, port_id) == 0)
+            return guest_spec_take_nic(spec, i);
+    }
+    dv_fail(err, DV_E_PORT_NOT_FOUND, "Port %s is not attached", port_id);
+    return NULL;
+}
+
 /* ---- screen and input ---- */
 
 static bool fill_video_ram(const GuestBuild *build, GError **err)
@@ -176,10 +200,11 @@ static bool fill_screen(const GuestBuild *build, GError **err)
     spec->usb_tablet = guest_asks_prop(&build->asks, "hw_pointer_model") ||
                        strcmp(build->agent->pointer_model, "usbtablet") == 0;
     spec->video_model = guest_asks_word(&build->asks, "hw_video_model");
-    if (!vnc->enabled)
-        return true;
-    spec->vnc_listen = g_strdup(vnc->server_listen);
-    return fill_video_ram(build, err);
+    if (vnc->enabled)
+        spec->vnc_listen = g_strdup(vnc->server_listen);
+    if (!guest_spec_consoles(build, err))
+        return false;
+    return (!spec->vnc_listen && !spec->spice_listen) || fill_video_ram(build, err);
 }
 
 /* ---- random numbers, watchdog, IOMMU ---- */

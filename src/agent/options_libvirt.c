@@ -101,9 +101,9 @@ static const DvOption rows[] = {
     /* ---- operations ---- */
     OPT_INT("libvirt", "wait_soft_reboot_seconds", "120", "Seconds a soft reboot may take.",
             UNHONOURED),
-    OPT_INT("libvirt", "device_detach_attempts", "8", "Tries to detach a device.", AT_LEAST(1),
-            UNHONOURED),
-    OPT_INT("libvirt", "device_detach_timeout", "20", "Seconds of each.", AT_LEAST(1), UNHONOURED),
+    OPT_INT("libvirt", "device_detach_attempts", "8", "Tries to detach a device from a running"
+            " guest.", AT_LEAST(1)),
+    OPT_INT("libvirt", "device_detach_timeout", "20", "Seconds of each.", AT_LEAST(1)),
     OPT_STR("libvirt", "rescue_image_id", NULL, "Rescue.", UNHONOURED),
     OPT_STR("libvirt", "rescue_kernel_id", NULL, "Image of the kernel that rescues boot."),
     OPT_STR("libvirt", "rescue_ramdisk_id", NULL, "Image of its ramdisk."),

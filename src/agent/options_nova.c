@@ -25,7 +25,7 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "report_interval", "10", "Seconds between two heartbeats.", AT_LEAST(1)),
     OPT_INT("DEFAULT", "service_down_time", "60", "Seconds without a heartbeat after which a service"
             " counts as down; raised to 2.5 report intervals where it is less than one.",
-            AT_LEAST(1), IGNORED),
+            AT_LEAST(1)),
     OPT_INT("DEFAULT", "long_rpc_timeout", "1800", "Seconds that long calls to peers may take.",
             AT_LEAST(1), IGNORED),
     OPT_STR("upgrade_levels", "compute", NULL, "Version or release name that calls to peer hosts"
@@ -192,7 +192,8 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "volume_usage_poll_interval", "0", "Seconds between two readings of volume"
             " usage; 0: never.", UNHONOURED),
     OPT_BOOL("DEFAULT", "instance_usage_audit", "false", "Send usage notifications.", UNHONOURED),
-    OPT_STR("DEFAULT", "instance_usage_audit_period", "month", "How often.", UNHONOURED),
+    OPT_STR("DEFAULT", "instance_usage_audit_period", "month", "The span of time that"
+            " \"exists\" notifications tell of: hour, day, month or year, perhaps with @OFFSET."),
     OPT_BOOL("DEFAULT", "run_external_periodic_tasks", "true", "Not used by nova-compute.",
              IGNORED),
 
@@ -207,12 +208,6 @@ static const DvOption rows[] = {
     OPT_INT("consoleauth", "token_ttl", "600", "Seconds for which a console address is valid.",
             AT_LEAST(0), OLD("DEFAULT.console_token_ttl")),
     OPT_STR("consoleauth", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("spice", "enabled", "false", "Give guests a SPICE console.", UNHONOURED),
-    OPT_STR("spice", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("serial_console", "enabled", "false", "Give guests a serial console on TCP.",
-             UNHONOURED),
-    OPT_STR("serial_console", "*", NULL, NULL, IGNORED),
-    OPT_STR("rdp", "*", NULL, NULL, IGNORED),
 
     /* ---- devices ---- */
     OPT_MULTI("pci", "device_spec", NULL, "PCI devices for guests.", UNHONOURED,
@@ -225,16 +220,16 @@ static const DvOption rows[] = {
 
     /* ---- notifications ---- */
     OPT_STR("notifications", "notification_format", "unversioned", "Format of notifications.",
-            CHOICES("unversioned|versioned|both"), OLD("DEFAULT.notification_format"), UNHONOURED),
+            CHOICES("unversioned|versioned|both"), OLD("DEFAULT.notification_format")),
     OPT_LIST("notifications", "versioned_notifications_topics", "versioned_notifications", "Topics"
-             " of versioned notifications.", IGNORED),
+             " of versioned notifications."),
+    /* instance.update is sent by who writes the database: conductor. */
     OPT_STR("notifications", "notify_on_state_change", NULL, "Which changes of state are notified.",
-            CHOICES("|vm_state|vm_and_task_state"), OLD("DEFAULT.notify_on_state_change"),
-            UNHONOURED),
+            CHOICES("|vm_state|vm_and_task_state"), OLD("DEFAULT.notify_on_state_change"), IGNORED),
     OPT_STR("notifications", "default_level", "INFO", "Priority of notifications that have none.",
             CHOICES("DEBUG|INFO|WARN|ERROR|CRITICAL"), OLD("DEFAULT.default_notification_level"),
             IGNORED),
-    OPT_BOOL("notifications", "bdms_in_notifications", "false", "Include block devices.", IGNORED),
+    OPT_BOOL("notifications", "bdms_in_notifications", "false", "Include block devices."),
 
     /* ---- workarounds ---- */
     OPT_BOOL("workarounds", "handle_virt_lifecycle_events", "true", "Follow the hypervisor's events"

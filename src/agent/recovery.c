@@ -4,6 +4,7 @@
  * change them; a row that is last ends it for its instance. */
 #include "agent/recovery.h"
 
+#include "agent/health.h"
 #include "agent/guest_spec.h"
 #include "agent/methods.h"
 #include "agent/network_cache.h"
@@ -479,6 +480,7 @@ bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
     if (!virt->ops->list(virt->self, &guests, err) ||
         !conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, err))
         return dv_within(err, "reading the instances of this host");
+    health_count_guests(guests);
     by_uuid = guests_by_uuid(guests);
     for (size_t i = 0; i < ovo_count(list, NULL) && !agent_stopping(agent); i++) {
         g_autoptr(Ovo) instance = ovo_at(list, NULL, i);

@@ -82,7 +82,19 @@ typedef enum {
     DV_E_PORT_LIMIT, /* quota */
     DV_E_NO_FIXED_IPS,
     DV_E_FIXED_IP_IN_USE,
-    DV_E_VIF_PLUG, /* the plug did not come up in time, or neutron says it failed */
+    DV_E_VIF_PLUG,            /* the plug did not come up in time, or neutron says it failed */
+    DV_E_PORT_NOT_USABLE,     /* it belongs to another project, or asks for what we cannot do */
+    DV_E_PORT_NOT_USABLE_DNS, /* its dns name is not the instance's */
+    DV_E_FIXED_IP_NOT_FOUND,  /* the instance does not have that address */
+    DV_E_INSTANCE_NETWORK_NOT_FOUND, /* nor a port with room on that network */
+
+    /* devices of guests */
+    DV_E_INTERFACE_ATTACH,
+    DV_E_INTERFACE_DETACH,
+    DV_E_INTERFACE_PCI_CLAIM, /* the port wants a PCI device that this host cannot give */
+    DV_E_INTERFACE_RESOURCES, /* the port wants bandwidth that this host cannot promise */
+    DV_E_DEVICE_DETACH,       /* the guest did not let the device go */
+    DV_E_DEVICE_NOT_FOUND,    /* it is not in the guest */
 
     /* instances and consoles, as the API knows them */
     DV_E_INSTANCE_INVALID_STATE,
@@ -94,6 +106,10 @@ typedef enum {
     DV_E_CONSOLE_TYPE_INVALID,
     DV_E_CONSOLE_TYPE_UNAVAILABLE,
     DV_E_CONSOLE_NOT_AVAILABLE,
+    DV_E_SERIAL_COUNT_INVALID,   /* the flavor's number of serial ports is no number */
+    DV_E_SERIAL_COUNT_EXCEEDS,   /* the image asks for more than the flavor allows */
+    DV_E_SERIAL_COUNT_LIMIT,     /* more than QEMU has */
+    DV_E_SERIAL_PORTS_EXHAUSTED, /* no free TCP port in [serial_console] port_range */
 
     /* making a guest anew, and moving it to another flavor */
     DV_E_PRESERVE_EPHEMERAL,   /* a rebuild that shall keep the ephemeral disks */

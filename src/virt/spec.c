@@ -18,10 +18,10 @@ static void disk_spec_free(gpointer data)
     g_free(disk);
 }
 
-static void nic_spec_free(gpointer data)
+void nic_spec_free(NicSpec *nic)
 {
-    NicSpec *nic = data;
-
+    if (!nic)
+        return;
     g_free(nic->port_id);
     g_free(nic->mac);
     g_free(nic->devname);
@@ -41,7 +41,7 @@ GuestSpec *guest_spec_new(void)
     GuestSpec *spec = g_new0(GuestSpec, 1);
 
     spec->disks = g_ptr_array_new_with_free_func(disk_spec_free);
-    spec->nics = g_ptr_array_new_with_free_func(nic_spec_free);
+    spec->nics = g_ptr_array_new_with_free_func((GDestroyNotify)nic_spec_free);
     return spec;
 }
 
@@ -62,6 +62,8 @@ void guest_spec_free(GuestSpec *spec)
         spec->console_log_path,
         spec->vnc_listen,
         spec->vnc_keymap,
+        spec->spice_listen,
+        spec->serial_host,
         spec->video_model,
         spec->input_bus,
         spec->scsi_model,
@@ -116,4 +118,9 @@ const DiskSpec *guest_spec_disk(const GuestSpec *spec, DiskRole role)
             return disk;
     }
     return NULL;
+}
+
+NicSpec *guest_spec_take_nic(GuestSpec *spec, guint i)
+{
+    return g_ptr_array_steal_index(spec->nics, i);
 }

@@ -112,6 +112,10 @@ typedef struct GuestSpec {
     bool hpet;
 
     char *vnc_listen, *vnc_keymap; /* vnc_listen NULL: no VNC */
+    char *spice_listen;            /* NULL: no SPICE */
+    bool spice_agent;              /* with the channel of the guest's SPICE agent */
+    char *serial_host;             /* TCP serial ports listen there; NULL: one on a pty */
+    unsigned serial_count;         /* how many, with serial_host */
     char *video_model;             /* NULL: virt's default */
     uint64_t video_ram_kib;        /* 0: libvirt's default */
     bool usb_tablet;
@@ -140,5 +144,8 @@ void guest_spec_free(GuestSpec *spec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestSpec, guest_spec_free)
 DiskSpec *guest_spec_add_disk(GuestSpec *spec, DiskRole role);
 NicSpec *guest_spec_add_nic(GuestSpec *spec);
+/* Takes device i out of the spec: it is the caller's. */
+NicSpec *guest_spec_take_nic(GuestSpec *spec, guint i);
+void nic_spec_free(NicSpec *nic); /* of one that is in no spec */
 const DiskSpec *guest_spec_disk(const GuestSpec *spec,
                                 DiskRole role); /* first of that role, or NULL */

@@ -9,6 +9,7 @@ typedef struct BootDisks {
     const DvCtx *ctx;
     const Ovo *instance;
     const Ovo *image; /* glance metadata dict, may be empty or NULL */
+    const Ovo *bdms;  /* BlockDeviceMappingList, or NULL */
     const Ovo *args;  /* password and injected_files of the request; may be NULL */
     const NetworkInfo *network;
     GuestSpec *spec; /* gets paths and formats */
@@ -16,6 +17,8 @@ typedef struct BootDisks {
 
 /* Creates all disks, kernel and ramdisk included; nothing stays behind when it fails. */
 bool boot_disks_create(const BootDisks *disks, GError **err);
+/* Makes the config drive anew, now that the instance knows more about its devices. */
+bool boot_disks_rewrite_config(const BootDisks *disks, GError **err);
 /* The disks that have come from somewhere else: those that are there are taken as disk.info has
  * them, swap and others that are missing are made. DV_E_INVALID_DISK when the root disk is not
  * there. */

@@ -94,9 +94,17 @@ bool op_inject_network_info(const OpCall *call, json_t **out_result, GError **er
 /* external_events.c */
 bool op_external_event(const OpCall *call, json_t **out_result, GError **err);
 
+/* interfaces.c */
+bool op_attach_interface(const OpCall *call, json_t **out_result, GError **err);
+bool op_detach_interface(const OpCall *call, json_t **out_result, GError **err);
+
+/* fixed_ips.c */
+bool op_add_fixed_ip(const OpCall *call, json_t **out_result, GError **err);
+bool op_remove_fixed_ip(const OpCall *call, json_t **out_result, GError **err);
+
 /* console.c */
 bool op_console_output(const OpCall *call, json_t **out_result, GError **err);
-bool op_vnc_console(const OpCall *call, json_t **out_result, GError **err);
+bool op_console(const OpCall *call, json_t **out_result, GError **err);
 bool op_validate_console(const OpCall *call, json_t **out_result, GError **err);
 
 /* host.c */

@@ -1,6 +1,7 @@
 /* The steps that make a guest; see spawn.h. */
 #include "agent/ops/spawn.h"
 
+#include "agent/device_metadata.h"
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
 #include "agent/ops/boot_disks.h"
@@ -91,12 +92,87 @@ bool spawn_name_devices(Spawn *spawn, GError **err)
 
 /* ---- disks and guest ---- */
 
+/* Whether the user has tagged a device. A request that names networks tells of theirs; otherwise
+ * the ports are on record. */
+static bool has_tags(const Spawn *spawn, bool *out, GError **err)
+{
+    g_autoptr(Ovo) networks = NULL;
+
+    *out = false;
+    if (!spawn->args || !ovo_has(spawn->args, "requested_networks"))
+        return device_metadata_wanted(spawn->agent, spawn->ctx, spawn->instance, spawn->bdms, out,
+                                      err);
+    for (size_t i = 0; spawn->bdms && i < ovo_count(spawn->bdms, NULL); i++) {
+        g_autoptr(Ovo) bdm = ovo_at(spawn->bdms, NULL, i);
+
+        *out = *out || (bdm && ovo_has_value(bdm, "tag"));
+    }
+    networks = ovo_child(spawn->args, "requested_networks");
+    for (size_t i = 0; networks && i < ovo_count(networks, NULL); i++) {
+        g_autoptr(Ovo) request = ovo_at(networks, NULL, i);
+
+        *out = *out || (request && ovo_has_value(request, "tag"));
+    }
+    return true;
+}
+
+/* Takes back a definition that came before the start. */
+static void undefine(Spawn *spawn)
+{
+    const VirtDriver *virt = spawn->agent->virt;
+    g_autoptr(GError) err = NULL;
+
+    if (!spawn->defined)
+        return;
+    spawn->defined = false;
+    if (!virt->ops->destroy(virt->self, spawn->ctx, spawn->spec->uuid, &err))
+        dv_warning(spawn->ctx, "a guest that was not started stays defined: %s", err->message);
+}
+
+/* The config drive tells where tagged devices are, which only a defined guest knows, whose disks
+ * must be there: so it is defined, asked, and the drive made again. */
+static bool tell_devices(Spawn *spawn, const BootDisks *disks, GError **err)
+{
+    const VirtDriver *virt = spawn->agent->virt;
+    GuestState state = GUEST_STATE_NONE;
+
+    if (!virt->ops->state(virt->self, spawn->spec->uuid, &state, err))
+        return false;
+    if (state != GUEST_STATE_NONE && state != GUEST_STATE_OFF) /* not ours to define anew */
+        return dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", spawn->spec->uuid);
+    if (!virt->ops->define(virt->self, spawn->ctx, spawn->spec, err))
+        return false;
+    spawn->defined = true;
+    if (device_metadata_build(spawn->agent, spawn->ctx, spawn->instance, spawn->bdms, err) &&
+        (!ovo_has_value(spawn->instance, "device_metadata") ||
+         boot_disks_rewrite_config(disks, err)))
+        return true;
+    undefine(spawn);
+    return false;
+}
+
 bool spawn_disks(Spawn *spawn, GError **err)
 {
-    BootDisks disks = {spawn->agent, spawn->ctx,     spawn->instance, spawn->image,
-                       spawn->args,  spawn->network, spawn->spec};
+    BootDisks disks = {
+        .agent = spawn->agent,
+        .ctx = spawn->ctx,
+        .instance = spawn->instance,
+        .image = spawn->image,
+        .bdms = spawn->bdms,
+        .args = spawn->args,
+        .network = spawn->network,
+        .spec = spawn->spec,
+    };
+    g_autoptr(GError) left = NULL;
+    bool tags = false;
 
-    return boot_disks_create(&disks, err);
+    if (!boot_disks_create(&disks, err))
+        return false;
+    if (has_tags(spawn, &tags, err) && (!tags || tell_devices(spawn, &disks, err)))
+        return true;
+    if (!disks_remove(spawn->agent->disks, spawn->ctx, spawn->spec->uuid, &left))
+        dv_warning(spawn->ctx, "disks of a guest that was not made stay: %s", left->message);
+    return false;
 }
 
 /* Ports that are not active yet will be reported by network-vif-plugged. NULL-terminated, borrowed.
@@ -119,12 +195,18 @@ bool spawn_guest(Spawn *spawn, GError **err)
 {
     const VirtDriver *virt = spawn->agent->virt;
     g_autoptr(GPtrArray) ports = ports_to_plug(spawn->network);
+    g_autoptr(GError) cause = NULL;
 
     if (spawn->agent->config.vif_plugging_timeout_s > 0)
         spawn->plugged = waits_register(spawn->agent->waits, spawn->spec->uuid,
                                         "network-vif-plugged", (const char *const *)ports->pdata);
-    return virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err) &&
-           virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, err);
+    if (virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
+        virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
+        return true;
+    if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) /* that one is somebody's */
+        undefine(spawn);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
 }
 
 bool spawn_plugged(Spawn *spawn, GError **err)

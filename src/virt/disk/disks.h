@@ -64,6 +64,9 @@ bool disks_cache_image(Disks *disks, const DvCtx *ctx, const ImageSource *image,
  * has that disk. Whatever it made is removed when it fails. */
 bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,
                   const ConfigDriveFile *files, size_t file_count, GError **err);
+/* Makes the spec's config drive anew, for a guest that does not run; the disk must be there. */
+bool disks_rewrite_config(Disks *disks, const GuestSpec *spec, const ConfigDriveFile *files,
+                          size_t file_count, GError **err);
 /* The disks of a guest that is defined anew: fills path, format and backing_path of each DiskSpec
  * from what is there. console.log and base files of the cache that are gone are made again, that of
  * the root disk only with `image` (may be NULL). DV_E_INVALID_DISK: a disk or its base is missing.

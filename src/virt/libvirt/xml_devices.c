@@ -233,17 +233,72 @@ static bool add_nic(xmlNode *devices, const NicSpec *nic, const VirtConfig *conf
                    nic->type);
 }
 
+bool xml_nic_write(const NicSpec *nic, const VirtConfig *config, char **out, GError **err)
+{
+    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
+    xmlNode *devices = xmlNewNode(NULL, BAD_CAST "devices");
+    xmlBuffer *buffer;
+
+    xmlDocSetRootElement(doc, devices);
+    if (!add_nic(devices, nic, config, err))
+        return false;
+    buffer = xmlBufferCreate();
+    xmlNodeDump(buffer, doc, devices->children, 0, 1);
+    *out = g_strdup((const char *)xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return true;
+}
+
 /* --- consoles, input, the rest --------------------------------------------------------------- */
 
-static void add_serial(xmlNode *devices, const GuestSpec *spec)
+static void add_serial_log(xmlNode *serial, const GuestSpec *spec)
 {
-    xmlNode *serial = xml_add(devices, "serial");
-    xmlNode *log;
+    xmlNode *log = xml_add(serial, "log");
 
-    xml_attr(serial, "type", "pty");
-    log = xml_add(serial, "log");
     xml_attr(log, "file", spec->console_log_path);
     xml_attr(log, "append", "off");
+}
+
+/* The first serial port gets the boot messages, so it is the one that is logged. */
+static void add_serials(xmlNode *devices, const GuestSpec *spec, const XmlHost *host)
+{
+    xmlNode *serial;
+
+    if (!spec->serial_host) {
+        serial = xml_add(devices, "serial");
+        xml_attr(serial, "type", "pty");
+        add_serial_log(serial, spec);
+        return;
+    }
+    for (unsigned i = 0; i < spec->serial_count; i++) {
+        xmlNode *source;
+
+        serial = xml_add(devices, "serial");
+        xml_attr(serial, "type", "tcp");
+        source = xml_add(serial, "source");
+        xml_attr(source, "mode", "bind");
+        xml_attr(source, "host", spec->serial_host);
+        xml_attr_u64(source, "service", (uint64_t)host->serial_ports[i]);
+        if (i == 0)
+            add_serial_log(serial, spec);
+        xml_attr_u64(xml_add(serial, "target"), "port", i);
+    }
+}
+
+static void add_spice_channel(xmlNode *devices)
+{
+    xmlNode *channel = xml_add(devices, "channel");
+    xmlNode *target;
+
+    xml_attr(channel, "type", "spicevmc");
+    target = xml_add(channel, "target");
+    xml_attr(target, "type", "virtio");
+    xml_attr(target, "name", "com.redhat.spice.0");
+}
+
+static bool has_graphics(const GuestSpec *spec)
+{
+    return spec->vnc_listen || spec->spice_listen;
 }
 
 static void add_input(xmlNode *devices, const char *type, const char *bus)
@@ -254,24 +309,35 @@ static void add_input(xmlNode *devices, const char *type, const char *bus)
     xml_attr(input, "bus", bus);
 }
 
-static void add_graphics(xmlNode *devices, const GuestSpec *spec)
+static void add_display(xmlNode *devices, const char *type, const char *listen, const char *keymap)
 {
     xmlNode *graphics = xml_add(devices, "graphics");
+
+    xml_attr(graphics, "type", type);
+    xml_attr(graphics, "autoport", "yes");
+    if (keymap && *keymap)
+        xml_attr(graphics, "keymap", keymap);
+    xml_attr(graphics, "listen", listen);
+}
+
+static void add_graphics(xmlNode *devices, const GuestSpec *spec)
+{
     xmlNode *video;
     xmlNode *model;
 
-    xml_attr(graphics, "type", "vnc");
-    xml_attr(graphics, "autoport", "yes");
-    if (spec->vnc_keymap && *spec->vnc_keymap)
-        xml_attr(graphics, "keymap", spec->vnc_keymap);
-    xml_attr(graphics, "listen", spec->vnc_listen);
+    if (spec->vnc_listen)
+        add_display(devices, "vnc", spec->vnc_listen, spec->vnc_keymap);
+    if (spec->spice_listen)
+        add_display(devices, "spice", spec->spice_listen, NULL);
     video = xml_add(devices, "video");
     model = xml_add(video, "model");
     xml_attr(model, "type", spec->video_model ? spec->video_model : "virtio");
     if (spec->video_ram_kib > 0)
         xml_attr_u64(model, "vram", spec->video_ram_kib);
     if (spec->input_bus) {
-        add_input(devices, "tablet", spec->input_bus);
+        /* The SPICE agent has a pointer of its own; users of VNC would miss the tablet. */
+        if (spec->vnc_listen || !spec->spice_agent)
+            add_input(devices, "tablet", spec->input_bus);
         add_input(devices, "keyboard", spec->input_bus);
     } else if (spec->usb_tablet) {
         add_input(devices, "tablet", "usb");
@@ -368,7 +434,7 @@ static void add_iommu(xmlNode *devices, const GuestSpec *spec, const VirtConfig 
 
 static bool needs_usb(const GuestSpec *spec)
 {
-    if (spec->vnc_listen &&
+    if (has_graphics(spec) &&
         (spec->input_bus ? g_str_equal(spec->input_bus, "usb") : spec->usb_tablet))
         return true;
     for (guint i = 0; i < spec->disks->len; i++) {
@@ -416,8 +482,10 @@ bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *c
         if (!add_nic(devices, g_ptr_array_index(spec->nics, i), config, err))
             return false;
     }
-    add_serial(devices, spec);
-    if (spec->vnc_listen)
+    add_serials(devices, spec, host);
+    if (spec->spice_listen && spec->spice_agent)
+        add_spice_channel(devices);
+    if (has_graphics(spec))
         add_graphics(devices, spec);
     if (spec->guest_agent)
         add_guest_agent(devices, spec);

@@ -28,23 +28,26 @@ static const char *domain_type(const GuestSpec *spec, const VirtConfig *config, 
 
 /* --- <metadata> ----------------------------------------------------------------------------- */
 
+void xml_port_add(xmlNode *ports, const NicSpec *nic)
+{
+    xmlNode *port = xml_add(ports, "port");
+
+    xml_attr(port, "uuid", nic->port_id);
+    for (unsigned a = 0; a < nic->address_count; a++) {
+        xmlNode *ip = xml_add(port, "ip");
+
+        xml_attr(ip, "type", "fixed");
+        xml_attr(ip, "address", nic->addresses[a]);
+        xml_attr_u64(ip, "ipVersion", (uint64_t)nic->address_versions[a]);
+    }
+}
+
 static void add_ports(xmlNode *instance, const GuestSpec *spec)
 {
     xmlNode *ports = xml_add(instance, "ports");
 
-    for (guint i = 0; i < spec->nics->len; i++) {
-        const NicSpec *nic = g_ptr_array_index(spec->nics, i);
-        xmlNode *port = xml_add(ports, "port");
-
-        xml_attr(port, "uuid", nic->port_id);
-        for (unsigned a = 0; a < nic->address_count; a++) {
-            xmlNode *ip = xml_add(port, "ip");
-
-            xml_attr(ip, "type", "fixed");
-            xml_attr(ip, "address", nic->addresses[a]);
-            xml_attr_u64(ip, "ipVersion", (uint64_t)nic->address_versions[a]);
-        }
-    }
+    for (guint i = 0; i < spec->nics->len; i++)
+        xml_port_add(ports, g_ptr_array_index(spec->nics, i));
 }
 
 static void add_flavor(xmlNode *instance, const GuestSpec *spec)

@@ -26,6 +26,7 @@ typedef struct XmlHost {
     bool uefi, secure_boot;        /* QEMU can do it with some machine type */
     unsigned long libvirt_version; /* 9000000 for 9.0.0 */
     const FirmwareList *firmwares; /* for UEFI guests, else NULL */
+    const int *serial_ports; /* TCP ports of the spec's serial consoles, as many as it wants */
 } XmlHost;
 
 /* DV_E_BAD_INPUT: the spec is not complete. DV_E_UNSUPPORTED: a VIF type or architecture we do not
@@ -51,6 +52,11 @@ bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *confi
                  const XmlHost *host, GError **err);
 bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
                      const XmlHost *host, GError **err);
+
+/* One <interface> as text, to attach; caller frees. Errors as above. xml_devices.c. */
+bool xml_nic_write(const NicSpec *nic, const VirtConfig *config, char **out, GError **err);
+/* Adds the <port> of nova's metadata element below its <ports>; xml_domain.c. */
+void xml_port_add(xmlNode *ports, const NicSpec *nic);
 
 /* libxml2's tree with nothing to escape by hand. `text` and `value` may hold anything: what XML 1.0
  * cannot express becomes U+FFFD. NULL text or value adds nothing. xml_node.c. */
