@@ -204,5 +204,5 @@ bool boot_disks_rescue(const BootDisks *disks, const RescueImages *images, GErro
             fetch_file(disks, images->kernel_id, disks->spec->kernel_path, err)) &&
            (!images->ramdisk_id ||
             fetch_file(disks, images->ramdisk_id, disks->spec->ramdisk_path, err)) &&
-           create_disks(disks, &source, err);
+           with_config_drive(disks, &source, create_disks, err);
 }

@@ -164,8 +164,16 @@ static bool rescue_disks(void *self, GError **err)
 {
     Rescue *rescue = self;
     const Spawn *spawn = &rescue->spawn;
-    BootDisks disks = {spawn->agent, spawn->ctx,     spawn->instance, spawn->image,
-                       spawn->args,  spawn->network, spawn->spec};
+    BootDisks disks = {
+        .agent = spawn->agent,
+        .ctx = spawn->ctx,
+        .instance = spawn->instance,
+        .image = spawn->image,
+        .bdms = spawn->bdms,
+        .args = spawn->args,
+        .network = spawn->network,
+        .spec = spawn->spec,
+    };
 
     return disks_end_rescue(rescue->agent->disks, rescue->uuid, false, err) &&
            boot_disks_rescue(&disks, &rescue->images, err);
