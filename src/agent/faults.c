@@ -49,6 +49,7 @@ static const FaultRow rows[] = {
     {DV_E_FLAVOR_MEMORY_TOO_SMALL,  "FlavorMemoryTooSmall",             NOVA,       500},
     {DV_E_INVALID_DISK,             "InvalidDiskInfo",                  NOVA,       400},
     {DV_E_DISK_EXISTS,              "DestinationDiskExists",            NOVA,       400},
+    {DV_E_DISK_BUS,                 "UnsupportedHardware",              NOVA,       400},
     {DV_E_DISK_COUNT,               "TooManyDiskDevices",               NOVA,       403},
     {DV_E_FLAVOR_IMAGE_CONFLICT,    "FlavorImageConflict",              NOVA,       500},
     {DV_E_HARDWARE,                 "UnsupportedHardware",              NOVA,       400},

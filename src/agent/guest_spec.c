@@ -91,7 +91,14 @@ const char *guest_default_machine_type(const Agent *agent)
 
 /* ---- kernel and metadata ---- */
 
-static void fill_kernel(const GuestSource *source, GuestSpec *spec, bool qemu)
+char *guest_spec_cmdline(const Agent *agent, const char *root_target)
+{
+    return g_strdup_printf("root=/dev/%s console=tty0 console=ttyS0 console=hvc0%s", root_target,
+                           strcmp(agent->virt_config.virt_type, "qemu") == 0 ? " no_timer_check"
+                                                                             : "");
+}
+
+static void fill_kernel(const Agent *agent, const GuestSource *source, GuestSpec *spec)
 {
     const char *kernel = ovo_str_or(source->instance, "kernel_id", NULL);
     const char *ramdisk = ovo_str_or(source->instance, "ramdisk_id", NULL);
@@ -103,10 +110,7 @@ static void fill_kernel(const GuestSource *source, GuestSpec *spec, bool qemu)
     spec->kernel_path = g_build_filename(spec->instance_dir, "kernel", NULL);
     if (ramdisk && *ramdisk)
         spec->ramdisk_path = g_build_filename(spec->instance_dir, "ramdisk", NULL);
-    spec->kernel_cmdline = cmdline ? g_strdup(cmdline)
-                                   : g_strdup_printf(
-                                         "root=/dev/%s console=tty0 console=ttyS0 console=hvc0%s",
-                                         root->target, qemu ? " no_timer_check" : "");
+    spec->kernel_cmdline = cmdline ? g_strdup(cmdline) : guest_spec_cmdline(agent, root->target);
 }
 
 static void fill_metadata(const Agent *agent, const GuestSource *source, const Ovo *flavor,
@@ -168,7 +172,7 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
     if (!guest_spec_disks(&build, err) || !guest_spec_nics(&build, err) ||
         !guest_spec_devices(&build, err))
         return NULL;
-    fill_kernel(source, spec, strcmp(agent->virt_config.virt_type, "qemu") == 0);
+    fill_kernel(agent, source, spec);
     fill_metadata(agent, source, flavor, spec);
     return g_steal_pointer(&spec);
 }

@@ -58,7 +58,7 @@ static bool choose_bus(const GuestBuild *build, const char *prop, const char *fa
 
     *out = bus ? bus : g_strdup(fallback);
     return bus_prefix(*out) ||
-           dv_fail(err, DV_E_HARDWARE,
+           dv_fail(err, DV_E_DISK_BUS,
                    "Requested hardware '%s' is not supported by the '%s' virt driver", *out,
                    build->agent->virt_config.virt_type);
 }
@@ -133,6 +133,19 @@ static bool next_target(const GuestBuild *build, const char *bus, const Ovo *bdm
                    "The maximum allowed number of disk devices (%" G_GINT64_FORMAT
                    ") to attach to a single instance has been exceeded.",
                    limit);
+}
+
+bool guest_spec_free_name(const Agent *agent, GuestSpec *spec, const char *bus, char **out,
+                          GError **err)
+{
+    const GuestBuild build = {.agent = agent, .spec = spec};
+
+    return next_target(&build, bus, NULL, out, err);
+}
+
+bool guest_spec_knows_bus(const char *bus)
+{
+    return bus_prefix(bus) != NULL;
 }
 
 /* ---- disks ---- */

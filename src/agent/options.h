@@ -51,14 +51,13 @@ typedef struct ConfigDriveConfig {
 
 /* Of [notifications] and [oslo_messaging_notifications]. */
 typedef struct NotifyConfig {
-    bool enabled;                        /* some driver of driver = messaging, messagingv2 is set */
-    bool v2;                             /* messagingv2: with the envelope */
+    bool v1, v2; /* driver: messaging, messagingv2 (with the envelope); none: nothing is sent */
     bool unversioned;                    /* notification_format unversioned or both */
     bool versioned;                      /* notification_format versioned or both */
-    const char *const *topics;           /* legacy topics: "notifications" */
+    const char *const *topics;           /* unversioned: "notifications" */
     const char *const *versioned_topics; /* "versioned_notifications" */
-    const char *on_state_change;         /* NULL, "vm_state", "vm_and_task_state" */
-    const char *default_level;           /* "INFO" */
+    const char *transport_url;           /* other brokers, or NULL */
+    const char *audit_period;            /* instance_usage_audit_period: "month", "day@6" */
     bool bdms_in_notifications;
     int64_t retry; /* -1: for ever */
 } NotifyConfig;
@@ -68,6 +67,7 @@ typedef struct NotifyConfig {
 typedef struct PeriodicConfig {
     bool enable;           /* periodic_enable */
     int64_t fuzzy_delay_s; /* periodic_fuzzy_delay: random first delay up to this */
+    int64_t minute_s;      /* of the jobs that have no option for it */
     int64_t update_resources_s;
     int64_t sync_power_state_s;
     int64_t heal_instance_info_cache_s;
@@ -93,6 +93,7 @@ typedef struct AgentConfig {
     int64_t report_interval_s;
     int64_t service_down_time_s;
     const char *control_plane_release; /* [drover]: "auto", "zed", ... "2026.1" */
+    const char *health_listen;         /* [drover]: address for health and metrics, or NULL */
     const char *pin_compute;           /* [upgrade_levels] compute, or NULL */
     const char *pin_conductor;         /* [upgrade_levels] conductor, or NULL */
 
@@ -126,6 +127,7 @@ typedef struct AgentConfig {
     int64_t reclaim_instance_interval_s; /* 0: delete at once */
     int64_t instance_build_timeout_s;    /* 0: never */
     int64_t maximum_instance_delete_attempts;
+    const char *rescue_kernel_id, *rescue_ramdisk_id; /* [libvirt], or NULL: the instance's own */
     int64_t reboot_timeout_s, rescue_timeout_s, resize_confirm_window_s; /* 0: off */
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */

@@ -8,7 +8,7 @@ static const DvOption rows[] = {
     OPT_STR("libvirt", "connection_uri", "", "Address of libvirt; empty: qemu:///system."),
 
     /* ---- CPU, machine and devices ---- */
-    OPT_STR("libvirt", "cpu_mode", NULL, "CPU of guests; unset: host-model with kvm, none else.",
+    OPT_STR("libvirt", "cpu_mode", NULL, "CPU of guests; unset: host-model.",
             CHOICES("host-model|host-passthrough|custom|none")),
     OPT_LIST("libvirt", "cpu_models", "", "With cpu_mode custom: models, the best last.",
              OLD("libvirt.cpu_model")),
@@ -32,7 +32,7 @@ static const DvOption rows[] = {
             .min = 0, .max = 28),
     OPT_INT("libvirt", "file_backed_memory", "0", "MiB of memory backed by files.", AT_LEAST(0),
             UNHONOURED),
-    OPT_LIST("libvirt", "enabled_perf_events", "", "Performance events of guests.", UNHONOURED),
+    OPT_LIST("libvirt", "enabled_perf_events", "", "Performance events of guests."),
     OPT_LIST("libvirt", "pmem_namespaces", "", "Persistent memory for guests.", UNHONOURED),
     OPT_INT("libvirt", "num_memory_encrypted_guests", NULL, "Guests with SEV.", UNHONOURED),
     OPT_INT("libvirt", "realtime_scheduler_priority", "1", "Of real-time guests.", UNHONOURED),
@@ -105,8 +105,8 @@ static const DvOption rows[] = {
             " guest.", AT_LEAST(1)),
     OPT_INT("libvirt", "device_detach_timeout", "20", "Seconds of each.", AT_LEAST(1)),
     OPT_STR("libvirt", "rescue_image_id", NULL, "Rescue.", UNHONOURED),
-    OPT_STR("libvirt", "rescue_kernel_id", NULL, "Rescue.", UNHONOURED),
-    OPT_STR("libvirt", "rescue_ramdisk_id", NULL, "Rescue.", UNHONOURED),
+    OPT_STR("libvirt", "rescue_kernel_id", NULL, "Image of the kernel that rescues boot."),
+    OPT_STR("libvirt", "rescue_ramdisk_id", NULL, "Image of its ramdisk."),
     OPT_STR("libvirt", "remote_filesystem_transport", "ssh", "Resize.", CHOICES("ssh|rsync"),
             UNHONOURED),
     OPT_STR("libvirt", "migration_inbound_addr", "$my_ip", "Resize.", UNHONOURED),

@@ -23,6 +23,8 @@ void conductor_set_release(Conductor *con, NovaRelease release);
 NovaRelease conductor_release(const Conductor *con);
 /* Calls sent so far, for metrics and the bench. */
 uint64_t conductor_calls(const Conductor *con);
+/* The last call had no answer. For health; never blocks. */
+bool conductor_silent(const Conductor *con);
 
 /* ---- the two general forms; args and kwargs are stolen, NULL is empty ---- */
 bool conductor_class_action(Conductor *con, const DvCtx *ctx, const char *objname,
@@ -103,6 +105,8 @@ bool conductor_console_authorize(Conductor *con, const DvCtx *ctx, const char *i
                                  char **out_token, GError **err);
 bool conductor_console_clean(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                              GError **err);
+/* Tokens of all instances that are not valid any more. */
+bool conductor_console_clean_expired(Conductor *con, const DvCtx *ctx, GError **err);
 /* InstanceGroup of an instance; *out NULL when it is in none. */
 bool conductor_group_of_instance(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                  Ovo **out, GError **err);
@@ -119,6 +123,9 @@ bool conductor_migrations_in_progress_and_error(Conductor *con, const DvCtx *ctx
                                                 const char *node, Ovo **out, GError **err);
 bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const char *host,
                                       const char *node, Ovo **out, GError **err);
+/* The instance's migration with that status; *out NULL when there is none. */
+bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                   const char *status, Ovo **out, GError **err);
 /* Evacuations away from this host that are not completed. */
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err);

@@ -302,3 +302,9 @@ bool conductor_console_clean(Conductor *con, const DvCtx *ctx, const char *insta
     return conductor_class_action(con, ctx, "ConsoleAuthToken", "clean_console_auths_for_instance",
                                   json_pack("[s]", instance_uuid), NULL, NULL, err);
 }
+
+bool conductor_console_clean_expired(Conductor *con, const DvCtx *ctx, GError **err)
+{
+    return conductor_class_action(con, ctx, "ConsoleAuthToken", "clean_expired_console_auths", NULL,
+                                  NULL, NULL, err);
+}

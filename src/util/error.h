@@ -51,6 +51,7 @@ typedef enum {
     DV_E_FLAVOR_MEMORY_TOO_SMALL,
     DV_E_INVALID_DISK, /* disk.info or a block device mapping makes no sense */
     DV_E_DISK_EXISTS,  /* the instance's directory is already there */
+    DV_E_DISK_BUS,     /* a bus that this hypervisor does not have */
     DV_E_DISK_COUNT,   /* more disks than the bus or the operator allows */
 
     /* what flavor and image ask of the guest */

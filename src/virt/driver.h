@@ -35,11 +35,12 @@ typedef struct VirtConfig {
     int64_t reserved_host_memory_mib;
     bool use_cow_images, force_raw_images, use_virtio_for_bridges;
     bool swtpm_enabled;
-    bool preallocate;            /* preallocate_images = space */
-    bool disable_apic;           /* [workarounds] libvirt_disable_apic */
-    const char *hw_disk_discard; /* ignore, unmap, or NULL */
-    const char *disk_prefix;     /* of all device names, or NULL: by their bus */
-    int64_t num_pcie_ports;      /* free ports of q35 guests; 0: libvirt's default */
+    bool preallocate;               /* preallocate_images = space */
+    bool disable_apic;              /* [workarounds] libvirt_disable_apic */
+    const char *hw_disk_discard;    /* ignore, unmap, or NULL */
+    const char *disk_prefix;        /* of all device names, or NULL: by their bus */
+    const char *const *perf_events; /* performance events that guests' statistics count */
+    int64_t num_pcie_ports;         /* free ports of q35 guests; 0: libvirt's default */
     int64_t max_queues, rx_queue_size, tx_queue_size;        /* 0: unset */
     int64_t device_detach_attempts, device_detach_timeout_s; /* of a running guest; 0: 8 and 20 */
     int64_t serial_port_first, serial_port_end; /* TCP ports of serial consoles: first to end - 1 */

@@ -15,6 +15,7 @@ typedef enum {
     DISK_ROLE_EPHEMERAL,
     DISK_ROLE_SWAP,
     DISK_ROLE_CONFIG, /* config drive */
+    DISK_ROLE_RESCUE, /* boots instead of the root disk */
 } DiskRole;
 
 typedef enum { DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 } DiskFormat;
@@ -67,6 +68,7 @@ typedef struct DiskSpec {
     char *serial;        /* or NULL */
     char *cache;         /* none, writeback, ... ; NULL: the driver's default */
     int boot_order;      /* 0: not in the order */
+    int own_boot_order;  /* on the disk itself: then no other order counts; 0: none */
     int scsi_unit;       /* on the virtio-scsi controller; -1: libvirt's choice */
     bool readonly;
     SpecNumber tune[DISK_TUNE_COUNT]; /* per second */

@@ -8,6 +8,7 @@
 #include "../unit/services/neutron_recorded.h"
 #include "agent/lifecycle.h"
 #include "agent/methods.h"
+#include "agent/notify.h"
 #include "fakes/keystone.h"
 #include "rpc/rpc_priv.h"
 #include "rpc/server.h"
@@ -201,11 +202,14 @@ static void wire_rpc(FakeAgent *fake)
     fake->rpc_server = rpc_serve(fake->agent.rpc, "compute", "vm", endpoints, count,
                                  dispatch_request, &fake->agent, NULL);
     assert_non_null(fake->rpc_server);
+    assert_true(notifier_new(&fake->agent.config.notify, NULL, fake->agent.rpc, fake->agent.timer,
+                             &fake->agent.notifier, NULL));
 }
 
 static void wire(FakeAgent *fake)
 {
-    static const char *const names[POOL_COUNT] = {"general", "build", "periodic", "beat"};
+    static const char *const names[POOL_COUNT] = {"general", "build", "snapshot", "periodic",
+                                                  "beat"};
     Agent *agent = &fake->agent;
 
     agent->timer = dv_timer_new();
@@ -296,6 +300,7 @@ void fake_agent_free(FakeAgent *fake)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
     peers_free(agent->peers);
+    notifier_free(agent->notifier);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);

@@ -242,21 +242,40 @@ static bool object_action(FakeConductor *fake, const char *name, const char *met
     return true;
 }
 
-static bool listed(const json_t *uuids, const char *uuid)
+/* One filter of get_by_filters: a list means any of them. */
+static bool filter_fits(const json_t *wanted, const json_t *is)
 {
     size_t i;
     json_t *item;
 
-    json_array_foreach(uuids, i, item)
+    if (json_is_null(wanted) || json_is_false(wanted))
+        return !is || json_equal(wanted, is) || json_is_null(is);
+    if (!json_is_array(wanted))
+        return json_equal(wanted, is);
+    json_array_foreach(wanted, i, item)
     {
-        if (strcmp(json_string_value(item), uuid) == 0)
+        if (json_equal(item, is))
             return true;
     }
     return false;
 }
 
+static bool filters_fit(json_t *filters, const json_t *row)
+{
+    const char *name;
+    json_t *wanted;
+
+    json_object_foreach(filters, name, wanted)
+    {
+        /* a kind of deleted rows, not a field of them */
+        if (strcmp(name, "soft_deleted") != 0 && !filter_fits(wanted, json_object_get(row, name)))
+            return false;
+    }
+    return true;
+}
+
 /* InstanceList: get_by_host and get_by_host_and_node by the first argument, get_by_filters by the
- * filters uuid and vm_state. */
+ * rows' fields. */
 static json_t *instance_list(const FakeConductor *fake, const char *method, const json_t *args)
 {
     json_t *objects = json_array();
@@ -267,12 +286,7 @@ static json_t *instance_list(const FakeConductor *fake, const char *method, cons
 
     json_object_foreach(fake->rows, uuid, row)
     {
-        bool fits = by_host ? json_equal(json_object_get(row, "host"), first)
-                            : listed(json_object_get(first, "uuid"), uuid) &&
-                                  json_equal(json_object_get(row, "vm_state"),
-                                             json_object_get(first, "vm_state"));
-
-        if (fits)
+        if (by_host ? json_equal(json_object_get(row, "host"), first) : filters_fit(first, row))
             json_array_append_new(objects, object_of("Instance", "2.7", json_deep_copy(row)));
     }
     return list_of("InstanceList", objects);
@@ -427,6 +441,14 @@ void fake_conductor_set(FakeConductor *fake, const char *uuid, const char *field
     dv_unlock(&fake->lock);
 }
 
+void fake_conductor_set_json(FakeConductor *fake, const char *uuid, const char *field,
+                             json_t *value)
+{
+    dv_lock(&fake->lock);
+    json_object_set_new(json_object_get(fake->rows, uuid), field, value);
+    dv_unlock(&fake->lock);
+}
+
 void fake_conductor_remove(FakeConductor *fake, const char *uuid)
 {
     dv_lock(&fake->lock);
@@ -468,6 +490,16 @@ char *fake_conductor_last(FakeConductor *fake, const char *call)
     free(dump);
     dv_unlock(&fake->lock);
     return text;
+}
+
+unsigned fake_conductor_total(FakeConductor *fake)
+{
+    unsigned total;
+
+    dv_lock(&fake->lock);
+    total = fake->log->len;
+    dv_unlock(&fake->lock);
+    return total;
 }
 
 void fake_conductor_fail(FakeConductor *fake, const char *call, const char *class_name)

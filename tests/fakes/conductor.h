@@ -22,11 +22,16 @@ char *fake_conductor_field(FakeConductor *fake, const char *uuid, const char *fi
 /* Sets a string field of the row behind everybody's back; NULL: null. */
 void fake_conductor_set(FakeConductor *fake, const char *uuid, const char *field,
                         const char *value);
+/* The same for a field of any type; value is stolen. */
+void fake_conductor_set_json(FakeConductor *fake, const char *uuid, const char *field,
+                             json_t *value);
 /* Removes the row, as a delete by somebody else would. */
 void fake_conductor_remove(FakeConductor *fake, const char *uuid);
 
 /* How often "Instance.save", "InstanceFault.create", "build_instances" ... was called. */
 unsigned fake_conductor_count(FakeConductor *fake, const char *call);
+/* How many calls there were in all. */
+unsigned fake_conductor_total(FakeConductor *fake);
 /* All calls so far, one per line. Caller frees. */
 char *fake_conductor_log(FakeConductor *fake);
 /* JSON text of the arguments of the last such call, NULL when there was none. Caller frees. */

@@ -66,6 +66,11 @@ static void flavor_and_image_disagree(Scene *s)
     ask(s, "hw:pmu", "true", "hw_pmu", "false");
 }
 
+static void disk_bus_of_another_hypervisor(Scene *s)
+{
+    ask(s, NULL, NULL, "hw_disk_bus", "xen");
+}
+
 static void unknown_disk_bus(Scene *s)
 {
     ask(s, NULL, NULL, "hw_disk_bus", "nvme");
@@ -202,6 +207,8 @@ static const Failure failures[] = {
      "higher than the maximum allowed by flavor"},
     {"flavor and image disagree", flavor_and_image_disagree, REACHED_NETWORKS, END_RESCHEDULED,
      NULL},
+    {"a disk bus of another hypervisor", disk_bus_of_another_hypervisor, REACHED_NETWORKS,
+     END_ABORTED, "Failure prepping block device."},
     {"an unknown disk bus", unknown_disk_bus, REACHED_NETWORKS, END_ABORTED, "hw_disk_bus=nvme"},
     {"the image is gone", image_gone, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the image has no data yet", image_queued, REACHED_NETWORKS, END_ABORTED, "is not active"},

@@ -2,11 +2,13 @@
 
 A case is a dict; what it leaves out has a default: config (options by group), flavor (fields), specs (extra
 specs), image (fields of the image; None: only the instance's system_metadata), props (image properties), instance
-(fields), bdms (block device mappings), vifs (a function that makes them).
+(fields), bdms (block device mappings), vifs (a function that makes them), rescue (properties of the rescue image:
+the guest is rescued with it).
 """
 from nova.network import model
 
 UUID = 'c7f5f0b8-5de2-4bd4-8324-cafa60cf2933'
+RESCUE_IMAGE = '0e2f8a44-5a8b-4d8a-9a52-6f4dca3f7b10'
 IMAGE = '505d6221-7feb-4a34-8eb4-7e98c30dc857'
 NET = '97b743f8-44ce-490f-bd22-f802a1fa9333'
 
@@ -84,6 +86,7 @@ CASES = {
     # ---- plain guests ----
     'plain-kvm': {},
     'plain-qemu': dict(config=QEMU),
+    'qemu-default-cpu': dict(config={'libvirt': {'virt_type': 'qemu'}}),
     'large': dict(flavor={'vcpus': 8, 'memory_mb': 16384, 'root_gb': 80, 'name': 'm1.large "x" <&>'}),
     'no-network': dict(vifs=NO_VIF),
     'odd-names': dict(instance={'display_name': 'w\u00e4b <a&b> "q"'}),
@@ -93,6 +96,15 @@ CASES = {
     'from-system-metadata': dict(image=None, instance={'system_metadata': {
         'image_hw_machine_type': 'q35', 'image_hw_disk_bus': 'sata', 'image_hw_vif_model': 'e1000',
         'image_disk_format': 'qcow2', 'image_base_image_ref': IMAGE, 'owner_user_name': 'bob'}}),
+    'made-anew': dict(image=None, flavor={'ephemeral_gb': 1, 'swap': 64}, bdms=[
+        dict(IMAGE_BDM[0], device_name='/dev/vda', disk_bus='virtio'),
+        blank(1, device_name='/dev/vdb', disk_bus='virtio', device_type='disk'),
+        dict(SWAP, device_name='/dev/vdc', disk_bus='virtio')], instance={
+            'root_device_name': '/dev/vda', 'config_drive': 'True', 'system_metadata': {
+                'image_hw_machine_type': 'pc', 'image_hw_cdrom_bus': 'ide', 'image_hw_disk_bus': 'virtio',
+                'image_hw_input_bus': 'usb', 'image_hw_pointer_model': 'usbtablet', 'image_hw_video_model': 'virtio',
+                'image_hw_vif_model': 'virtio', 'image_disk_format': 'qcow2', 'image_min_ram': '0',
+                'owner_user_name': 'alice', 'owner_project_name': 'lab'}}),
     'legacy-property-names': dict(props={'vmware_adaptertype': 'lsiLogicsas', 'architecture': 'amd64',
                                          'vmware_ostype': 'debian10_64Guest'}),
     'unknown-keys': dict(specs={'aggregate_instance_extra_specs:ssd': 'true', 'trait:HW_CPU_X86_AVX2': 'required',
@@ -161,6 +173,7 @@ CASES = {
     'hidden-by-old-spec': dict(specs={'hide_hypervisor_id': 'true'}),
     'hidden-by-spec': dict(specs={'hw:hide_hypervisor_id': 'yes'}),
     'serial-hardware': dict(config=kvm(sysinfo_serial='hardware')),
+    'perf-events': dict(config=kvm(enabled_perf_events='cpu_clock,cmt,page_faults,nonsense')),
     'no-balloon': dict(config=kvm(mem_stats_period_seconds='0')),
 
     # ---- disks ----
@@ -273,6 +286,29 @@ CASES = {
     'iommu-pc': dict(props={'hw_viommu_model': 'intel'}),
     'tpm-crb-1.2': dict(props={'hw_tpm_version': '1.2', 'hw_tpm_model': 'tpm-crb'}),
     'tpm-conflict': dict(props={'hw_tpm_version': '1.2'}, specs={'hw:tpm_version': '2.0'}),
+
+    # ---- rescue ----
+    'rescue': dict(rescue={}),
+    'rescue-all-disks': dict(rescue={}, bdms=IMAGE_BDM + [blank(1), SWAP], flavor={'ephemeral_gb': 1, 'swap': 64},
+                             instance={'config_drive': 'True', 'root_device_name': '/dev/vda'},
+                             specs={'quota:disk_total_iops_sec': '500'}),
+    'rescue-vfat-drive': dict(rescue={}, instance={'config_drive': 'True'},
+                              config={'DEFAULT': {'config_drive_format': 'vfat'}}),
+    'rescue-other-machine': dict(rescue=dict(Q35, hw_disk_bus='sata', hw_vif_model='e1000'),
+                                 props={'hw_disk_bus': 'ide'}, instance={'config_drive': 'True'}),
+    'rescue-virtio-scsi': dict(rescue={'hw_disk_bus': 'scsi', 'hw_scsi_model': 'virtio-scsi'}),
+    'rescue-kernel': dict(rescue={'os_command_line': 'quiet'}, instance={'kernel_id': IMAGE, 'ramdisk_id': IMAGE}),
+    'rescue-kernel-by-config': dict(rescue={}, config=kvm(rescue_kernel_id=IMAGE, rescue_ramdisk_id=IMAGE)),
+    'rescue-uefi': dict(rescue=dict(Q35, hw_firmware_type='uefi')),
+    'rescue-stable-usb': dict(rescue={'hw_rescue_device': 'disk', 'hw_rescue_bus': 'usb'},
+                              bdms=IMAGE_BDM + [blank(1), SWAP], flavor={'ephemeral_gb': 1, 'swap': 64},
+                              instance={'config_drive': 'True'}, specs={'quota:disk_total_iops_sec': '500'}),
+    'rescue-stable-cdrom': dict(rescue={'hw_rescue_device': 'cdrom'}, props=Q35),
+    'rescue-stable-virtio': dict(rescue={'hw_rescue_bus': 'virtio', 'hw_machine_type': 'q35'},
+                                 props={'hw_disk_bus': 'sata'}),
+    'rescue-stable-scsi': dict(rescue={'hw_rescue_device': 'disk', 'hw_rescue_bus': 'scsi'},
+                               props={'hw_disk_bus': 'scsi', 'hw_scsi_model': 'virtio-scsi'}),
+    'rescue-stable-unknown-bus': dict(rescue={'hw_rescue_bus': 'xen'}),
 
     # ---- much at once ----
     'everything-windows': dict(

@@ -29,15 +29,17 @@ static bool fetch_image(void *arg, int fd, GError **err)
 }
 
 /* Kernel and ramdisk lie beside the disks as plain files. */
-static bool fetch_plain(const BootDisks *disks, const char *field, const char *path, GError **err)
+static bool fetch_file(const BootDisks *disks, const char *id, const char *path, GError **err)
 {
-    const char *id = ovo_str_or(disks->instance, field, NULL);
     ImageFetch fetch = {disks, id};
     ImageSource source = {.id = id, .disk_format = "raw", .fetch = fetch_image, .arg = &fetch};
 
-    if (!path)
-        return true;
     return disks_fetch_plain(disks->agent->disks, disks->ctx, &source, path, err);
+}
+
+static bool fetch_plain(const BootDisks *disks, const char *field, const char *path, GError **err)
+{
+    return !path || fetch_file(disks, ovo_str_or(disks->instance, field, NULL), path, err);
 }
 
 /* Each method that makes a config drive has its own name for the password. */
@@ -184,5 +186,23 @@ bool boot_disks_complete(const BootDisks *disks, GError **err)
         return dv_fail(err, DV_E_INVALID_DISK, "the root disk did not arrive");
     return fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
            fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err) &&
+           with_config_drive(disks, &source, create_disks, err);
+}
+
+bool boot_disks_rescue(const BootDisks *disks, const RescueImages *images, GError **err)
+{
+    ImageFetch fetch = {disks, images->id};
+    ImageSource source = {
+        .id = images->id,
+        .disk_format = ovo_str_or(images->meta, "disk_format", NULL),
+        .size_bytes = (uint64_t)MAX(ovo_i64_or(images->meta, "size", 0), 0),
+        .fetch = fetch_image,
+        .arg = &fetch,
+    };
+
+    return (!images->kernel_id ||
+            fetch_file(disks, images->kernel_id, disks->spec->kernel_path, err)) &&
+           (!images->ramdisk_id ||
+            fetch_file(disks, images->ramdisk_id, disks->spec->ramdisk_path, err)) &&
            with_config_drive(disks, &source, create_disks, err);
 }

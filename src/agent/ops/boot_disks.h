@@ -23,6 +23,13 @@ bool boot_disks_rewrite_config(const BootDisks *disks, GError **err);
  * them, swap and others that are missing are made. DV_E_INVALID_DISK when the root disk is not
  * there. */
 bool boot_disks_complete(const BootDisks *disks, GError **err);
+/* The disks of a rescue: those that the spec has and that are not there are made of image `id`;
+ * kernel and ramdisk are fetched to the spec's paths when their ids are not NULL. */
+typedef struct RescueImages {
+    const char *id, *kernel_id, *ramdisk_id;
+    const Ovo *meta; /* of image id */
+} RescueImages;
+bool boot_disks_rescue(const BootDisks *disks, const RescueImages *images, GError **err);
 /* The disks of a guest that is defined anew. Base files, kernel and ramdisk that are gone are made
  * again; from glance only on behalf of a user, as nova does. */
 bool boot_disks_adopt(const BootDisks *disks, GError **err);

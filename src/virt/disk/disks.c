@@ -296,6 +296,7 @@ static const struct {
     [DISK_ROLE_EPHEMERAL] = {"disk.eph", create_ephemeral},
     [DISK_ROLE_SWAP] = {"disk.swap", create_swap},
     [DISK_ROLE_CONFIG] = {"disk.config", create_config},
+    [DISK_ROLE_RESCUE] = {"disk.rescue", create_root},
 };
 
 void disk_name_all(GuestSpec *spec, const char *dir)

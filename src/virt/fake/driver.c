@@ -227,7 +227,8 @@ void fake_describe_as(FakeGuest *guest, const GuestSpec *spec)
         g_string_append_printf(xml,
                                "<disk device='%s'><source file='%s'/><target dev='%s' bus='%s'/>"
                                "<boot order='%d'/></disk>",
-                               disk->device, file, disk->target, disk->bus, disk->boot_order);
+                               disk->device, file, disk->target, disk->bus,
+                               disk->own_boot_order ? disk->own_boot_order : disk->boot_order);
     }
     g_string_append(xml, "</domain>");
     g_free(guest->xml);

@@ -103,7 +103,22 @@ static bool add_disk(xmlNode *devices, const DiskSpec *disk, const VirtConfig *c
     add_iotune(node, disk);
     if (disk->readonly)
         xml_add(node, "readonly");
+    if (disk->own_boot_order > 0)
+        xml_attr_u64(xml_add(node, "boot"), "order", (uint64_t)disk->own_boot_order);
     add_scsi_address(node, disk);
+    return true;
+}
+
+/* Those with a boot order of their own, or the others. */
+static bool add_disks(xmlNode *devices, const GuestSpec *spec, bool ordered,
+                      const VirtConfig *config, const XmlHost *host, GError **err)
+{
+    for (guint i = 0; i < spec->disks->len; i++) {
+        const DiskSpec *disk = g_ptr_array_index(spec->disks, i);
+
+        if ((disk->own_boot_order > 0) == ordered && !add_disk(devices, disk, config, host, err))
+            return false;
+    }
     return true;
 }
 
@@ -458,11 +473,11 @@ bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *c
 {
     xmlNode *devices = xml_add(domain, "devices");
 
-    for (guint i = 0; i < spec->disks->len; i++) {
-        if (!add_disk(devices, g_ptr_array_index(spec->disks, i), config, host, err))
-            return false;
-    }
+    if (!add_disks(devices, spec, false, config, host, err))
+        return false;
     add_scsi_controller(devices, spec);
+    if (!add_disks(devices, spec, true, config, host, err))
+        return false;
     for (guint i = 0; i < spec->nics->len; i++) {
         if (!add_nic(devices, g_ptr_array_index(spec->nics, i), config, err))
             return false;

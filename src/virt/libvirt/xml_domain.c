@@ -168,6 +168,44 @@ static void add_resources(xmlNode *domain, const GuestSpec *spec, const XmlHost 
     xml_attr(vcpu, "cpuset", host->cpuset);
 }
 
+/* Events that libvirt does not know, or the kernel no longer has (cmt, mbml, mbmt), are left out,
+ * as nova does. */
+static void add_perf_events(xmlNode *domain, const VirtConfig *config)
+{
+    static const char *const known[] = {"cpu_cycles",
+                                        "instructions",
+                                        "cache_references",
+                                        "cache_misses",
+                                        "branch_instructions",
+                                        "branch_misses",
+                                        "bus_cycles",
+                                        "stalled_cycles_frontend",
+                                        "stalled_cycles_backend",
+                                        "ref_cpu_cycles",
+                                        "cpu_clock",
+                                        "task_clock",
+                                        "page_faults",
+                                        "context_switches",
+                                        "cpu_migrations",
+                                        "page_faults_min",
+                                        "page_faults_maj",
+                                        "alignment_faults",
+                                        "emulation_faults",
+                                        NULL};
+    xmlNode *perf = NULL;
+
+    for (const char *const *name = config->perf_events; name && *name; name++) {
+        xmlNode *event;
+
+        if (!g_strv_contains(known, *name))
+            continue;
+        perf = perf ? perf : xml_add(domain, "perf");
+        event = xml_add(perf, "event");
+        xml_attr(event, "name", *name);
+        xml_attr(event, "enabled", "yes");
+    }
+}
+
 static bool check_spec(const GuestSpec *spec, const XmlHost *host, GError **err)
 {
     const char *arch = xml_arch(spec, host);
@@ -209,6 +247,7 @@ bool xml_domain_write(const GuestSpec *spec, const VirtConfig *config, const Xml
     if (!xml_cpu_add(domain, spec, config, host, err) ||
         !xml_devices_add(domain, spec, config, host, err))
         return false;
+    add_perf_events(domain, config);
     xmlDocDumpFormatMemoryEnc(doc, &text, &length, "UTF-8", 1);
     *out = g_strdup((const char *)text);
     xmlFree(text);

@@ -114,6 +114,9 @@ static void add_boot_devices(xmlNode *os, const GuestSpec *spec)
     for (guint i = 0; i < spec->disks->len; i++) {
         DiskSpec *disk = g_ptr_array_index(spec->disks, i);
 
+        /* A rescue boots from its first disk or says so at the disk: libvirt takes one way only. */
+        if (disk->role == DISK_ROLE_RESCUE)
+            return;
         if (disk->boot_order > 0)
             g_ptr_array_add(bootable, disk);
     }

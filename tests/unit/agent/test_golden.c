@@ -5,6 +5,8 @@
  * are named here, where a boot would make them. docs/xml-differences.md holds what may differ. */
 #include "agent/faults.h"
 #include "agent/guest_spec.h"
+#include "agent/rescue_spec.h"
+#include "virt/disk/disks_priv.h"
 #include "virt/libvirt/caps.h"
 
 #include "unit/virt/xml_compare.h"
@@ -85,31 +87,37 @@ static GPtrArray *read_differences(void)
     return rows;
 }
 
-/* Takes the nodes of `xpath` out of the tree; how many there were. */
-static int remove_nodes(xmlDoc *doc, const char *xpath)
+/* Takes the nodes of `xpath` out of the tree; what they were, as text. */
+static char *remove_nodes(xmlDoc *doc, const char *xpath)
 {
     g_autoptr(xmlXPathContext) context = xmlXPathNewContext(doc);
     g_autoptr(xmlXPathObject) found = xmlXPathEvalExpression(BAD_CAST xpath, context);
     int count = found && found->nodesetval ? found->nodesetval->nodeNr : 0;
+    GString *text = g_string_new(NULL);
 
     for (int i = 0; i < count; i++) {
         xmlNode *node = found->nodesetval->nodeTab[i];
 
         found->nodesetval->nodeTab[i] = NULL;
+        xml_canonical_node(node, NULL, 0, text);
         xmlUnlinkNode(node);
         xmlFreeNode(node);
     }
-    return count;
+    return g_string_free(text, FALSE);
 }
 
 static void remove_differences(const Golden *g, xmlDoc *ours, xmlDoc *theirs)
 {
     for (guint i = 0; i < g->differences->len; i++) {
         Difference *row = g_ptr_array_index(g->differences, i);
+        g_autofree char *left = NULL;
+        g_autofree char *right = NULL;
 
-        if (*row->first == '/' &&
-            remove_nodes(ours, row->first) != remove_nodes(theirs, row->first))
-            row->occurred = true;
+        if (*row->first != '/')
+            continue;
+        left = remove_nodes(ours, row->first);
+        right = remove_nodes(theirs, row->first);
+        row->occurred |= strcmp(left, right) != 0;
     }
 }
 
@@ -133,6 +141,7 @@ typedef struct Request {
     DvConfig *options;
     Agent agent;
     Ovo *instance, *image, *bdms;
+    Ovo *rescue; /* image that the guest is rescued with, or NULL */
     NetworkInfo *network;
     DvCtx *ctx;
 } Request;
@@ -172,6 +181,8 @@ static Request *request_load(const char *path)
     r->instance = ovo_view(json_object_get(r->json, "instance"), "Instance", NULL);
     if (!json_is_null(json_object_get(r->json, "image")))
         r->image = ovo_view_dict(json_object_get(r->json, "image"), NULL);
+    if (json_object_get(r->json, "rescue"))
+        r->rescue = ovo_view_dict(json_object_get(r->json, "rescue"), NULL);
     r->bdms = ovo_view(json_object_get(r->json, "bdms"), "BlockDeviceMappingList", NULL);
     r->network = network_info_take(json_incref(json_object_get(r->json, "network_info")), &err);
     r->ctx = dv_ctx_new_admin();
@@ -184,6 +195,7 @@ static void request_free(Request *r)
     dv_ctx_unref(r->ctx);
     network_info_free(r->network);
     ovo_unref(r->bdms);
+    ovo_unref(r->rescue);
     ovo_unref(r->image);
     ovo_unref(r->instance);
     disks_free(r->agent.disks);
@@ -196,20 +208,41 @@ static void request_free(Request *r)
 static void name_files(const Request *r, GuestSpec *spec)
 {
     bool raw = strcmp(r->agent.disks_config.images_type, "raw") == 0;
-    unsigned ephemerals = 0;
 
+    disk_name_all(spec, spec->instance_dir);
     for (guint i = 0; i < spec->disks->len; i++) {
         DiskSpec *disk = g_ptr_array_index(spec->disks, i);
-        g_autofree char *ephemeral = g_strdup_printf("disk.eph%u", ephemerals);
-        const char *name = disk->role == DISK_ROLE_ROOT     ? "disk"
-                           : disk->role == DISK_ROLE_SWAP   ? "disk.swap"
-                           : disk->role == DISK_ROLE_CONFIG ? "disk.config"
-                                                            : ephemeral;
 
-        ephemerals += disk->role == DISK_ROLE_EPHEMERAL;
-        disk->path = g_build_filename(spec->instance_dir, name, NULL);
         disk->format = raw || disk->role == DISK_ROLE_CONFIG ? DISK_FORMAT_RAW : DISK_FORMAT_QCOW2;
     }
+}
+
+/* An id of the configuration, else of the instance; NULL: neither. */
+static const char *rescue_id(const char *configured, const Ovo *instance, const char *field)
+{
+    const char *own = ovo_str_or(instance, field, NULL);
+
+    if (configured)
+        return configured;
+    return own && *own ? own : NULL;
+}
+
+/* A classic rescue is made of the rescue image, a stable one of the guest's own. */
+static GuestSpec *make_spec(const Request *r, GError **err)
+{
+    const AgentConfig *config = &r->agent.config;
+    bool classic = r->rescue && !rescue_is_stable(r->rescue);
+    GuestSource source = {r->instance, classic ? r->rescue : r->image, r->bdms, r->network, r->ctx};
+    g_autoptr(GuestSpec) spec = guest_spec_build(&r->agent, &source, err);
+
+    if (!spec || !r->rescue)
+        return g_steal_pointer(&spec);
+    if (!rescue_spec_apply(&r->agent, spec, r->rescue, err))
+        return NULL;
+    rescue_spec_kernel(&r->agent, spec,
+                       rescue_id(config->rescue_kernel_id, r->instance, "kernel_id"),
+                       rescue_id(config->rescue_ramdisk_id, r->instance, "ramdisk_id"));
+    return g_steal_pointer(&spec);
 }
 
 /* [libvirt] cpu_models in libvirt's spelling, which a real host is asked for. */
@@ -238,8 +271,7 @@ static char *shared_cpus(const VirtConfig *config)
 static bool write_xml(const Golden *g, const Request *r, char **out, GError **err)
 {
     const VirtConfig *config = &r->agent.virt_config;
-    GuestSource source = {r->instance, r->image, r->bdms, r->network, r->ctx};
-    g_autoptr(GuestSpec) spec = guest_spec_build(&r->agent, &source, err);
+    g_autoptr(GuestSpec) spec = make_spec(r, err);
     CapsModel model = {0};
     g_autoptr(GPtrArray) models = spelled_models(config, &model);
     g_autofree char *cpuset = shared_cpus(config);

@@ -230,7 +230,8 @@ static void the_words_for_no_ask_for_nothing(void **state)
         SPEC("hw:cpu_policy", "shared"),      SPEC("hw:mem_encryption", "0"),
         SPEC("hw:locked_memory", "False"),    SPEC("resources:VGPU", "0"),
         SPEC("hw:virtio_packed_ring", "off"), SPEC("hw:cpu_realtime", "no"),
-        SPEC("quota:memory_limit", "9"),      SPEC("resources:VCPU", "1"),
+        SPEC("quota:memory_limit", "9"),      SPEC("hw:pci_numa_affinity_policy", "required"),
+        SPEC("hw:cpu_realtime_mask", "^0"),   SPEC("resources:VCPU", "1"),
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(instances); i++) {

@@ -210,13 +210,21 @@ static void an_empty_file_gives_what_nova_would_use(void **state G_GNUC_UNUSED)
     assert_string_equal(agent.vnc.server_listen, "127.0.0.1");
     assert_int_equal(agent.periodic.update_resources_s, 60);
     assert_int_equal(agent.periodic.sync_power_state_s, 600);
-    assert_false(agent.notify.enabled);
+    assert_false(agent.notify.v1 || agent.notify.v2);
     assert_string_equal(virt.virt_type, "kvm");
     assert_null(virt.cpu_mode);
     assert_null(virt.connection_uri);
     assert_true(virt.force_raw_images);
     assert_string_equal(disks.base_dir_name, "_base");
     assert_true(disks.deep_inspection);
+    assert_true(agent.live_snapshots);
+    assert_int_equal(agent.max_concurrent_snapshots, 5);
+    assert_int_equal(agent.periodic.image_cache_s, 2400);
+    assert_string_equal(disks.snapshots_directory, "/var/lib/nova/instances/snapshots");
+    assert_null(disks.snapshot_image_format);
+    assert_true(disks.remove_unused_bases);
+    assert_int_equal(disks.unused_age_s, 86400);
+    assert_int_equal(disks.unused_resized_age_s, 3600);
     assert_string_equal(rpc.control_exchange, "nova");
     assert_int_equal(rpc.heartbeat_timeout_s, 60);
     assert_int_equal(rpc.response_timeout_ms, 60000);
@@ -225,6 +233,28 @@ static void an_empty_file_gives_what_nova_would_use(void **state G_GNUC_UNUSED)
 }
 
 /* ---- values that are set ---- */
+
+static void snapshots_and_the_cache_are_as_configured(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(DvConfig) config = loaded(
+        DRIVER SERVICES "[workarounds]\ndisable_libvirt_livesnapshot = true\n"
+                        "[libvirt]\nsnapshot_image_format = raw\nsnapshot_compression = true\n"
+                        "snapshots_directory = /srv/snap\n"
+                        "[image_cache]\nremove_unused_base_images = false\nmanager_interval = -1\n"
+                        "remove_unused_original_minimum_age_seconds = 7\n");
+    AgentConfig agent;
+    DisksConfig disks;
+
+    assert_true(options_agent(config, &agent, NULL));
+    assert_true(options_disks(config, &disks, NULL));
+    assert_false(agent.live_snapshots);
+    assert_int_equal(agent.periodic.image_cache_s, 0);
+    assert_string_equal(disks.snapshot_image_format, "raw");
+    assert_true(disks.snapshot_compression);
+    assert_string_equal(disks.snapshots_directory, "/srv/snap");
+    assert_false(disks.remove_unused_bases);
+    assert_int_equal(disks.unused_age_s, 7);
+}
 
 static void a_periodic_spacing_of_zero_is_a_minute_and_below_is_never(void **state G_GNUC_UNUSED)
 {
@@ -578,6 +608,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(defaults_are_novas, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_file_gives_what_nova_would_use, setup, teardown),
+        cmocka_unit_test_setup_teardown(snapshots_and_the_cache_are_as_configured, setup, teardown),
         cmocka_unit_test_setup_teardown(a_periodic_spacing_of_zero_is_a_minute_and_below_is_never,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(service_down_time_is_raised_over_the_report_interval, setup,
