@@ -4,6 +4,8 @@
 #include "agent/dispatch.h"
 
 #include "agent/faults.h"
+#include "agent/methods.h"
+#include "agent/notify.h"
 #include "util/log.h"
 #include "util/metrics.h"
 
@@ -171,6 +173,8 @@ static void job_run(void *arg)
         g_autofree char *text = dv_redact(err->message);
 
         dv_warning(ctx, "%s failed: %s", job->method->name, text);
+        if (args && start_ms && methods_find(job->method->name) == job->method)
+            notify_failed_request(job->agent, ctx, job->method->name, args, err);
         fault_of_error(err, &fault);
         fault.message = text;
         ovo_value_free(result);
