@@ -57,6 +57,8 @@ static void script_neutron(HttpServer *server)
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_A, 200, recorded_put_1);
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_B, 200, recorded_put_2);
     http_server_json(server, "GET", own, 200, recorded_ports);
+    http_server_json(server, "GET", FLOW_NEUTRON "/ports?device_id=" FLOW_UUID, 200,
+                     recorded_ports);
     http_server_json(server, "GET", FLOW_NEUTRON "/subnets?id=*", 200, recorded_subnets);
     http_server_json(server, "GET", FLOW_NEUTRON "/ports?network_id=*", 200, recorded_dhcp_ports);
     http_server_json(server, "DELETE", FLOW_NEUTRON "/ports/*", 204, "");
