@@ -75,6 +75,7 @@ bool conductor_bdms_get(Conductor *con, const DvCtx *ctx, const char *instance_u
 /* network_info: JSON text of the VIF list. */
 bool conductor_info_cache_save(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                const char *network_info, GError **err);
+/* address: the MAC; the record's is made unique by the port's id. */
 bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                           const char *port_id, const char *address, const char *tag, GError **err);
 bool conductor_vifs_delete(Conductor *con, const DvCtx *ctx, const char *instance_uuid,

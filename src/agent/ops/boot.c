@@ -204,13 +204,16 @@ static void boot_release_networks(void *self);
 static bool record_networks(Boot *boot, GError **err)
 {
     g_autofree char *text = network_info_text(boot->network);
+    g_autoptr(Ovo) list = ovo_child(boot->args, "requested_networks");
+    bool none = false;
+    g_autoptr(GArray) requests = network_requests_of(list, &none); /* in the same order */
 
     for (size_t i = 0; i < network_info_count(boot->network); i++) {
         const Vif *vif = network_info_at(boot->network, i);
-        g_autofree char *address = g_strdup_printf("%s/%s", vif->address, vif->id);
+        const char *tag = i < requests->len ? g_array_index(requests, NetworkRequest, i).tag : NULL;
 
-        if (!conductor_vif_create(boot->agent->con, boot->ctx, boot->uuid, vif->id, address, NULL,
-                                  err))
+        if (!conductor_vif_create(boot->agent->con, boot->ctx, boot->uuid, vif->id, vif->address,
+                                  tag, err))
             return false;
     }
     network_cache_set(boot->instance, boot->network);
