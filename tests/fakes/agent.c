@@ -382,6 +382,15 @@ void fake_agent_port_event(FakeAgent *fake, const char *name, const char *port, 
     deliver(fake, message);
 }
 
+void fake_agent_deliver(FakeAgent *fake, json_t *message)
+{
+    json_t *with_context = load("boot.json");
+
+    json_object_update(with_context, message);
+    json_decref(message);
+    deliver(fake, with_context);
+}
+
 /* ---- looking at it ---- */
 
 void fake_agent_wait(FakeAgent *fake, const char *uuid)
