@@ -13,6 +13,7 @@
 #include "services/conductor.h"
 #include "services/glance.h"
 #include "services/neutron.h"
+#include "services/peer.h"
 #include "services/placement.h"
 #include "util/lanes.h"
 #include "util/pool.h"
@@ -25,6 +26,7 @@
 typedef enum {
     POOL_GENERAL,
     POOL_BUILD,
+    POOL_SNAPSHOT, /* copies and uploads of disks */
     POOL_PERIODIC, /* one worker: periodic jobs never run beside each other */
     POOL_BEAT,     /* one worker: the heartbeat waits for nobody */
     POOL_COUNT
@@ -41,6 +43,7 @@ typedef struct Agent {
     Gate *gate; /* opened by the start, closed by the stop */
     Rpc *rpc;
     Conductor *con;
+    Peers *peers;
     HttpClient *http;
     Service *placement, *neutron, *glance;
     VirtDriver *virt;
@@ -49,6 +52,7 @@ typedef struct Agent {
     Waits *waits;
     Pending *refreshes;   /* instances with a queued network cache refresh */
     Pending *ports;       /* the users' ports that a boot is taking just now */
+    Pending *saves;       /* instances whose guest's memory is being saved just now */
     atomic_bool stopping; /* set once by main */
 } Agent;
 

@@ -115,6 +115,8 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_GENERAL] = dv_pool_new("general",
                                              (unsigned)agent->config.executor_thread_pool_size);
     agent->pools[POOL_BUILD] = dv_pool_new("build", (unsigned)agent->config.max_concurrent_builds);
+    agent->pools[POOL_SNAPSHOT] = dv_pool_new("snapshot",
+                                              (unsigned)agent->config.max_concurrent_snapshots);
     agent->pools[POOL_PERIODIC] = dv_pool_new("periodic", 1);
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
@@ -129,6 +131,7 @@ static bool wire(Process *process, GError **err)
     agent->waits = waits_new();
     agent->refreshes = pending_new();
     agent->ports = pending_new();
+    agent->saves = pending_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -137,6 +140,7 @@ static bool wire(Process *process, GError **err)
     if (!agent->rpc)
         return false;
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
+    agent->peers = peers_new(agent->rpc);
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
@@ -164,9 +168,11 @@ static void unwire(Process *process)
     for (size_t i = 0; i < POOL_COUNT; i++)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
+    peers_free(agent->peers);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
@@ -245,8 +251,7 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    if (agent->config.handle_lifecycle_events)
-        agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;
@@ -291,6 +296,8 @@ static void stop(Process *process)
     if (!dv_pool_stop(agent->pools[POOL_BUILD], deadline_ms))
         dv_warning(NULL, "builds still run at the end of graceful_shutdown_timeout");
     waits_cancel(agent->waits, NULL);
+    if (!dv_pool_stop(agent->pools[POOL_SNAPSHOT], deadline_ms))
+        dv_warning(NULL, "snapshots still run at the end of graceful_shutdown_timeout");
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);

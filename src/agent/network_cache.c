@@ -41,6 +41,17 @@ void network_cache_set(Ovo *instance, const NetworkInfo *info)
         ovo_set_str(cache, "network_info", text);
 }
 
+bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+                         GError **err)
+{
+    g_autofree char *text = network_info_text(info);
+
+    if (!conductor_info_cache_save(agent->con, ctx, ovo_str_or(instance, "uuid", ""), text, err))
+        return false;
+    network_cache_set(instance, info);
+    return true;
+}
+
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                            GError **err)
 {

@@ -19,5 +19,8 @@ bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, Networ
 NetworkInfo *network_cache_read(const Ovo *instance, GError **err);
 /* Puts the text into the instance object (its info_cache child) without saving. */
 void network_cache_set(Ovo *instance, const NetworkInfo *info);
+/* The same, and stores it through conductor. */
+bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+                         GError **err);
 /* What neutron needs to know of an instance; strings borrowed from it and the config. */
 NetworkInstance network_instance_of(const Agent *agent, const Ovo *instance);

@@ -253,6 +253,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
             config, "DEFAULT", "block_device_allocate_retries_interval"),
         .shutdown_timeout_s = dv_config_int(config, "DEFAULT", "shutdown_timeout"),
         .shutdown_retry_interval_s = dv_config_int(config, "compute", "shutdown_retry_interval"),
+        .wait_soft_reboot_s = dv_config_int(config, "libvirt", "wait_soft_reboot_seconds"),
         .graceful_shutdown_timeout_s = dv_config_int(config, "DEFAULT",
                                                      "graceful_shutdown_timeout"),
         .resume_guests_state_on_host_boot = dv_config_bool(config, "DEFAULT",
@@ -279,6 +280,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .max_disk_devices_to_attach = dv_config_int(config, "compute",
                                                     "max_disk_devices_to_attach"),
         .max_local_block_devices = dv_config_int(config, "DEFAULT", "max_local_block_devices"),
+        .live_snapshots = !dv_config_bool(config, "workarounds", "disable_libvirt_livesnapshot"),
         .password_length = dv_config_int(config, "DEFAULT", "password_length"),
         .flat_injected = dv_config_bool(config, "DEFAULT", "flat_injected"),
         .ovs_bridge = dv_config_str(config, "neutron", "ovs_bridge"),
@@ -585,6 +587,14 @@ bool options_disks(const DvConfig *config, DisksConfig *out, GError **err)
         .mkisofs_cmd = dv_config_str(config, "DEFAULT", "mkisofs_cmd"),
         .default_ephemeral_format = str(config, "DEFAULT", "default_ephemeral_format"),
         .preallocate_images = dv_config_str(config, "DEFAULT", "preallocate_images"),
+        .snapshots_directory = dv_config_str(config, "libvirt", "snapshots_directory"),
+        .snapshot_image_format = str(config, "libvirt", "snapshot_image_format"),
+        .snapshot_compression = dv_config_bool(config, "libvirt", "snapshot_compression"),
+        .remove_unused_bases = dv_config_bool(config, "image_cache", "remove_unused_base_images"),
+        .unused_age_s = dv_config_int(config, "image_cache",
+                                      "remove_unused_original_minimum_age_seconds"),
+        .unused_resized_age_s = dv_config_int(config, "image_cache",
+                                              "remove_unused_resized_minimum_age_seconds"),
     };
 
     if (!is_one_of(filled.images_type, kinds))

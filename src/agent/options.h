@@ -91,6 +91,7 @@ typedef struct AgentConfig {
     int64_t block_device_allocate_retries_interval_s;
     int64_t shutdown_timeout_s; /* of a guest asked to power off */
     int64_t shutdown_retry_interval_s;
+    int64_t wait_soft_reboot_s;          /* [libvirt] wait_soft_reboot_seconds */
     int64_t graceful_shutdown_timeout_s; /* of the agent: running operations at SIGTERM */
 
     /* behaviour */
@@ -108,6 +109,7 @@ typedef struct AgentConfig {
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */
     int64_t max_local_block_devices;
+    bool live_snapshots; /* not [workarounds] disable_libvirt_livesnapshot */
     int64_t password_length;
     bool flat_injected;
     const char *ovs_bridge;           /* [neutron] ovs_bridge */

@@ -39,7 +39,7 @@ static const DvOption rows[] = {
     /* ---- concurrency and time limits ---- */
     OPT_INT("DEFAULT", "max_concurrent_builds", "10", "Boots at a time; 0: no limit.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "max_concurrent_snapshots", "5", "Snapshots at a time; 0: no limit.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("DEFAULT", "max_concurrent_live_migrations", "1", "Live migrations at a time.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("DEFAULT", "vif_plugging_is_fatal", "true", "Whether a boot fails when neutron does not"
@@ -55,9 +55,9 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "live_migration_retry_count", "30", "Tries to set networks up at the"
             " destination.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "shutdown_timeout", "60", "Seconds a guest gets to power itself off.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("compute", "shutdown_retry_interval", "10", "Seconds between two reminders to it.",
-            AT_LEAST(1), UNHONOURED),
+            AT_LEAST(1)),
     OPT_INT("DEFAULT", "arq_binding_timeout", "300", "Seconds to wait for accelerators.",
             AT_LEAST(1), UNHONOURED),
     OPT_INT("DEFAULT", "reimage_timeout_per_gb", "20", "Seconds per GiB to wait for a volume's new"
@@ -71,9 +71,8 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "resize_confirm_window", "0", "Seconds after which a resize confirms itself;"
             " 0: never.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "shelved_offload_time", "0", "Seconds until a shelved instance leaves the"
-            " host; -1: never.", UNHONOURED),
-    OPT_INT("DEFAULT", "shelved_poll_interval", "3600", "Seconds between two looks for these.",
-            UNHONOURED),
+            " host; -1: never."),
+    OPT_INT("DEFAULT", "shelved_poll_interval", "3600", "Seconds between two looks for these."),
 
     /* ---- capacity ---- */
     OPT_INT("DEFAULT", "reserved_host_memory_mb", "512", "MiB of memory kept from guests.",
@@ -164,14 +163,14 @@ static const DvOption rows[] = {
     OPT_STR("image_cache", "subdirectory_name", "_base", "Folder of the image cache, below"
             " instances_path.", OLD("DEFAULT.image_cache_subdirectory_name")),
     OPT_INT("image_cache", "manager_interval", "2400", "Seconds between two cleanings of the cache.",
-            AT_LEAST(-1), UNHONOURED, OLD("DEFAULT.image_cache_manager_interval")),
+            AT_LEAST(-1), OLD("DEFAULT.image_cache_manager_interval")),
     OPT_BOOL("image_cache", "remove_unused_base_images", "true", "Remove images nobody uses.",
-             UNHONOURED, OLD("DEFAULT.remove_unused_base_images")),
+             OLD("DEFAULT.remove_unused_base_images")),
     OPT_INT("image_cache", "remove_unused_original_minimum_age_seconds", "86400", "Age at which an"
-            " unused image is removed.", UNHONOURED,
+            " unused image is removed.",
             OLD("DEFAULT.remove_unused_original_minimum_age_seconds")),
     OPT_INT("image_cache", "remove_unused_resized_minimum_age_seconds", "3600", "The same for"
-            " resized ones.", UNHONOURED,
+            " resized ones.",
             OLD("libvirt.remove_unused_resized_minimum_age_seconds")),
     OPT_INT("image_cache", "precache_concurrency", "1", "Hosts that fetch at a time.", IGNORED),
     OPT_BOOL("ephemeral_storage_encryption", "enabled", "false", "Encrypt LVM disks.", UNHONOURED),
@@ -244,8 +243,8 @@ static const DvOption rows[] = {
              " policies again on this host."),
     OPT_BOOL("workarounds", "disable_deep_image_inspection", "false", "Do not check an image's"
              " content against its declared format."),
-    OPT_BOOL("workarounds", "disable_libvirt_livesnapshot", "false", "Snapshot only paused guests.",
-             UNHONOURED),
+    OPT_BOOL("workarounds", "disable_libvirt_livesnapshot", "false", "Suspend guests for their"
+             " snapshots."),
     OPT_BOOL("workarounds", "skip_cpu_compare_on_dest", "false", "Let libvirt compare CPUs.",
              UNHONOURED),
     OPT_BOOL("workarounds", "skip_cpu_compare_at_startup", "false", "Do not compare cpu_models with"
@@ -257,7 +256,7 @@ static const DvOption rows[] = {
     OPT_BOOL("workarounds", "enable_qemu_monitor_announce_self", "false", "Announce guests after a"
              " live migration.", UNHONOURED),
     OPT_LIST("workarounds", "wait_for_vif_plugged_event_during_hard_reboot", "", "Kinds of port for"
-             " which a hard reboot waits.", UNHONOURED),
+             " which a hard reboot waits."),
     OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC.", UNHONOURED),
     OPT_BOOL("workarounds", "never_download_image_if_on_rbd", "false", "Fail rather than copy.",
              UNHONOURED),

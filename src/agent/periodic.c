@@ -1,7 +1,9 @@
 /* Periodic jobs; see periodic.h. */
 #include "agent/periodic.h"
 
+#include "agent/image_cache.h"
 #include "agent/network_cache.h"
+#include "agent/ops/shelve.h"
 #include "agent/power_sync.h"
 #include "services/scheduler.h"
 #include "util/log.h"
@@ -101,6 +103,16 @@ static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **er
     return true;
 }
 
+static bool clean_image_cache(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return image_cache_pass(periodic->agent, ctx, err);
+}
+
+static bool poll_shelved(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return shelve_offload_due(periodic->agent, ctx, err);
+}
+
 #define SPACING(field) offsetof(PeriodicConfig, field)
 
 static const JobRow job_rows[] = {
@@ -108,6 +120,8 @@ static const JobRow job_rows[] = {
     {"sync_power_states", SPACING(sync_power_state_s), true, sync_power_states},
     {"heal_instance_info_cache", SPACING(heal_instance_info_cache_s), false, heal_network_cache},
     {"sync_scheduler_instance_info", SPACING(scheduler_instance_sync_s), false, sync_scheduler},
+    {"image_cache", SPACING(image_cache_s), false, clean_image_cache},
+    {"shelved_instances", SPACING(shelved_poll_s), false, poll_shelved},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(job_rows) <= JOBS_MAX);
 

@@ -57,6 +57,14 @@ typedef struct json_t json_t;
 bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *method,
                   const char *path, const char *microversion, json_t *body, const int *accept,
                   int *out_status, json_t **out_json, GError **err);
+/* PATCH with a body of another type than application/json. Errors as service_call. */
+bool service_patch(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                   const char *content_type, json_t *body, const int *accept, int *out_status,
+                   GError **err);
+/* PUT of a file as it is (application/octet-stream). An answer that comes before the whole file was
+ * sent counts. Errors as service_call. */
+bool service_upload(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                    const HttpUpload *upload, const int *accept, int *out_status, GError **err);
 /* GET that streams a 2xx body into a sink (http.h). */
 bool service_download(Service *service, const DvCtx *ctx, ServiceIdentity identity,
                       const char *path,

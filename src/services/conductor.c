@@ -317,7 +317,17 @@ bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *ho
                          NULL, "MigrationList", false, out, err);
 }
 
+bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t older_than_s,
+                                   const char *host, Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "MigrationList", "get_unconfirmed_by_dest_compute",
+                         json_pack("[Is]", (json_int_t)older_than_s, host),
+                         json_pack("{sb}", "use_slave", 1), "MigrationList", false, out, err);
+}
+
 /* ---- compute_task ---- */
+
+#define MIGRATE_SERVER_TIMEOUT_MS (1800 * 1000) /* nova's long_rpc_timeout */
 
 /* Arguments that pass unchanged from build_and_run_instance to build_instances. */
 static const char *const build_passed[] = {
@@ -342,5 +352,27 @@ bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args
     atomic_fetch_add(&con->calls, 1);
     if (!con->transport.cast(con->transport.self, ctx, &task_api, "build_instances", sent, err))
         return dv_within(err, "conductor: build_instances");
+    return true;
+}
+
+bool conductor_migrate_server(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err)
+{
+    static const char *const passed[] = {"instance", "flavor", "request_spec", "host_list"};
+    const RpcTarget target = {
+        .topic = "conductor", .namespace_ = "compute_task", .version = "1.20"};
+    json_auto_t *received = ovo_json(args);
+    json_t *sent = json_pack("{s{sO?} sb sb sn sn sn sb}", "scheduler_hint", "filter_properties",
+                             json_object_get(received, "filter_properties"), "live", 0, "rebuild",
+                             0, "block_migration", "disk_over_commit", "reservations",
+                             "clean_shutdown", 1);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(passed); i++) {
+        json_t *value = json_object_get(received, passed[i]);
+
+        json_object_set_new(sent, passed[i], value ? json_incref(value) : json_null());
+    }
+    if (!conductor_call(con, ctx, &target, "migrate_server", sent, MIGRATE_SERVER_TIMEOUT_MS, NULL,
+                        err))
+        return dv_within(err, "conductor: migrate_server");
     return true;
 }

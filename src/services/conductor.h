@@ -118,7 +118,14 @@ bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const ch
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err);
 
+/* Resizes to this host that are finished and were last touched before `older_than_s` seconds. */
+bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t older_than_s,
+                                   const char *host, Ovo **out, GError **err);
+
 /* ---- compute_task: the boot goes back to the scheduler ---- */
 /* args (borrowed): those of build_and_run_instance as received, the instance saved as scheduling
  * and filter_properties.retry telling why. */
 bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err);
+/* The same for a resize: args (borrowed) are those of prep_resize, with filter_properties.retry
+ * telling why. Waits until conductor has found another host, or none. */
+bool conductor_migrate_server(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err);

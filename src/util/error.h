@@ -46,6 +46,7 @@ typedef enum {
     DV_E_IMAGE_NOT_ACTIVE,
     DV_E_IMAGE_UNACCEPTABLE, /* wrong, hostile or unsupported content */
     DV_E_IMAGE_TOO_LARGE,    /* larger than the flavor's disk */
+    DV_E_IMAGE_QUOTA,        /* glance has no room for it */
     DV_E_FLAVOR_DISK_TOO_SMALL,
     DV_E_FLAVOR_MEMORY_TOO_SMALL,
     DV_E_INVALID_DISK, /* disk.info or a block device mapping makes no sense */
@@ -67,11 +68,29 @@ typedef enum {
     DV_E_INSTANCE_INVALID_STATE,
     DV_E_INSTANCE_NOT_READY,
     DV_E_INSTANCE_NOT_RUNNING,
+    DV_E_GUEST_AGENT_DISABLED, /* the image does not say that the guest has an agent */
     DV_E_INSTANCE_EXISTS,
     DV_E_POWER_OFF, /* the guest could not be powered off: nothing was changed */
     DV_E_CONSOLE_TYPE_INVALID,
     DV_E_CONSOLE_TYPE_UNAVAILABLE,
     DV_E_CONSOLE_NOT_AVAILABLE,
+
+    /* making a guest anew, and moving it to another flavor */
+    DV_E_PRESERVE_EPHEMERAL,   /* a rebuild that shall keep the ephemeral disks */
+    DV_E_EVACUATE_UNSUPPORTED, /* a guest of a dead host shall be made here */
+    DV_E_NOT_RESCUABLE,
+    DV_E_RESCUE_IMAGE, /* hw_rescue_bus or hw_rescue_device name what this host cannot give */
+    DV_E_RESCUE_DEVICE,
+    DV_E_RESCUE_BUS,
+    DV_E_RESIZE,             /* the disks cannot become what the flavor says */
+    DV_E_MIGRATE_TO_SELF,    /* a cold migration without another host to go to */
+    DV_E_MIGRATION_PRECHECK, /* the move cannot be done between these hosts */
+    DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
+
+    /* what is done to running guests */
+    DV_E_AGENT_NOT_ENABLED,      /* the image does not say that there is a guest agent */
+    DV_E_PASSWORD_FAILED,        /* the reason is not told: it could hold the password */
+    DV_E_CRASH_DUMP_UNSUPPORTED, /* the hypervisor has no NMI */
     DV_E_LAST
 } DvErrorCode;
 

@@ -10,6 +10,7 @@
 #include "util/error.h"
 #include "virt/events.h"
 #include "virt/guest_state.h"
+#include "virt/guest_stats.h"
 #include "virt/host_facts.h"
 #include "virt/spec.h"
 
@@ -53,6 +54,15 @@ typedef struct VirtConsole {
     int port;
 } VirtConsole;
 
+/* A running guest's disk on its way to another file. Everything borrowed. */
+typedef struct VirtBlockCopy {
+    const char *disk_path; /* the disk, by its file */
+    const char *copy_path; /* an empty qcow2 file on the disk's own base, as large as the disk */
+    /* Asked about once a second: true ends the copy with DV_E_CANCELLED. May be NULL. */
+    bool (*stop)(void *arg);
+    void *stop_arg;
+} VirtBlockCopy;
+
 typedef struct VirtOps {
     bool (*host_facts)(void *self, HostFacts **out, GError **err);
     /* Guests that this driver made (nova's domains), one bulk call: GPtrArray of VirtGuest. */
@@ -84,9 +94,41 @@ typedef struct VirtOps {
     bool (*save)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Defines the guest, anew when it is defined already, and leaves its state as it is. */
     bool (*define)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+    /* The same from what `describe` gave, or another agent kept of the guest. DV_E_HYPERVISOR when
+     * it is no description of it. */
+    bool (*define_xml)(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
+                       GError **err);
     /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
      * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
     bool (*destroy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Sends the guest a non-maskable interrupt. Absent: DV_E_INSTANCE_NOT_FOUND; off:
+     * DV_E_INSTANCE_NOT_RUNNING; DV_E_UNSUPPORTED: the hypervisor has none. */
+    bool (*inject_nmi)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Through the agent in the guest. Absent: DV_E_INSTANCE_NOT_FOUND; DV_E_NOT_IMPLEMENTED: the
+     * agent does not answer; DV_E_HYPERVISOR: the guest has none, or refused. */
+    bool (*set_password)(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                         const char *password, GError **err);
+    /* Sets the guest's clock through its agent; where that cannot be it is left. */
+    void (*sync_time)(void *self, const DvCtx *ctx, const char *uuid);
+    /* What the guest has used, one reading. Absent: DV_E_INSTANCE_NOT_FOUND. */
+    bool (*stats)(void *self, const char *uuid, GuestStats **out, GError **err);
+    /* Ends what the hypervisor is doing with the guest as a whole (a save, a migration): that call
+     * fails, the guest goes on. Absent, off, or without such a job: success. */
+    bool (*abort_job)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Copies what the guest's disk has above its base and returns once both are the same; from then
+     * on the guest writes to both, until block_copy_end. What a crash of the agent left of an
+     * earlier copy of that disk is ended first. On failure no copy is under way. Absent, or gone
+     * meanwhile: DV_E_INSTANCE_NOT_FOUND; off: DV_E_HYPERVISOR. */
+    bool (*block_copy)(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                       GError **err);
+    /* Leaves the copy as it is now; the guest goes on with its disk. Absent:
+     * DV_E_INSTANCE_NOT_FOUND; no copy: DV_E_HYPERVISOR. */
+    bool (*block_copy_end)(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                           GError **err);
+    /* The guest's agent writes its file systems out and holds new writes, and lets them go again.
+     * Absent: DV_E_INSTANCE_NOT_FOUND; off, or no agent that answers: DV_E_HYPERVISOR. */
+    bool (*freeze)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    bool (*thaw)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* The last `max_bytes` of the console: bytes as the guest wrote them, NUL-terminated. Absent
      * guest: DV_E_INSTANCE_NOT_FOUND. */
     bool (*console_output)(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes,

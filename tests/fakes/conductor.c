@@ -10,12 +10,13 @@ struct FakeConductor {
     FakeConductorWatch watch; /* set before anybody calls, likewise the next */
     void *watch_arg;
     DvMutex lock;
-    json_t *rows;    /* uuid -> data of the Instance */
-    json_t *fails;   /* call -> class name */
-    json_t *last;    /* call -> args */
-    json_t *answers; /* call -> result of a class action */
-    GPtrArray *log;  /* char * */
-    GString *states; /* "building/networking\n" for every Instance.save */
+    json_t *rows;        /* uuid -> data of the Instance */
+    json_t *fails;       /* call -> class name */
+    json_t *last;        /* call -> args */
+    json_t *answers;     /* call -> result of a class action */
+    GPtrArray *log;      /* char * */
+    GString *migrations; /* "migrating\n" for every Migration.save of a status */
+    GString *states;     /* "building/networking\n" for every Instance.save */
 };
 
 FakeConductor *fake_conductor_new(void)
@@ -28,6 +29,7 @@ FakeConductor *fake_conductor_new(void)
     fake->last = json_object();
     fake->answers = json_object();
     fake->states = g_string_new(NULL);
+    fake->migrations = g_string_new(NULL);
     fake->log = g_ptr_array_new_with_free_func(g_free);
     return fake;
 }
@@ -41,6 +43,7 @@ void fake_conductor_free(FakeConductor *fake)
     json_decref(fake->last);
     json_decref(fake->answers);
     g_string_free(fake->states, TRUE);
+    g_string_free(fake->migrations, TRUE);
     g_ptr_array_unref(fake->log);
     dv_mutex_done(&fake->lock);
     g_free(fake);
@@ -137,6 +140,12 @@ static bool object_action(FakeConductor *fake, const char *name, const char *met
 {
     if (strcmp(name, "Instance") == 0 && strcmp(method, "save") == 0)
         return instance_save(fake, args, out, remote, err);
+    if (strcmp(name, "Migration") == 0 && strcmp(method, "save") == 0) {
+        const json_t *data = json_object_get(json_object_get(args, "objinst"), "nova_object.data");
+
+        if (json_object_get(data, "status"))
+            g_string_append_printf(fake->migrations, "%s\n", text_or_empty(data, "status"));
+    }
     if (strcmp(name, "Instance") == 0 && strcmp(method, "destroy") == 0) {
         const json_t *data = json_object_get(json_object_get(args, "objinst"), "nova_object.data");
 
@@ -390,6 +399,16 @@ char *fake_conductor_states(FakeConductor *fake)
 
     dv_lock(&fake->lock);
     text = g_strdup(fake->states->str);
+    dv_unlock(&fake->lock);
+    return text;
+}
+
+char *fake_conductor_migrations(FakeConductor *fake)
+{
+    char *text;
+
+    dv_lock(&fake->lock);
+    text = g_strdup(fake->migrations->str);
     dv_unlock(&fake->lock);
     return text;
 }

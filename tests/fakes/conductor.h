@@ -39,6 +39,8 @@ char *fake_conductor_log(FakeConductor *fake);
 char *fake_conductor_last(FakeConductor *fake, const char *call);
 /* "vm_state/task_state" of the row after every Instance.save, one per line. Caller frees. */
 char *fake_conductor_states(FakeConductor *fake);
+/* The status that each Migration.save wrote, one per line. Caller frees. */
+char *fake_conductor_migrations(FakeConductor *fake);
 /* What this class action ("ComputeNodeList.get_all_by_host") answers from now on; stolen. */
 void fake_conductor_answer(FakeConductor *fake, const char *call, json_t *result);
 /* The next such call raises this class of nova.exception, once; "timeout": it has no answer. */

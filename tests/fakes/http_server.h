@@ -17,6 +17,7 @@ typedef enum {
     HTTP_MUTE_CLOSE = 1 << 2, /* closes after the answer without having said so */
     HTTP_NO_ANSWER = 1 << 3,  /* closes (with a reset) instead of answering */
     HTTP_SHORT = 1 << 4,      /* closes after half of the promised body */
+    HTTP_EARLY = 1 << 5,      /* answers as soon as it has the headers, and reads no body */
 } HttpAnswerFlags;
 
 typedef struct HttpAnswer {
@@ -32,7 +33,8 @@ typedef struct HttpAnswer {
 typedef struct HttpSeen {
     char *method, *target; /* target with its query */
     char *headers;         /* all lines */
-    char *body;
+    char *body;            /* NUL-terminated */
+    size_t body_length;
     int connection; /* 1 for the first accepted connection, ... */
 } HttpSeen;
 

@@ -4,6 +4,7 @@
 
 #include "agent/guest_spec.h"
 #include "objects/metadata.h"
+#include "util/fs.h"
 #include "util/log.h"
 
 typedef struct ImageFetch {
@@ -38,10 +39,26 @@ static bool fetch_plain(const BootDisks *disks, const char *field, const char *p
     return disks_fetch_plain(disks->agent->disks, disks->ctx, &source, path, err);
 }
 
+/* Each method that makes a config drive has its own name for the password. */
+static const char *password_of(const Ovo *args)
+{
+    static const char *const names[] = {"admin_password", "new_pass", "rescue_password"};
+
+    for (size_t i = 0; args && i < G_N_ELEMENTS(names); i++)
+        if (ovo_has_value(args, names[i]))
+            return ovo_str_or(args, names[i], NULL);
+    return NULL;
+}
+
+static bool fetch_missing(const BootDisks *disks, const char *field, const char *path, GError **err)
+{
+    return (path && dv_exists(path)) || fetch_plain(disks, field, path, err);
+}
+
 static GPtrArray *config_drive_files(const BootDisks *disks, GError **err)
 {
     MetadataExtra extra = {
-        .admin_password = disks->args ? ovo_str_or(disks->args, "admin_password", NULL) : NULL,
+        .admin_password = password_of(disks->args),
         .availability_zone = ovo_str_or(disks->instance, "availability_zone", NULL),
         .project_name = disks->ctx->project_name,
         .injected_files = disks->args,
@@ -98,4 +115,36 @@ bool boot_disks_create(const BootDisks *disks, GError **err)
     if (!disks_remove(disks->agent->disks, disks->ctx, uuid, &cleanup))
         dv_warning(disks->ctx, "instance directory not removed: %s", cleanup->message);
     return false;
+}
+
+bool boot_disks_adopt(const BootDisks *disks, GError **err)
+{
+    const char *id = ovo_str_or(disks->instance, "image_ref", NULL);
+    bool may_fetch = disks->ctx->auth_token && id && *id;
+    ImageFetch fetch = {disks, id};
+    ImageSource source = {
+        .id = id,
+        .disk_format = ovo_dict_str(disks->instance, "system_metadata", "image_disk_format"),
+        .fetch = fetch_image,
+        .arg = &fetch,
+    };
+
+    return disks_adopt(disks->agent->disks, disks->ctx, disks->spec, may_fetch ? &source : NULL,
+                       err) &&
+           (!may_fetch || (fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
+                           fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err)));
+}
+
+bool boot_disks_complete(const BootDisks *disks, GError **err)
+{
+    const char *id = ovo_str_or(disks->instance, "image_ref", NULL);
+    ImageFetch fetch = {disks, id};
+    ImageSource source = {.id = id, .fetch = fetch_image, .arg = &fetch};
+    g_autofree char *root = g_build_filename(disks->spec->instance_dir, "disk", NULL);
+
+    if (!dv_exists(root))
+        return dv_fail(err, DV_E_INVALID_DISK, "the root disk did not arrive");
+    return fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
+           fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err) &&
+           create_disks(disks, &source, err);
 }

@@ -135,8 +135,10 @@ static void contract_absent_guest(void **state)
     g_autoptr(GError) e3 = NULL;
     g_autoptr(GError) e4 = NULL;
     g_autoptr(GError) e5 = NULL;
+    g_autoptr(GError) e6 = NULL;
 
     assert_int_equal(state_now(driver, uuid), GUEST_STATE_NONE);
+    must(driver->ops->power_off(driver->self, NULL, uuid, &e6), e6);
     must(driver->ops->destroy(driver->self, NULL, uuid, &e1), e1);
     assert_false(driver->ops->resume(driver->self, NULL, uuid, &e2));
     assert_int_equal(e2->code, DV_E_INSTANCE_NOT_FOUND);
@@ -147,6 +149,39 @@ static void contract_absent_guest(void **state)
     assert_false(driver->ops->describe(driver->self, uuid, &text, &e5));
     assert_int_equal(e5->code, DV_E_INSTANCE_NOT_FOUND);
     assert_null(text);
+}
+
+static void contract_absent_guest_has_no_power(void **state)
+{
+    VirtDriver *driver = *state;
+    const char *uuid = "00000000-0000-4000-8000-00000000dead";
+    g_autoptr(GError) e1 = NULL;
+    g_autoptr(GError) e2 = NULL;
+    g_autoptr(GError) e3 = NULL;
+    g_autoptr(GError) e4 = NULL;
+    g_autoptr(GError) e5 = NULL;
+    g_autoptr(GError) e6 = NULL;
+    g_autoptr(GError) e7 = NULL;
+    g_autoptr(GError) e8 = NULL;
+    GuestStats *stats = NULL;
+
+    assert_false(driver->ops->inject_nmi(driver->self, NULL, uuid, &e5));
+    assert_int_equal(e5->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->set_password(driver->self, NULL, uuid, "root", "x", &e6));
+    assert_int_equal(e6->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->stats(driver->self, uuid, &stats, &e7));
+    assert_int_equal(e7->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_null(stats);
+    must(driver->ops->abort_job(driver->self, NULL, uuid, &e8), e8);
+    driver->ops->sync_time(driver->self, NULL, uuid);
+    assert_false(driver->ops->shutdown(driver->self, NULL, uuid, &e1));
+    assert_int_equal(e1->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->launch(driver->self, NULL, uuid, false, &e2));
+    assert_int_equal(e2->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->pause(driver->self, NULL, uuid, &e3));
+    assert_int_equal(e3->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->save(driver->self, NULL, uuid, &e4));
+    assert_int_equal(e4->code, DV_E_INSTANCE_NOT_FOUND);
 }
 
 static void contract_life_of_a_guest(void **state)
@@ -260,6 +295,120 @@ static void contract_console_starts_empty(void **state)
     destroy(driver, spec);
 }
 
+static void contract_powered_off_guest_stays_defined(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(8);
+    g_autoptr(GError) err = NULL;
+    EventLog log;
+
+    event_log_start(&log, driver);
+    start(driver, spec, false);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_STOPPED));
+    /* Off: ending it again is success, asking it to end too, and it cannot be paused or resumed. */
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->shutdown(driver->self, NULL, spec->uuid, &err), err);
+    assert_false(driver->ops->pause(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    assert_false(driver->ops->resume(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    destroy(driver, spec);
+    event_log_stop(&log, driver);
+}
+
+static void contract_guest_is_paused_and_resumed(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(8);
+    g_autoptr(GError) err = NULL;
+    EventLog log;
+
+    event_log_start(&log, driver);
+    start(driver, spec, false);
+    for (int i = 0; i < 2; i++) {
+        must(driver->ops->pause(driver->self, NULL, spec->uuid, &err), err);
+        assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    }
+    /* launch is for guests that are off: one that is paused stays so. */
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    must(driver->ops->resume(driver->self, NULL, spec->uuid, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_PAUSED));
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_RESUMED));
+    destroy(driver, spec);
+    event_log_stop(&log, driver);
+}
+
+static void contract_saved_guest_comes_back(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(9);
+    g_autoptr(GError) err = NULL;
+    EventLog log;
+
+    event_log_start(&log, driver);
+    start(driver, spec, false);
+    must(driver->ops->save(driver->self, NULL, spec->uuid, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_STOPPED));
+    assert_false(driver->ops->save(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    destroy(driver, spec);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_NONE);
+    event_log_stop(&log, driver);
+}
+
+static void contract_defining_changes_no_state(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(9);
+    g_autoptr(GError) err = NULL;
+
+    must(driver->ops->define(driver->self, NULL, spec, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, true, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    must(driver->ops->define(driver->self, NULL, spec, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    destroy(driver, spec);
+}
+
+static void contract_running_guest_is_reached_from_outside(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(8);
+    g_autoptr(GuestStats) stats = NULL;
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, false);
+    must(driver->ops->inject_nmi(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->abort_job(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->stats(driver->self, spec->uuid, &stats, &err), err);
+    assert_int_equal(stats->state, GUEST_STATE_RUNNING);
+    assert_true(stats->memory_max_kib >= stats->memory_kib && stats->memory_kib > 0);
+    assert_true(stats->cpus->len > 0);
+    driver->ops->sync_time(driver->self, NULL, spec->uuid);
+    /* There is no agent in it. */
+    assert_false(driver->ops->set_password(driver->self, NULL, spec->uuid, "root", "x", &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    assert_null(strstr(err->message, "'x'"));
+    g_clear_error(&err);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    assert_false(driver->ops->inject_nmi(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_INSTANCE_NOT_RUNNING);
+    destroy(driver, spec);
+}
+
 static bool is_sorted(const GPtrArray *texts)
 {
     for (guint i = 1; i < texts->len; i++) {
@@ -267,6 +416,32 @@ static bool is_sorted(const GPtrArray *texts)
             return false;
     }
     return true;
+}
+
+/* What describe gave makes the same guest again; what is somebody else's does not. */
+static void contract_description_defines_the_guest_again(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(7);
+    g_autoptr(GuestSpec) other = contract_spec(6);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *xml = NULL;
+    g_autofree char *again = NULL;
+
+    start(driver, spec, false);
+    must(driver->ops->describe(driver->self, spec->uuid, &xml, &err), err);
+    destroy(driver, spec);
+    must(driver->ops->define_xml(driver->self, NULL, spec->uuid, xml, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    must(driver->ops->describe(driver->self, spec->uuid, &again, &err), err);
+    assert_non_null(strstr(again, spec->uuid));
+    assert_false(driver->ops->define_xml(driver->self, NULL, other->uuid, xml, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    assert_int_equal(state_now(driver, other->uuid), GUEST_STATE_NONE);
+    destroy(driver, spec);
 }
 
 static void contract_host_facts_are_complete(void **state)
@@ -305,12 +480,19 @@ static void contract_healthy_driver_is_connected(void **state)
 /* clang-format off */
 #define CONTRACT_TESTS                                                \
         cmocka_unit_test(contract_absent_guest),                      \
+        cmocka_unit_test(contract_absent_guest_has_no_power),         \
         cmocka_unit_test(contract_life_of_a_guest),                   \
         cmocka_unit_test(contract_started_without_pause_runs),        \
         cmocka_unit_test(contract_running_guest_is_not_started_again),\
         cmocka_unit_test(contract_unknown_vif_type_is_named),         \
         cmocka_unit_test(contract_vnc_address_while_it_runs),         \
         cmocka_unit_test(contract_console_starts_empty),              \
+        cmocka_unit_test(contract_powered_off_guest_stays_defined),   \
+        cmocka_unit_test(contract_guest_is_paused_and_resumed),       \
+        cmocka_unit_test(contract_saved_guest_comes_back),            \
+        cmocka_unit_test(contract_defining_changes_no_state),         \
+        cmocka_unit_test(contract_running_guest_is_reached_from_outside),\
+        cmocka_unit_test(contract_description_defines_the_guest_again), \
         cmocka_unit_test(contract_host_facts_are_complete),           \
         cmocka_unit_test(contract_healthy_driver_is_connected)
 /* clang-format on */
