@@ -2,7 +2,11 @@
 #include "agent/periodic.h"
 
 #include "agent/cleanup.h"
+#include "agent/health.h"
+#include "agent/image_cache.h"
 #include "agent/network_cache.h"
+#include "agent/ops/shelve.h"
+#include "agent/polls.h"
 #include "agent/power_sync.h"
 #include "services/scheduler.h"
 #include "util/log.h"
@@ -34,7 +38,15 @@ struct Periodic {
 
 static bool audit(Periodic *periodic, const DvCtx *ctx, GError **err)
 {
-    return tracker_audit(periodic->agent->tracker, ctx, false, err);
+    Agent *agent = periodic->agent;
+    g_autoptr(GPtrArray) guests = NULL;
+
+    if (!tracker_audit(agent->tracker, ctx, false, err))
+        return false;
+    atomic_store(&agent->vitals.audit_ms, dv_now_ms());
+    if (agent->virt->ops->list(agent->virt->self, &guests, NULL))
+        health_count_guests(guests);
+    return true;
 }
 
 static bool sync_power_states(Periodic *periodic, const DvCtx *ctx, GError **err)
@@ -102,6 +114,26 @@ static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **er
     return true;
 }
 
+static bool clean_image_cache(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return image_cache_pass(periodic->agent, ctx, err);
+}
+
+static bool poll_shelved(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return shelve_offload_due(periodic->agent, ctx, err);
+}
+
+static bool confirm_resizes(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return poll_unconfirmed_resizes(periodic->agent, ctx, err);
+}
+
+static bool end_rescues(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return poll_rescued(periodic->agent, ctx, err);
+}
+
 static bool reclaim(Periodic *periodic, const DvCtx *ctx, GError **err)
 {
     return cleanup_reclaim(periodic->agent, ctx, err);
@@ -139,6 +171,10 @@ static const JobRow job_rows[] = {
     {"sync_power_states", SPACING(sync_power_state_s), true, sync_power_states},
     {"heal_instance_info_cache", SPACING(heal_instance_info_cache_s), false, heal_network_cache},
     {"sync_scheduler_instance_info", SPACING(scheduler_instance_sync_s), false, sync_scheduler},
+    {"image_cache", SPACING(image_cache_s), false, clean_image_cache},
+    {"shelved_instances", SPACING(shelved_poll_s), false, poll_shelved},
+    {"poll_unconfirmed_resizes", SPACING(minute_s), false, confirm_resizes},
+    {"poll_rescued_instances", SPACING(minute_s), false, end_rescues},
     {"reclaim_queued_deletes", SPACING(minute_s), false, reclaim},
     {"check_instance_build_time", SPACING(minute_s), false, stuck_builds},
     {"poll_rebooting_instances", SPACING(minute_s), false, stuck_reboots},

@@ -4,10 +4,12 @@
  * change them; a row that is last ends it for its instance. */
 #include "agent/recovery.h"
 
+#include "agent/health.h"
 #include "agent/guest_spec.h"
 #include "agent/methods.h"
 #include "agent/network_cache.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/snapshot_take.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/relaunch.h"
 #include "util/log.h"
@@ -233,6 +235,13 @@ static bool recover_clear_task(const Recovery *rec, GError **err)
     return save(rec, err);
 }
 
+/* nova leaves backups and shelves that were cut short in their task states. */
+static bool recover_snapshot(const Recovery *rec, GError **err)
+{
+    snapshot_clean_up(rec->agent, rec->ctx, rec->instance);
+    return recover_clear_task(rec, err);
+}
+
 static bool recover_active(const Recovery *rec, GError **err)
 {
     ovo_set_str(rec->instance, "vm_state", "active");
@@ -382,8 +391,10 @@ static const struct {
                                                                      ANY_POWER, recover_error, LAST},
     {"active|stopped", "rebuilding|rebuild_block_device_mapping|rebuild_spawning",
                                                                      ANY_POWER, recover_error, LAST},
-    {ANY,              "image_snapshot|image_snapshot_pending|image_pending_upload|image_uploading",
-                                                                     ANY_POWER, recover_clear_task, GO_ON},
+    {ANY,              "image_snapshot|image_snapshot_pending|image_pending_upload|image_uploading|"
+                       "image_backup|shelving|shelving_image_pending_upload|"
+                       "shelving_image_uploading",                   ANY_POWER, recover_snapshot, GO_ON},
+    {ANY,              "shelving_offloading",                        ANY_POWER, recover_clear_task, GO_ON},
     {ANY,              "resize_prep",                                ANY_POWER, recover_clear_task, GO_ON},
     {ANY,              "deleting",                                   ANY_POWER, recover_delete, LAST},
     {"active",         "reboot_pending",                             ANY_POWER, recover_reboot, LAST},
@@ -469,6 +480,7 @@ bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
     if (!virt->ops->list(virt->self, &guests, err) ||
         !conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, err))
         return dv_within(err, "reading the instances of this host");
+    health_count_guests(guests);
     by_uuid = guests_by_uuid(guests);
     for (size_t i = 0; i < ovo_count(list, NULL) && !agent_stopping(agent); i++) {
         g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
