@@ -22,6 +22,8 @@
 
 struct FakeAgent {
     Agent agent;
+    FakeConductorWatch watch; /* set before anybody casts, likewise the next */
+    void *watch_arg;
     FakeConductor *conductor;
     HttpServer *server;
     char *folder;
@@ -201,7 +203,8 @@ static void wire_rpc(FakeAgent *fake)
 
 static void wire(FakeAgent *fake)
 {
-    static const char *const names[POOL_COUNT] = {"general", "build", "snapshot", "periodic", "beat"};
+    static const char *const names[POOL_COUNT] = {"general", "build", "snapshot", "periodic",
+                                                  "beat"};
     Agent *agent = &fake->agent;
 
     agent->timer = dv_timer_new();
@@ -402,6 +405,8 @@ static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTa
     json_t *copy = json_deep_copy(args);
     bool fails;
 
+    if (fake->watch)
+        fake->watch(fake->watch_arg, target, method, args);
     json_decref(args);
     dv_lock(&fake->lock);
     fails = g_strcmp0(fake->failing_cast, method) == 0;
@@ -415,6 +420,12 @@ static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTa
     else
         json_decref(copy);
     return !fails || dv_fail(err, DV_E_UNAVAILABLE, "no broker, says the fake");
+}
+
+void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg)
+{
+    fake->watch_arg = arg;
+    fake->watch = watch;
 }
 
 unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host)
