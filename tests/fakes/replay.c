@@ -413,6 +413,17 @@ static void put_guest(Replay *replay)
     put_disk(replay, json_object_get(instance, "nova_object.data"));
 }
 
+static void put_migration(Replay *replay)
+{
+    json_t *args = json_object_get(request_at(replay, 0), "args");
+
+    fake_conductor_answer(
+        fake_agent_conductor(replay->fake), "MigrationList.get_in_progress_and_error",
+        json_pack("{ss ss ss s{s[O]}}", "nova_object.name", "MigrationList",
+                  "nova_object.namespace", "nova", "nova_object.version", "1.5", "nova_object.data",
+                  "objects", json_object_get(args, "migration")));
+}
+
 /* What the host knew of the instance before the API set its task state for this operation. */
 static void audit(Replay *replay)
 {
@@ -443,6 +454,8 @@ static void set_stage(Replay *replay)
     take_answers(replay, "known");
     fill_cache(replay);
     put_guest(replay);
+    if (replay->how->moved)
+        put_migration(replay);
     audit(replay);
     http_server_reset(server);
     keystone_grant(server, "replay", 3600);

@@ -23,6 +23,7 @@ typedef struct ReplayHow {
     ReplayGuest guest;   /* what the host has when the request comes */
     bool broken_image;   /* what glance gives is not what its record says */
     bool latest;         /* services answer what they answered last, not in turn */
+    bool moved;          /* the request's migration takes room here already */
     const char *options; /* further lines of nova.conf, or NULL */
 } ReplayHow;
 

@@ -208,9 +208,15 @@ def joined(sent, pattern):
     return [{"to": "neutron", "call": call, "status": 200, "answer": json.dumps({what: found})}]
 
 
+def emptied(said):
+    """An allocation that nova writes empty is deleted here."""
+    return {"to": "placement", "call": said["call"].replace("PUT ", "DELETE "), "status": 204}
+
+
 def known(fixture):
     sent = fixture["sent"]
     out = [port_as_list(said) for said in sent if PORT.match(said["call"])]
+    out += [emptied(said) for said in sent if said["call"].startswith("PUT /allocations/")]
     for pattern in JOINED:
         out += joined(sent, pattern)
     return out

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define SAVE "conductor Instance.save"
+#define MIGRATION_SAVE "conductor Migration.save"
 #define BDM_SAVE "conductor BlockDeviceMapping.save"
 #define NODE_SAVE "conductor ComputeNode.save"
 #define CACHE_SAVE "conductor InstanceInfoCache.save"
@@ -39,6 +40,12 @@
 #define DIRECT_COPY \
     "nova first asks the backend for a copy, which only Ceph can make, and starts again"
 #define LOADED "schedulers do not look at it; nova sends what it happens to have loaded"
+#define SAME_PORTS "conductor has it: it is what it was"
+#define PCI_GAP "GAP: null where nova has an object without requests"
+#define OTHER_DISK "another disk, in another folder"
+#define BEATS "nova loaded the record of its service anew"
+#define ONE_HOST "the ports stay bound to this host"
+#define NOBODY_ELSE "a migration's allocation is nobody else's: no need to compare generations"
 #define COUNTED "how often removing the files was tried; only counts while they are not removed"
 
 // clang-format off
@@ -176,9 +183,9 @@ static const ReplayRow rows[] = {
      "set/resources set/trusted_certs", UNCHANGED},
     {"start start_after_died reboot_hard", REPLAY_WITHOUT, SAVE, "set/vcpu_model", CPU_GAP},
     {"start resume reboot_soft reboot_hard inject_network_info", REPLAY_LESS, CACHE_SAVE, NULL,
-     "conductor has it: it is what it was"},
+     SAME_PORTS},
     {"start resume reboot_soft reboot_hard", REPLAY_WITHOUT, SAVE, "set/info_cache",
-     "conductor has it: it is what it was"},
+     SAME_PORTS},
     {"guest_died_outside reboot_soft reboot_hard", REPLAY_WITHOUT, SAVE, "set/power_state",
      UNCHANGED},
     {"reboot_soft reboot_hard", REPLAY_WITHOUT, SAVE "#3", "set/vm_state", UNCHANGED},
@@ -227,6 +234,71 @@ static const ReplayRow rows[] = {
     {"rebuild", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
      CPU_GAP},
 
+    /* ---- resize on one host ---- */
+    {"resize", REPLAY_WITHOUT, MIGRATION_SAVE "#1", "set/status", UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
+    {"resize", REPLAY_OTHER, SAVE "#2", "set/migration_context/data/old_pci_requests", PCI_GAP},
+    {"resize resize_confirm resize_revert", REPLAY_WITHOUT, NODE_SAVE, "set/running_vms", UNCHANGED},
+    {"resize", REPLAY_OTHER, "compute.vm *",
+     "args/instance/data/migration_context/data/old_pci_requests", PCI_GAP},
+    {"resize", REPLAY_WITHOUT, "compute.vm *",
+     "args/instance/data/pci_* args/instance/data/resources", LAZY},
+    {"resize", REPLAY_OTHER, "compute.vm *", "args/migration/data/updated_at", NO_TIMES},
+    {"resize", REPLAY_LESS, CACHE_SAVE "#1", NULL, SAME_PORTS},
+    {"resize", REPLAY_WITHOUT, SAVE "#3", "set/info_cache set/migration_context set/resources",
+     UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#4", "set/host set/node set/migration_context", UNCHANGED},
+    {"resize", REPLAY_OTHER, "compute.vm finish_resize", "args/disk_info/json/*/*", OTHER_DISK},
+    {"resize", REPLAY_OTHER, "compute.vm finish_resize",
+     "args/instance/data/services/data/objects/*/data/report_count", BEATS},
+    {"resize", REPLAY_WITHOUT, SAVE "#5",
+     "set/ephemeral_gb set/migration_context set/numa_topology set/old_flavor set/pci_* "
+     "set/resources set/root_gb set/vcpus", UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#6",
+     "set/device_metadata set/migration_context set/pci_* set/trusted_certs", UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#6", "set/vcpu_model", CPU_GAP},
+    {"resize", REPLAY_WITHOUT, INFO,
+     "args/instance_info/data/objects/*/data/device_metadata "
+     "args/instance_info/data/objects/*/data/pci_* "
+     "args/instance_info/data/objects/*/data/resources "
+     "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
+    {"resize", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
+     CPU_GAP},
+    {"resize", REPLAY_OTHER, INFO,
+     "args/instance_info/data/objects/*/data/migration_context/data/old_pci_requests", PCI_GAP},
+    {"resize", REPLAY_OTHER, INFO,
+     "args/instance_info/data/objects/*/data/services/data/objects/*/data/report_count", BEATS},
+    {"resize", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
+    {"resize", REPLAY_LESS, "conductor Migration.get_by_id", NULL, LAZY},
+
+    {"resize_confirm resize_revert", REPLAY_LESS, CACHE_SAVE "#1", NULL, SAME_PORTS},
+    {"resize_confirm resize_revert", REPLAY_LESS, "conductor Instance.drop_migration_context",
+     NULL, "a save of null drops it, too"},
+    {"resize_confirm resize_revert", REPLAY_LESS, "neutron GET /v2.0/ports?binding:host_id=*",
+     NULL, ONE_HOST},
+    {"resize_confirm", REPLAY_WITHOUT, SAVE "#1", "set/info_cache set/task_state", UNCHANGED},
+    {"resize_confirm", REPLAY_LESS, "neutron GET *", NULL, ONE_HOST},
+    {"resize_confirm", REPLAY_LESS, "placement PUT /allocations/*", NULL, NOBODY_ELSE},
+    {"resize_confirm", REPLAY_MORE, "placement DELETE /allocations/*", NULL, NOBODY_ELSE},
+    {"resize_confirm", REPLAY_LESS, "scheduler fanout delete_instance_info", NULL,
+     "on one host it makes schedulers forget a guest that is still there"},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#1",
+     "set/info_cache set/migration_context set/numa_topology set/pci_* set/resources", UNCHANGED},
+    {"resize_revert", REPLAY_WITH, SAVE "#1", "set/task_state",
+     "so that there is a save that finds out whether somebody deletes"},
+    {"resize_revert", REPLAY_WITHOUT, "compute.vm finish_revert_resize",
+     "args/instance/data/migration_context args/instance/data/pci_* args/instance/data/resources",
+     LAZY},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#2",
+     "set/ephemeral_gb set/host set/node set/info_cache set/migration_context set/numa_topology "
+     "set/pci_* set/resources set/root_gb set/vcpus", UNCHANGED},
+    {"resize_revert", REPLAY_WITHOUT, "placement POST /allocations",
+     "body/*/allocations/*/generation", "nova sends back what it read; placement ignores it"},
+    {"resize_revert", REPLAY_JOIN, SAVE "#3", SAVE "#4", ONE_SAVE},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#4", "set/vcpu_model", CPU_GAP},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#5", "set/vcpu_model", CPU_GAP},
+    {"resize_revert", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
+
     /* ---- others ---- */
     {"set_admin_password", REPLAY_LESS, SAVE "#2", NULL, "nova resets the task state twice"},
     {"set_admin_password", REPLAY_OTHER, EVENT_END, "kwargs/exc_tb",
@@ -263,6 +335,9 @@ static const ReplayHow talks[] = {
     {.name = "create_backup", .guest = REPLAY_GUEST_RUNNING},
     {.name = "shelve", .guest = REPLAY_GUEST_RUNNING},
     {.name = "rebuild", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "resize", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "resize_confirm", .guest = REPLAY_GUEST_RUNNING, .moved = true},
+    {.name = "resize_revert", .hold = "start", .guest = REPLAY_GUEST_RUNNING, .moved = true},
     {.name = "diagnostics", .guest = REPLAY_GUEST_RUNNING},
     {.name = "set_admin_password", .guest = REPLAY_GUEST_RUNNING},
     {.name = "inject_network_info", .guest = REPLAY_GUEST_RUNNING},
@@ -283,6 +358,18 @@ static void says_what_nova_says(void **state)
         fail_msg("%s: not what nova sends, see above", how->name);
 }
 
+/* What was recorded is also played. */
+static void every_conversation_is_played(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(GDir) folder = g_dir_open("tests/wire/data/replay", 0, NULL);
+    unsigned files = 0;
+
+    assert_non_null(folder);
+    while (g_dir_read_name(folder))
+        files++;
+    assert_int_equal(files, G_N_ELEMENTS(talks));
+}
+
 /* A row that no conversation needs hides the next bug. */
 static void every_row_is_needed(void **state G_GNUC_UNUSED)
 {
@@ -299,13 +386,14 @@ static void every_row_is_needed(void **state G_GNUC_UNUSED)
 
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[G_N_ELEMENTS(talks) + 1];
+    struct CMUnitTest tests[G_N_ELEMENTS(talks) + 2];
     size_t count = G_N_ELEMENTS(talks);
 
     for (size_t i = 0; i < count; i++)
         tests[i] = (struct CMUnitTest){talks[i].name, says_what_nova_says, NULL, NULL,
                                        (void *)&talks[i]};
     tests[count] = (struct CMUnitTest)cmocka_unit_test(every_row_is_needed);
+    tests[count + 1] = (struct CMUnitTest)cmocka_unit_test(every_conversation_is_played);
     if (argc > 1)
         cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
