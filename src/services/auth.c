@@ -5,6 +5,7 @@
 #include "services/auth_priv.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "util/clock.h"
 #include "util/log.h"
@@ -20,6 +21,7 @@ struct Service {
     char **interfaces;         /* [const] */
     DvMutex lock;
     GHashTable *kept; /* [lock] what -> Kept */
+    atomic_bool away; /* [atomic] the last call found nobody who serves */
 };
 
 typedef struct Kept {
@@ -107,6 +109,11 @@ void service_free(Service *service)
     g_hash_table_unref(service->kept);
     dv_mutex_done(&service->lock);
     g_free(service);
+}
+
+bool service_away(const Service *service)
+{
+    return atomic_load(&service->away);
 }
 
 /* ---- what is kept for the clients ---- */
@@ -392,11 +399,16 @@ static bool call_perform(Service *service, const DvCtx *ctx, ServiceIdentity ide
                          GError **err)
 {
     g_auto(HttpResponse) r = {0};
+    g_autoptr(GError) why = NULL;
+    bool ok = exchange(service, ctx, identity, call, &r, &why) &&
+              (is_accepted(r.status, accept) || status_fail(service, call, &r, &why)) &&
+              (!out_json || answer_read(service, call, &r, out_json, &why));
 
-    if (!exchange(service, ctx, identity, call, &r, err) ||
-        (!is_accepted(r.status, accept) && !status_fail(service, call, &r, err)) ||
-        (out_json && !answer_read(service, call, &r, out_json, err)))
+    atomic_store(&service->away, dv_is(why, DV_E_UNAVAILABLE) || dv_is(why, DV_E_TIMEOUT));
+    if (!ok) {
+        g_propagate_error(err, g_steal_pointer(&why));
         return false;
+    }
     if (out_status)
         *out_status = r.status;
     return true;
@@ -419,6 +431,17 @@ static bool call_json(Service *service, const DvCtx *ctx, ServiceIdentity identi
     ok = call_perform(service, ctx, identity, call, accept, out_status, out_json, err);
     free(text); /* jansson's */
     return ok;
+}
+
+bool service_url(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                 char **out_url, GError **err)
+{
+    g_auto(Access) a = {0};
+
+    if (!access_get(service, ctx, identity, path, &a, err))
+        return false;
+    *out_url = g_steal_pointer(&a.url);
+    return true;
 }
 
 bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *method,

@@ -21,6 +21,7 @@ struct Conductor {
     ConductorTransport transport; /* [const] */
     atomic_int release;           /* [atomic] NovaRelease */
     _Atomic uint64_t calls;       /* [atomic] */
+    atomic_bool silent;           /* [atomic] the last call had no answer */
 };
 
 /* What a save method on conductor's side reads besides the changes; NULL: everything. */
@@ -52,6 +53,7 @@ Conductor *conductor_new_with(const ConductorTransport *transport, NovaRelease r
     con->transport = *transport;
     atomic_init(&con->release, (int)release);
     atomic_init(&con->calls, 0);
+    atomic_init(&con->silent, false);
     return con;
 }
 
@@ -75,6 +77,11 @@ uint64_t conductor_calls(const Conductor *con)
     return atomic_load(&con->calls);
 }
 
+bool conductor_silent(const Conductor *con)
+{
+    return atomic_load(&con->silent);
+}
+
 /* ---- the general forms ---- */
 
 /* One call; a remote exception becomes the code of its class. args is stolen. */
@@ -85,9 +92,14 @@ static bool conductor_call(Conductor *con, const DvCtx *ctx, const RpcTarget *ta
     g_auto(RpcRemote) remote = {0};
     g_autoptr(GError) why = NULL;
 
+    bool ok;
+
     atomic_fetch_add(&con->calls, 1);
-    if (con->transport.call(con->transport.self, ctx, target, method, args, timeout_ms, out,
-                            &remote, &why))
+    ok = con->transport.call(con->transport.self, ctx, target, method, args, timeout_ms, out,
+                             &remote, &why);
+    if (!dv_is(why, DV_E_CANCELLED))
+        atomic_store(&con->silent, dv_is(why, DV_E_TIMEOUT) || dv_is(why, DV_E_UNAVAILABLE));
+    if (ok)
         return true;
     if (dv_is(why, DV_E_REMOTE))
         return remote_fail(err, &remote);
@@ -303,6 +315,23 @@ bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const ch
 {
     return conductor_get(con, ctx, "MigrationList", "get_in_progress_by_host_and_node",
                          json_pack("[ss]", host, node), NULL, "MigrationList", false, out, err);
+}
+
+bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                   const char *status, Ovo **out, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (conductor_get(con, ctx, "Migration", "get_by_instance_and_status",
+                      json_pack("[ss]", instance_uuid, status), NULL, "Migration", true, out,
+                      &cause))
+        return true;
+    if (dv_is(cause, DV_E_NOT_FOUND)) {
+        *out = NULL;
+        return true;
+    }
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
 }
 
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,

@@ -142,6 +142,19 @@ char *glance_path(const char *id, const char *rest)
     return g_strconcat("/v2/images/", escaped, rest, NULL);
 }
 
+char *glance_image_url(Service *glance, const DvCtx *ctx, const char *id)
+{
+    g_autofree char *path = glance_path(id, "");
+    g_autofree char *url = NULL;
+    char *version;
+
+    if (!service_url(glance, ctx, AS_USER, path, &url, NULL))
+        return NULL;
+    version = url + strlen(url) - strlen(path); /* "/v2/images/ID" */
+    memmove(version, version + strlen("/v2"), strlen(version + strlen("/v2")) + 1);
+    return g_steal_pointer(&url);
+}
+
 bool glance_image_get(Service *glance, const DvCtx *ctx, const char *id, GlanceImage **out,
                       GError **err)
 {

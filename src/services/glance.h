@@ -23,6 +23,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(GlanceImage, glance_image_free)
 
 bool glance_image_get(Service *glance, const DvCtx *ctx, const char *id, GlanceImage **out,
                       GError **err);
+/* "http://glance:9292/images/ID", by which notifications name an image. NULL: no endpoint is known.
+ * Caller frees. */
+char *glance_image_url(Service *glance, const DvCtx *ctx, const char *id);
 /* Streams the data into fd, verifies os_hash_* (else checksum) and the size; at most max_bytes (0:
  * the record's size). Tries again from the start on connection loss, `retries` times; fd is
  * truncated first. */

@@ -8,6 +8,7 @@
 #include "../unit/services/neutron_recorded.h"
 #include "agent/lifecycle.h"
 #include "agent/methods.h"
+#include "agent/notify.h"
 #include "fakes/keystone.h"
 #include "rpc/rpc_priv.h"
 #include "rpc/server.h"
@@ -29,6 +30,7 @@ struct FakeAgent {
     char *folder;
     DvConfig *options;
     TrackerConfig tracker_config;
+    VendordataConfig vendordata_config;
     RpcServer *rpc_server;
     DvCtx *ctx;
     unsigned sent;    /* [rpc_lock] */
@@ -70,6 +72,9 @@ static void script_neutron(HttpServer *server)
     http_server_json(server, "GET", FLOW_NEUTRON "/subnets?id=*", 200, recorded_subnets);
     http_server_json(server, "GET", FLOW_NEUTRON "/ports?network_id=*", 200, recorded_dhcp_ports);
     http_server_json(server, "DELETE", FLOW_NEUTRON "/ports/*", 204, "");
+    http_server_json(server, "GET", FLOW_NEUTRON "/security-groups?id=*", 200,
+                     "{\"security_groups\":[{\"id\":\"9d7c8de4-b507-46b7-a9f0-ee95cbea220b\","
+                     "\"name\":\"default\"}]}");
 }
 
 static void script_glance(HttpServer *server)
@@ -177,6 +182,8 @@ static void wire_services(FakeAgent *fake)
     agent->placement = service(fake, "placement", "placement");
     agent->neutron = service(fake, "neutron", "network");
     agent->glance = service(fake, "glance", "image");
+    agent->vendordata = vendordata_new(agent->http, &fake->vendordata_config, NULL);
+    assert_non_null(agent->vendordata);
 }
 
 static bool cast_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
@@ -199,6 +206,8 @@ static void wire_rpc(FakeAgent *fake)
     fake->rpc_server = rpc_serve(fake->agent.rpc, "compute", "vm", endpoints, count,
                                  dispatch_request, &fake->agent, NULL);
     assert_non_null(fake->rpc_server);
+    assert_true(notifier_new(&fake->agent.config.notify, NULL, fake->agent.rpc, fake->agent.timer,
+                             &fake->agent.notifier, NULL));
 }
 
 static void wire(FakeAgent *fake)
@@ -264,7 +273,8 @@ FakeAgent *fake_agent_new(const char *options)
     options_tracker(fake->options, &fake->tracker_config);
     if (!options_agent(fake->options, &agent->config, &err) ||
         !options_virt(fake->options, &agent->virt_config, &err) ||
-        !options_disks(fake->options, &agent->disks_config, &err))
+        !options_disks(fake->options, &agent->disks_config, &err) ||
+        !options_vendordata(fake->options, &fake->vendordata_config, &err))
         fail_msg("%s", err->message);
     agent->pointer_model = dv_config_str(fake->options, "DEFAULT", "pointer_model");
     wire(fake);
@@ -284,6 +294,7 @@ void fake_agent_free(FakeAgent *fake)
         assert_true(dv_pool_stop(agent->pools[i], dv_now_ms() + WAIT_MS));
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);
@@ -293,6 +304,7 @@ void fake_agent_free(FakeAgent *fake)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
     peers_free(agent->peers);
+    notifier_free(agent->notifier);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);

@@ -1,7 +1,7 @@
 /* Resizes on one host: prepare, leave, finish, and then confirm or revert; the casts between the
  * two sides come back to the agent as over the broker. What is refused while the guest runs, and
  * what is left when a step fails. */
-#include "fakes/agent.h"
+#include "fakes/notifications.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,6 +39,14 @@ static int setup_with(void **state, const char *options)
 static int setup(void **state)
 {
     return setup_with(state, NULL);
+}
+
+static int setup_telling(void **state)
+{
+    int result = setup_with(state, "[oslo_messaging_notifications]\ndriver = messagingv2\n");
+
+    g_ptr_array_unref(fake_agent_notifications(*state));
+    return result;
 }
 
 static int setup_window(void **state)
@@ -612,7 +620,7 @@ static void allocations_that_change_meanwhile_fail_the_revert(void **state)
     FakeAgent *fake = *state;
 
     resize_to(fake, &larger);
-    http_server_json(fake_agent_server(fake), "POST", ALLOCATIONS, 409,
+    http_server_json(fake_agent_server(fake), "POST", ALLOCATIONS "*", 409,
                      "{\"errors\":[{\"code\":\"placement.concurrent_update\",\"detail\":"
                      "\"consumer generation conflict\"}]}");
     revert(fake);
@@ -625,7 +633,7 @@ static void a_confirm_without_placement_leaves_an_error(void **state)
     FakeAgent *fake = *state;
 
     resize_to(fake, &larger);
-    http_server_json(fake_agent_server(fake), "DELETE", ALLOCATIONS "/*", 500, "{}");
+    http_server_json(fake_agent_server(fake), "DELETE", ALLOCATIONS "/" MIGRATION, 500, "{}");
     confirm(fake);
     assert_error(fake, 2);
 }
@@ -716,7 +724,37 @@ static void without_a_window_nobody_asks(void **state)
                      0);
 }
 
+/* ---- what is told ---- */
+
+#define TOLD(event, phase) "compute.instance." event "." phase "/INFO\n"
+#define TOLD_RESIZE                                                                          \
+    "compute.instance.exists/INFO\n" TOLD("resize.prep", "start") TOLD("resize.prep", "end") \
+        TOLD("resize", "start") TOLD("resize", "end") TOLD("finish_resize", "start")         \
+            TOLD("finish_resize", "end")
+
+static void a_confirmed_resize_tells_of_each_part(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resize_to(fake, &larger);
+    fake_agent_assert_events(fake, TOLD_RESIZE);
+    confirm(fake);
+    fake_agent_assert_events(fake, TOLD("resize.confirm", "start") TOLD("resize.confirm", "end"));
+}
+
+static void a_reverted_resize_tells_of_its_way_back(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resize_to(fake, &larger);
+    g_ptr_array_unref(fake_agent_notifications(fake));
+    revert(fake);
+    fake_agent_assert_events(fake, "compute.instance.exists/INFO\n" TOLD("resize.revert", "start")
+                                       TOLD("resize.revert", "end"));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define N(name) cmocka_unit_test_setup_teardown(name, setup_telling, teardown)
 #define W(name) cmocka_unit_test_setup_teardown(name, setup_window, teardown)
 
 int main(void)
@@ -754,6 +792,8 @@ int main(void)
         W(a_resize_in_error_is_not_confirmed),
         W(a_resize_being_deleted_is_left_alone),
         T(without_a_window_nobody_asks),
+        N(a_confirmed_resize_tells_of_each_part),
+        N(a_reverted_resize_tells_of_its_way_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
  * stop_instance, start_instance, soft_delete_instance, restore_instance, pause_instance,
  * unpause_instance, trigger_crash_dump (Zed). */
 #include "agent/instance_load.h"
+#include "agent/notify.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/power_off.h"
 #include "agent/ops/relaunch.h"
@@ -15,6 +16,11 @@ static bool read_state(const OpCall *call, GuestState *out, GError **err)
     const VirtDriver *virt = call->agent->virt;
 
     return virt->ops->state(virt->self, call->uuid, out, err);
+}
+
+static void notify(const OpCall *call, NotifyAction action, NotifyPhase phase)
+{
+    notify_instance(call->agent, call->ctx, call->instance, action, phase, NULL);
 }
 
 bool op_power_saved(const OpCall *call, const char *vm_state, const char *const *expected,
@@ -47,9 +53,11 @@ bool op_stop(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err
     /* Off already: somebody else may have found it so, and have recorded it before us. */
     was_off = before == GUEST_STATE_NONE || before == GUEST_STATE_OFF ||
               before == GUEST_STATE_CRASHED;
+    notify(call, NOTIFY_POWER_OFF, NOTIFY_START);
     if (!guest_power_off(call->agent, call->ctx, call->instance, clean, err) ||
         !op_power_saved(call, "stopped", was_off ? from_any : from_off, err))
         return false;
+    notify(call, NOTIFY_POWER_OFF, NOTIFY_END);
     dv_info(call->ctx, "stopped");
     return true;
 }
@@ -57,9 +65,13 @@ bool op_stop(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err
 bool op_soft_delete(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
 {
     static const char *const expected[] = {"soft-deleting", NULL};
+    bool ok;
 
-    if (!guest_power_off(call->agent, call->ctx, call->instance, false, err) ||
-        !op_power_saved(call, "soft-delete", expected, err))
+    notify(call, NOTIFY_SOFT_DELETE, NOTIFY_START);
+    ok = guest_power_off(call->agent, call->ctx, call->instance, false, err) &&
+         op_power_saved(call, "soft-delete", expected, err);
+    notify(call, NOTIFY_SOFT_DELETE, NOTIFY_END); /* nova says so, too, when it failed */
+    if (!ok)
         return false;
     dv_info(call->ctx, "powered off, to be deleted later");
     return true;
@@ -67,32 +79,47 @@ bool op_soft_delete(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GErro
 
 /* ---- start, restore ---- */
 
+void op_drop_shelved_keys(Ovo *instance)
+{
+    static const char *const keys[] = {"shelved_at", "shelved_image_id", "shelved_host"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (ovo_dict_str(instance, "system_metadata", keys[i]))
+            ovo_dict_set(instance, "system_metadata", keys[i], NULL);
+    }
+}
+
+void op_delete_shelved_image(const OpCall *call, const char *image_id)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!glance_image_delete(call->agent->glance, call->ctx, image_id, &err) &&
+        !dv_is(err, DV_E_IMAGE_NOT_FOUND))
+        dv_warning(call->ctx, "the shelved server's image %s is left behind: %s", image_id,
+                   err->message);
+}
+
 /* A server that was shelved and never left this host starts with its own disks: its image goes. */
 static void forget_shelved(const OpCall *call)
 {
-    static const char *const keys[] = {"shelved_at", "shelved_image_id", "shelved_host"};
     const char *image = ovo_dict_str(call->instance, "system_metadata", "shelved_image_id");
-    g_autoptr(GError) err = NULL;
 
-    if (image && !glance_image_delete(call->agent->glance, call->ctx, image, &err) &&
-        !dv_is(err, DV_E_IMAGE_NOT_FOUND))
-        dv_warning(call->ctx, "the shelved server's image %s is left behind: %s", image,
-                   err->message);
-    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
-        if (ovo_dict_str(call->instance, "system_metadata", keys[i]))
-            ovo_dict_set(call->instance, "system_metadata", keys[i], NULL);
-    }
+    if (image)
+        op_delete_shelved_image(call, image);
+    op_drop_shelved_keys(call->instance);
 }
 
 bool op_start(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
 {
     static const char *const expected[] = {"powering-on", NULL};
 
+    notify(call, NOTIFY_POWER_ON, NOTIFY_START);
     if (!guest_relaunch(call->agent, call->ctx, call->instance, 0, err))
         return false;
     forget_shelved(call);
     if (!op_power_saved(call, "active", expected, err))
         return false;
+    notify(call, NOTIFY_POWER_ON, NOTIFY_END);
     dv_info(call->ctx, "started");
     return true;
 }
@@ -101,9 +128,11 @@ bool op_restore(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **
 {
     static const char *const expected[] = {"restoring", NULL};
 
+    notify(call, NOTIFY_RESTORE, NOTIFY_START);
     if (!guest_relaunch(call->agent, call->ctx, call->instance, 0, err) ||
         !op_power_saved(call, "active", expected, err))
         return false;
+    notify(call, NOTIFY_RESTORE, NOTIFY_END);
     dv_info(call->ctx, "restored");
     return true;
 }
@@ -115,8 +144,12 @@ bool op_pause(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **er
     static const char *const expected[] = {"pausing", NULL};
     const VirtDriver *virt = call->agent->virt;
 
-    return virt->ops->pause(virt->self, call->ctx, call->uuid, err) &&
-           op_power_saved(call, "paused", expected, err);
+    notify(call, NOTIFY_PAUSE, NOTIFY_START);
+    if (!virt->ops->pause(virt->self, call->ctx, call->uuid, err) ||
+        !op_power_saved(call, "paused", expected, err))
+        return false;
+    notify(call, NOTIFY_PAUSE, NOTIFY_END);
+    return true;
 }
 
 bool op_unpause(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
@@ -124,10 +157,14 @@ bool op_unpause(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **
     static const char *const expected[] = {"unpausing", NULL};
     const VirtDriver *virt = call->agent->virt;
 
+    notify(call, NOTIFY_UNPAUSE, NOTIFY_START);
     if (!virt->ops->resume(virt->self, call->ctx, call->uuid, err))
         return false;
     virt->ops->sync_time(virt->self, call->ctx, call->uuid);
-    return op_power_saved(call, "active", expected, err);
+    if (!op_power_saved(call, "active", expected, err))
+        return false;
+    notify(call, NOTIFY_UNPAUSE, NOTIFY_END);
+    return true;
 }
 
 /* ---- crash dump ---- */
@@ -138,8 +175,11 @@ bool op_crash_dump(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError
     const VirtDriver *virt = call->agent->virt;
     g_autoptr(GError) cause = NULL;
 
-    if (virt->ops->inject_nmi(virt->self, call->ctx, call->uuid, &cause))
+    notify(call, NOTIFY_TRIGGER_CRASH_DUMP, NOTIFY_START);
+    if (virt->ops->inject_nmi(virt->self, call->ctx, call->uuid, &cause)) {
+        notify(call, NOTIFY_TRIGGER_CRASH_DUMP, NOTIFY_END);
         return true;
+    }
     if (dv_is(cause, DV_E_UNSUPPORTED))
         return dv_fail(err, DV_E_CRASH_DUMP_UNSUPPORTED, "Triggering crash dump is not supported");
     g_propagate_error(err, g_steal_pointer(&cause));

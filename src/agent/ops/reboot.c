@@ -4,6 +4,7 @@
  * running afterwards. Sources: nova compute/manager.py _reboot_instance, virt/libvirt/driver.py
  * reboot, _soft_reboot (Zed). */
 #include "agent/lifecycle.h"
+#include "agent/notify.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/relaunch.h"
@@ -117,6 +118,9 @@ static bool save_begin(const OpCall *call, const RebootKind *kind, GError **err)
         return false;
     if (state != GUEST_STATE_RUNNING)
         dv_warning(call->ctx, "rebooting a guest that does not run (power state %d)", (int)state);
+    /* nova tells of the start with the state it is about to save. */
+    ovo_set_str(call->instance, "task_state", kind->pending);
+    notify_instance(call->agent, call->ctx, call->instance, NOTIFY_REBOOT, NOTIFY_START, NULL);
     ovo_set_i64(call->instance, "power_state", state);
     return save_task(call, kind->pending, kind->from, err) &&
            save_task(call, kind->started, pending, err);
@@ -139,6 +143,7 @@ static bool forgive(const OpCall *call, const GError *cause)
     if (read_state(call, &state, NULL) && state == GUEST_STATE_RUNNING) {
         dv_warning(call->ctx, "reboot failed, but the guest runs: %s", cause->message);
         dispatch_record_fault(call->agent, call->ctx, call->uuid, cause, NULL);
+        notify_instance(call->agent, call->ctx, call->instance, NOTIFY_REBOOT, NOTIFY_ERROR, cause);
         return true;
     }
     outcome_error(call->agent, call->ctx, call->instance);
@@ -161,6 +166,7 @@ bool op_reboot(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **e
     }
     if (!op_power_saved(call, rescued ? "rescued" : "active", expected, err))
         return false;
+    notify_instance(call->agent, call->ctx, call->instance, NOTIFY_REBOOT, NOTIFY_END, NULL);
     dv_info(call->ctx, "rebooted (%s) after %d ms", kind->type, (int)(dv_now_ms() - start_ms));
     return true;
 }

@@ -12,6 +12,7 @@
 #include "agent/image_meta.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
@@ -97,6 +98,36 @@ static bool rebuild_facts(void *self, GError **err)
         .network = rebuild->network,
     };
     return rebuild->network && spawn_spec(&rebuild->spawn, err);
+}
+
+/* ---- what is told of it ---- */
+
+static void notify(const Rebuild *rebuild, NotifyPhase phase, const GError *cause)
+{
+    const NotifyExtra extra = {
+        .bdms = rebuild->bdms,
+        .network = phase == NOTIFY_END ? rebuild->network : NULL,
+        .image_name = rebuild->image && !cause ? ovo_str_or(rebuild->image, "name", NULL) : NULL,
+    };
+
+    notify_instance_with(rebuild->agent, rebuild->ctx, rebuild->instance, NOTIFY_REBUILD, phase,
+                         &extra, cause);
+}
+
+/* The API has put the new image into the record already: what existed until now is the old one. */
+static bool rebuild_announce(void *self, GError **err G_GNUC_UNUSED)
+{
+    const Rebuild *rebuild = self;
+    g_autoptr(Ovo) before = NULL;
+
+    if (!notify_enabled(rebuild->agent))
+        return true;
+    before = ovo_copy(rebuild->instance);
+    ovo_set_from(before, "image_ref", rebuild->args, "orig_image_ref");
+    ovo_set_from(before, "system_metadata", rebuild->args, "orig_sys_metadata");
+    notify_exists(rebuild->agent, rebuild->ctx, rebuild->instance, before);
+    notify(rebuild, NOTIFY_START, NULL);
+    return true;
 }
 
 /* ---- the old guest goes ---- */
@@ -191,6 +222,7 @@ static bool rebuild_stop_again(void *self, GError **err)
 static const OpStep rebuild_steps[] = {
     {"begin", rebuild_begin, NULL},
     {"facts", rebuild_facts, NULL},
+    {"announce", rebuild_announce, NULL},
     {"destroy", rebuild_destroy, NULL},
     {"devices", rebuild_devices, NULL},
     {"disks", rebuild_disks, rebuild_remove_disks},
@@ -239,6 +271,7 @@ static bool run(Rebuild *rebuild, GError **err)
                &cause) &&
         op_run("rebuild_end", stop_steps, G_N_ELEMENTS(stop_steps), rebuild, rebuild->ctx, &cause))
         return true;
+    notify(rebuild, NOTIFY_ERROR, cause);
     if (outcome_gone(cause)) {
         dv_info(rebuild->ctx, "instance was deleted while rebuilding: %s", cause->message);
         return true;
@@ -271,6 +304,7 @@ bool op_rebuild(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **
     if (ok) {
         dv_info(call->ctx, "rebuilt after %d ms", (int)(dv_now_ms() - start_ms));
         outcome_announce(call->agent, rebuild.admin, call->instance);
+        notify(&rebuild, NOTIFY_END, NULL);
     }
     rebuild_done(&rebuild);
     return ok;

@@ -10,6 +10,7 @@
 #include "agent/guest_spec.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/boot_disks.h"
 #include "agent/ops/move.h"
@@ -161,6 +162,7 @@ static bool prep_failed(Prep *prep, const GError *cause)
     if (reschedule(prep, cause, &why)) {
         dv_info(move->ctx, "resize given back to the scheduler");
         dispatch_record_fault(move->agent, move->ctx, move->uuid, cause, NULL);
+        notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE, NOTIFY_ERROR, cause);
         return true;
     }
     dv_info(move->ctx, "resize not rescheduled: %s", why->message);
@@ -170,6 +172,14 @@ static bool prep_failed(Prep *prep, const GError *cause)
     else if (!outcome_gone(cause))
         outcome_error(move->agent, move->ctx, move->instance);
     return false;
+}
+
+static void notify_prep(Prep *prep, NotifyPhase phase)
+{
+    const NotifyExtra extra = {.new_flavor = prep->flavor};
+
+    notify_instance_with(prep->move.agent, prep->move.ctx, prep->move.instance, NOTIFY_RESIZE_PREP,
+                         phase, &extra, NULL);
 }
 
 bool op_prep_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
@@ -186,10 +196,13 @@ bool op_prep_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GErro
         ok = prep.flavor || dv_fail(err, DV_E_BAD_INPUT, "prep_resize without a flavor");
     }
     if (ok) {
+        notify_exists(call->agent, call->ctx, call->instance, NULL);
+        notify_prep(&prep, NOTIFY_START);
         prep.node = node ? g_strdup(node) : tracker_node(call->agent->tracker);
         ok = op_run("prep_resize", prep_steps, G_N_ELEMENTS(prep_steps), &prep, call->ctx, &cause);
         if (!ok && prep_failed(&prep, cause))
             ok = true;
+        notify_prep(&prep, NOTIFY_END); /* however it ended */
         if (!ok)
             g_propagate_error(err, g_steal_pointer(&cause));
     }
@@ -236,6 +249,14 @@ static bool finish_flavor(void *self, GError **err)
     return move_set_swap(move, flavor, err);
 }
 
+static void notify_finish(Finish *finish, NotifyPhase phase)
+{
+    const NotifyExtra extra = {.network = finish->network};
+
+    notify_instance_with(finish->move.agent, finish->move.ctx, finish->move.instance,
+                         NOTIFY_RESIZE_FINISH, phase, &extra, NULL);
+}
+
 static bool finish_networks(void *self, GError **err)
 {
     static const char *const expected[] = {"resize_migrated", NULL};
@@ -246,7 +267,10 @@ static bool finish_networks(void *self, GError **err)
         !network_cache_store(move->agent, move->ctx, move->instance, finish->network, err))
         return dv_within(err, "networks");
     ovo_set_str(move->instance, "task_state", "resize_finish");
-    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+    if (!conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err))
+        return false;
+    notify_finish(finish, NOTIFY_START);
+    return true;
 }
 
 static bool finish_spec(void *self, GError **err)
@@ -275,8 +299,16 @@ static bool finish_disks(void *self, GError **err)
 {
     Finish *finish = self;
     Spawn *spawn = &finish->spawn;
-    BootDisks disks = {spawn->agent, spawn->ctx,     spawn->instance, spawn->image,
-                       spawn->args,  spawn->network, spawn->spec};
+    BootDisks disks = {
+        .agent = spawn->agent,
+        .ctx = spawn->ctx,
+        .instance = spawn->instance,
+        .image = spawn->image,
+        .bdms = spawn->bdms,
+        .args = spawn->args,
+        .network = spawn->network,
+        .spec = spawn->spec,
+    };
 
     return boot_disks_complete(&disks, err) &&
            disks_grow(spawn->agent->disks, spawn->ctx, spawn->spec, err);
@@ -345,6 +377,7 @@ bool op_finish_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GEr
     if (ok) {
         dv_info(call->ctx, "resized, waiting to be confirmed");
         outcome_announce(call->agent, finish.move.admin, call->instance);
+        notify_finish(&finish, NOTIFY_END);
     } else {
         if (finish.move.migration)
             finish_failed(&finish, cause);
@@ -396,9 +429,14 @@ bool op_revert_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GEr
 {
     Move move = {0};
     g_autoptr(GError) cause = NULL;
-    bool ok = move_init(&move, call, &cause) && move_is_local(&move, &cause) &&
-              op_run("revert_resize", revert_steps, G_N_ELEMENTS(revert_steps), &move, call->ctx,
-                     &cause);
+    bool ok;
+
+    /* It is a resize back to the old size, so that usage is told. */
+    if (call->instance)
+        notify_exists(call->agent, call->ctx, call->instance, NULL);
+    ok = move_init(&move, call, &cause) && move_is_local(&move, &cause) &&
+         op_run("revert_resize", revert_steps, G_N_ELEMENTS(revert_steps), &move, call->ctx,
+                &cause);
 
     if (!ok) {
         move_failed(&move);

@@ -7,6 +7,7 @@
  * check_instance_shared_storage; virt/libvirt/driver.py migrate_disk_and_power_off,
  * confirm_migration, finish_revert_migration (Zed). */
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/move.h"
 #include "agent/ops/ops.h"
@@ -34,6 +35,15 @@ static void leave_done(Leave *leave)
     move_done(&leave->move);
     ovo_unref(leave->flavor);
     g_free(leave->disk_list);
+}
+
+/* For one that is about to move: its addresses go along. */
+static void notify(Move *move, NotifyAction action, NotifyPhase phase)
+{
+    g_autoptr(NetworkInfo) network = network_cache_read(move->instance, NULL);
+    const NotifyExtra extra = {.network = network};
+
+    notify_instance_with(move->agent, move->ctx, move->instance, action, phase, &extra, NULL);
 }
 
 static bool leave_begin(void *self, GError **err)
@@ -80,6 +90,7 @@ static bool leave_check(void *self, GError **err)
         ovo_i64_or(leave->flavor, "ephemeral_gb", 0) < ephemeral_gib(bdms, now))
         return dv_fail(err, DV_E_RESIZE, "Resize error: Unable to resize disk down.");
     leave->untouched = false;
+    notify(&leave->move, NOTIFY_RESIZE, NOTIFY_START);
     return true;
 }
 
@@ -159,8 +170,11 @@ static bool leave_cast(void *self, GError **err)
 
     ovo_set_from(more, "image", move->args, "image");
     ovo_set_str(more, "disk_info", leave->disk_list);
-    return move_cast(move, ovo_str_or(move->migration, "dest_compute", ""), "finish_resize", more,
-                     err);
+    if (!move_cast(move, ovo_str_or(move->migration, "dest_compute", ""), "finish_resize", more,
+                   err))
+        return false;
+    notify(move, NOTIFY_RESIZE, NOTIFY_END);
+    return true;
 }
 
 static const OpStep leave_steps[] = {
@@ -214,6 +228,8 @@ static bool confirm_aside(void *self, GError **err)
 {
     Move *move = self;
 
+    notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_CONFIRM, NOTIFY_START,
+                    NULL);
     return disks_forget_aside(move->agent->disks, move->ctx, move->uuid, err);
 }
 
@@ -238,7 +254,10 @@ static bool confirm_active(void *self, GError **err)
     ovo_set_str(move->instance, "vm_state", off ? "stopped" : "active");
     ovo_set_null(move->instance, "task_state");
     ovo_set_null(move->instance, "migration_context");
-    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+    if (!conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err))
+        return false;
+    notify(move, NOTIFY_RESIZE_CONFIRM, NOTIFY_END);
+    return true;
 }
 
 static const OpStep confirm_steps[] = {
@@ -337,6 +356,8 @@ static bool back_flavor(void *self, GError **err)
 
     if (!old)
         return dv_fail(err, DV_E_BAD_INPUT, "Instance.old_flavor: want a flavor");
+    notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_REVERT, NOTIFY_START,
+                    NULL);
     move_set_flavor(move->instance, old);
     ovo_set_from(move->instance, "host", move->migration, "source_compute");
     ovo_set_from(move->instance, "node", move->migration, "source_node");
@@ -390,8 +411,11 @@ static bool back_active(void *self, GError **err)
         ovo_set_str(move->instance, "vm_state", "resized");
         ovo_set_str(move->instance, "task_state", "powering-off");
     }
-    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) &&
-           (!was_stopped(move) || outcome_stop(move->agent, move->ctx, move->instance, true, err));
+    if (!conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) ||
+        (was_stopped(move) && !outcome_stop(move->agent, move->ctx, move->instance, true, err)))
+        return false;
+    notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_REVERT, NOTIFY_END, NULL);
+    return true;
 }
 
 static const OpStep back_steps[] = {

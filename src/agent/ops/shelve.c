@@ -6,6 +6,7 @@
  * failed can be done again by another offload. Sources    nova compute/manager.py _shelve_instance,
  * _shelve_offload_instance (Zed); docs/wire/flows.md. */
 #include "agent/ops/shelve.h"
+#include "agent/notify.h"
 
 #include "agent/instance_load.h"
 #include "agent/methods.h"
@@ -227,11 +228,28 @@ static Shelve shelve_of(const OpCall *call)
                     .clean = ovo_bool_or(call->args, "clean_shutdown", true)};
 }
 
+static void notify(const Shelve *shelve, NotifyAction action, NotifyPhase phase)
+{
+    notify_instance(shelve->agent, shelve->ctx, shelve->instance, action, phase, NULL);
+}
+
 static bool offload(Shelve *shelve, GError **err)
 {
+    notify(shelve, NOTIFY_SHELVE_OFFLOAD, NOTIFY_START);
     if (!run(shelve, "offload", offload_steps, G_N_ELEMENTS(offload_steps), err))
         return false;
+    notify(shelve, NOTIFY_SHELVE_OFFLOAD, NOTIFY_END);
     dv_info(shelve->ctx, "shelved instance offloaded");
+    return true;
+}
+
+static bool shelve_to_image(Shelve *shelve, GError **err)
+{
+    notify_exists(shelve->agent, shelve->ctx, shelve->instance, NULL);
+    notify(shelve, NOTIFY_SHELVE, NOTIFY_START);
+    if (!run(shelve, "shelve", shelve_steps, G_N_ELEMENTS(shelve_steps), err))
+        return false;
+    notify(shelve, NOTIFY_SHELVE, NOTIFY_END);
     return true;
 }
 
@@ -247,8 +265,7 @@ bool op_shelve(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **e
     /* A paused guest does not hear that it should power off. */
     if (ovo_i64_or(call->instance, "power_state", 0) == GUEST_STATE_PAUSED)
         shelve.clean = false;
-    if (!refuse_unsupported(call, err) ||
-        !run(&shelve, "shelve", shelve_steps, G_N_ELEMENTS(shelve_steps), err)) {
+    if (!refuse_unsupported(call, err) || !shelve_to_image(&shelve, err)) {
         /* nova lets it lie there; but an instance without its image would be lost */
         if (!shelve.keep_image)
             snapshot_forget_image(call->agent, call->ctx, shelve.image_id, false);

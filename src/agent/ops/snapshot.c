@@ -5,6 +5,7 @@
  * an instance with such a task, and a delete does not wait for an upload.
  * Sources    nova compute/manager.py snapshot_instance, backup_instance, _snapshot_instance,
  *            _rotate_backups, delete_image_on_error (Zed). */
+#include "agent/notify.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/snapshot_take.h"
 
@@ -43,14 +44,28 @@ static bool save_done(const Snapshot *snapshot, GError **err)
     return conductor_instance_save(call->agent->con, snapshot->admin, call->instance, from, err);
 }
 
+static void notify(const Snapshot *snapshot, NotifyPhase phase)
+{
+    const OpCall *call = snapshot->call;
+    const NotifyExtra extra = {.snapshot_image_id = snapshot->image_id};
+
+    notify_instance_with(call->agent, snapshot->admin, call->instance, NOTIFY_SNAPSHOT, phase,
+                         &extra, NULL);
+}
+
 static bool run(const Snapshot *snapshot, GError **err)
 {
     const OpCall *call = snapshot->call;
 
-    return save_power_state(snapshot, err) &&
-           snapshot_take(call->agent, snapshot->admin, call->instance, snapshot->image_id,
-                         snapshot->task, err) &&
-           save_done(snapshot, err);
+    if (!save_power_state(snapshot, err))
+        return false;
+    notify(snapshot, NOTIFY_START);
+    if (!snapshot_take(call->agent, snapshot->admin, call->instance, snapshot->image_id,
+                       snapshot->task, err) ||
+        !save_done(snapshot, err))
+        return false;
+    notify(snapshot, NOTIFY_END);
+    return true;
 }
 
 /* ---- how it ends otherwise ---- */

@@ -7,6 +7,7 @@
 #include "agent/guest_spec.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/relaunch.h"
@@ -92,6 +93,11 @@ static void set_failed(const OpCall *call, const GError *cause)
         outcome_error(call->agent, call->ctx, call->instance);
 }
 
+static void notify(const OpCall *call, NotifyAction action, NotifyPhase phase)
+{
+    notify_instance(call->agent, call->ctx, call->instance, action, phase, NULL);
+}
+
 bool op_suspend(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
 {
     static const char *const attrs[] = {"system_metadata", NULL};
@@ -102,8 +108,13 @@ bool op_suspend(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **
         return false;
     ovo_dict_set(call->instance, "system_metadata", "old_vm_state",
                  ovo_str_or(call->instance, "vm_state", "active"));
-    if (save_guest(call, &cause))
-        return op_power_saved(call, "suspended", expected, err);
+    notify(call, NOTIFY_SUSPEND, NOTIFY_START);
+    if (save_guest(call, &cause)) {
+        if (!op_power_saved(call, "suspended", expected, err))
+            return false;
+        notify(call, NOTIFY_SUSPEND, NOTIFY_END);
+        return true;
+    }
     set_failed(call, cause);
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
@@ -146,6 +157,7 @@ bool op_resume(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **e
 
     if (!instance_load(call->agent, call->ctx, call->instance, attrs, err))
         return false;
+    notify(call, NOTIFY_RESUME, NOTIFY_START);
     if (!bring_back(call, &cause)) {
         set_failed(call, cause);
         g_propagate_error(err, g_steal_pointer(&cause));
@@ -155,5 +167,8 @@ bool op_resume(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **e
     old = g_strdup(ovo_dict_str(call->instance, "system_metadata", "old_vm_state"));
     if (old)
         ovo_dict_set(call->instance, "system_metadata", "old_vm_state", NULL);
-    return op_power_saved(call, old ? old : "active", expected, err);
+    if (!op_power_saved(call, old ? old : "active", expected, err))
+        return false;
+    notify(call, NOTIFY_RESUME, NOTIFY_END);
+    return true;
 }

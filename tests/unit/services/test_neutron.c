@@ -233,8 +233,9 @@ static void unusable_ports_are_refused_before_anything_is_made(void **state)
         DvErrorCode code;
     } cases[] = {
         {",\"device_id\":\"another-vm\"", DV_E_PORT_IN_USE},
-        {",\"tenant_id\":\"another-project\"", DV_E_DENIED},
-        {",\"dns_name\":\"another-name\"", DV_E_BAD_INPUT},
+        {",\"tenant_id\":\"another-project\"", DV_E_PORT_NOT_USABLE},
+        {",\"dns_name\":\"another-name\"", DV_E_PORT_NOT_USABLE_DNS},
+        {",\"resource_request\":{\"required\":[\"X\"]}", DV_E_INTERFACE_RESOURCES},
         {",\"binding:vif_type\":\"binding_failed\"", DV_E_PORT_BINDING_FAILED},
         {NULL, DV_E_PORT_NOT_FOUND},
     };
