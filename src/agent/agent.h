@@ -16,6 +16,7 @@
 #include "services/neutron.h"
 #include "services/peer.h"
 #include "services/placement.h"
+#include "services/vendordata.h"
 #include "util/lanes.h"
 #include "util/pool.h"
 #include "util/timer.h"
@@ -50,6 +51,7 @@ typedef struct Agent {
     Peers *peers;
     HttpClient *http;
     Service *placement, *neutron, *glance;
+    Vendordata *vendordata;
     VirtDriver *virt;
     Disks *disks;
     Tracker *tracker;

@@ -50,7 +50,8 @@ void lifecycle_event(void *self, const GuestEvent *event)
              event->detail ? event->detail : "");
     if (off || event->kind == GUEST_EVENT_UNDEFINED)
         waits_deliver(agent->waits, event->uuid, WAIT_STOPPED, "", "completed");
-    if (agent_stopping(agent) || event->kind == GUEST_EVENT_UNDEFINED ||
+    /* Before the gate is open the start looks at all guests itself. */
+    if (!gate_is_open(agent->gate) || event->kind == GUEST_EVENT_UNDEFINED ||
         !agent->config.handle_lifecycle_events)
         return;
     /* An operation on this instance is under way: it causes these events and saves the state

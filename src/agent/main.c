@@ -13,6 +13,7 @@
 #include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/periodic.h"
+#include "agent/recovery.h"
 #include "agent/startup.h"
 #include "agent/watchdog.h"
 
@@ -32,6 +33,7 @@ typedef struct Process {
     RpcConfig rpc_config;
     AuthConfig service_user;
     ServiceConfig placement, neutron, glance;
+    VendordataConfig vendordata;
     TrackerConfig tracker_config;
     RpcServer *servers[2];
     Heartbeat *beat;
@@ -68,7 +70,8 @@ static bool read_config(Process *process, GError **err)
            options_service(options, "placement", &process->service_user, &process->placement,
                            err) &&
            options_service(options, "neutron", &process->service_user, &process->neutron, err) &&
-           options_service(options, "glance", &process->service_user, &process->glance, err);
+           options_service(options, "glance", &process->service_user, &process->glance, err) &&
+           options_vendordata(options, &process->vendordata, err);
 }
 
 static void say_warnings(const DvConfig *options)
@@ -152,7 +155,9 @@ static bool wire(Process *process, GError **err)
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
-    if (!agent->glance)
+    agent->vendordata = agent->glance ? vendordata_new(agent->http, &process->vendordata, err)
+                                      : NULL;
+    if (!agent->vendordata)
         return false;
     agent->tracker = tracker_new(&process->tracker_config, agent->con, agent->placement, host_facts,
                                  agent);
@@ -172,6 +177,7 @@ static void unwire(Process *process)
     periodic_free(process->periodic);
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);
@@ -266,13 +272,13 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         !serve(process, err))
         return false;
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     watchdog_say(process->watchdog, "STATUS=recovering instances and auditing the host");
-    if (!startup_recover(agent, ctx, err) || !first_audit(agent, ctx, err))
+    if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
     atomic_store(&agent->vitals.ready, true);
-    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     watchdog_start(process->watchdog);

@@ -51,6 +51,7 @@ static void *build_table(void *unused G_GNUC_UNUSED)
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(DvOption));
 
     append_part(rows, &options_part_nova);
+    append_part(rows, &options_part_guest);
     append_part(rows, &options_part_libvirt);
     append_part(rows, &options_part_oslo);
     options_keystone_rows(rows);
@@ -179,6 +180,7 @@ static void fill_periodic(const DvConfig *config, PeriodicConfig *out)
     *out = (PeriodicConfig){
         .enable = dv_config_bool(config, "DEFAULT", "periodic_enable"),
         .fuzzy_delay_s = dv_config_int(config, "DEFAULT", "periodic_fuzzy_delay"),
+        .minute_s = MINUTE_S,
         .update_resources_s = spacing_s(config, "DEFAULT", "update_resources_interval"),
         .sync_power_state_s = spacing_s(config, "DEFAULT", "sync_power_state_interval"),
         .heal_instance_info_cache_s = MAX(heal_s, 0), /* here 0 is never for nova too */
@@ -276,6 +278,8 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .maximum_instance_delete_attempts = dv_config_int(config, "DEFAULT",
                                                           "maximum_instance_delete_attempts"),
         .reboot_timeout_s = dv_config_int(config, "DEFAULT", "reboot_timeout"),
+        .rescue_kernel_id = dv_config_str(config, "libvirt", "rescue_kernel_id"),
+        .rescue_ramdisk_id = dv_config_str(config, "libvirt", "rescue_ramdisk_id"),
         .rescue_timeout_s = dv_config_int(config, "DEFAULT", "rescue_timeout"),
         .resize_confirm_window_s = dv_config_int(config, "DEFAULT", "resize_confirm_window"),
         .shelved_offload_time_s = dv_config_int(config, "DEFAULT", "shelved_offload_time"),
@@ -292,6 +296,9 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
             config, "workarounds", "wait_for_vif_plugged_event_during_hard_reboot"),
     };
     fill_vnc(config, &out->vnc);
+    options_spice(config, &out->spice);
+    options_serial(config, &out->serial);
+    options_config_drive(config, &out->config_drive);
     fill_notify(config, &out->notify);
     fill_periodic(config, &out->periodic);
 }
@@ -591,13 +598,22 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
         .force_raw_images = dv_config_bool(config, "DEFAULT", "force_raw_images"),
         .use_virtio_for_bridges = dv_config_bool(config, "libvirt", "use_virtio_for_bridges"),
         .swtpm_enabled = dv_config_bool(config, "libvirt", "swtpm_enabled"),
+        .preallocate = strcmp(dv_config_str(config, "DEFAULT", "preallocate_images"), "space") == 0,
+        .disable_apic = dv_config_bool(config, "workarounds", "libvirt_disable_apic"),
+        .hw_disk_discard = str(config, "libvirt", "hw_disk_discard"),
+        .disk_prefix = str(config, "libvirt", "disk_prefix"),
+        .perf_events = dv_config_list(config, "libvirt", "enabled_perf_events"),
+        .num_pcie_ports = dv_config_int(config, "libvirt", "num_pcie_ports"),
         .max_queues = dv_config_int(config, "libvirt", "max_queues"),
         .rx_queue_size = dv_config_int(config, "libvirt", "rx_queue_size"),
         .tx_queue_size = dv_config_int(config, "libvirt", "tx_queue_size"),
+        .device_detach_attempts = dv_config_int(config, "libvirt", "device_detach_attempts"),
+        .device_detach_timeout_s = dv_config_int(config, "libvirt", "device_detach_timeout"),
         .package_version = DROVER_VERSION,
     };
 
-    if (!check_virt(config, &filled, err))
+    if (!check_virt(config, &filled, err) ||
+        !options_serial_range(config, &filled.serial_port_first, &filled.serial_port_end, err))
         return false;
     *out = filled;
     return true;
@@ -667,10 +683,12 @@ bool options_check(const DvConfig *config, GError **err)
     VirtConfig virt;
     DisksConfig disks;
     ServiceConfig service;
+    VendordataConfig vendordata;
 
     return options_agent(config, &agent, err) && options_virt(config, &virt, err) &&
            options_disks(config, &disks, err) &&
            options_service(config, "placement", NULL, &service, err) &&
            options_service(config, "neutron", NULL, &service, err) &&
-           options_service(config, "glance", NULL, &service, err);
+           options_service(config, "glance", NULL, &service, err) &&
+           options_vendordata(config, &vendordata, err);
 }

@@ -63,13 +63,13 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "reimage_timeout_per_gb", "20", "Seconds per GiB to wait for a volume's new"
             " image.", AT_LEAST(1), UNHONOURED),
     OPT_INT("DEFAULT", "reboot_timeout", "0", "Seconds after which a reboot counts as stuck; 0:"
-            " never.", AT_LEAST(0), UNHONOURED),
+            " never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "instance_build_timeout", "0", "Seconds after which a boot counts as stuck;"
-            " 0: never.", AT_LEAST(0), UNHONOURED),
+            " 0: never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "rescue_timeout", "0", "Seconds after which a rescue is ended; 0: never.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("DEFAULT", "resize_confirm_window", "0", "Seconds after which a resize confirms itself;"
-            " 0: never.", AT_LEAST(0), UNHONOURED),
+            " 0: never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "shelved_offload_time", "0", "Seconds until a shelved instance leaves the"
             " host; -1: never."),
     OPT_INT("DEFAULT", "shelved_poll_interval", "3600", "Seconds between two looks for these."),
@@ -106,7 +106,7 @@ static const DvOption rows[] = {
     OPT_LIST("compute", "vmdk_allowed_types", "streamOptimized,monolithicSparse", "Kinds of VMDK"
              " image that may be used."),
     OPT_INT("compute", "max_disk_devices_to_attach", "-1", "Disks per guest; -1: no limit.",
-            AT_LEAST(-1), UNHONOURED),
+            AT_LEAST(-1)),
     OPT_INT("compute", "max_concurrent_disk_ops", "0", "Disk copies at a time; 0: no limit.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("compute", "live_migration_wait_for_vif_plug", "true", "Whether a live migration waits"
@@ -119,19 +119,19 @@ static const DvOption rows[] = {
 
     /* ---- instances ---- */
     OPT_BOOL("DEFAULT", "resume_guests_state_on_host_boot", "false", "Start the guests that ran"
-             " before this host was booted.", UNHONOURED),
+             " before this host was booted."),
     OPT_STR("DEFAULT", "running_deleted_instance_action", "reap", "What happens to a guest whose"
-            " instance is deleted.", CHOICES("reap|log|shutdown|noop"), UNHONOURED),
+            " instance is deleted.", CHOICES("reap|log|shutdown|noop")),
     OPT_INT("DEFAULT", "running_deleted_instance_poll_interval", "1800", "Seconds between two looks"
-            " for these; 0: 60, below 0: never.", UNHONOURED),
+            " for these; 0: 60, below 0: never."),
     OPT_INT("DEFAULT", "running_deleted_instance_timeout", "0", "Seconds after the deletion that"
-            " they are left alone.", UNHONOURED),
+            " they are left alone."),
     OPT_INT("DEFAULT", "reclaim_instance_interval", "0", "Seconds for which a deleted instance can"
-            " be restored; 0: deletes are final.", UNHONOURED),
+            " be restored; 0: deletes are final."),
     OPT_INT("DEFAULT", "instance_delete_interval", "300", "Seconds between two tries to remove what"
-            " a delete left behind; 0: 60, below 0: never.", UNHONOURED),
+            " a delete left behind; 0: 60, below 0: never."),
     OPT_INT("DEFAULT", "maximum_instance_delete_attempts", "5", "How often that is tried.",
-            AT_LEAST(1), UNHONOURED),
+            AT_LEAST(1)),
     OPT_STR("DEFAULT", "default_access_ip_network_name", NULL, "Network whose addresses become an"
             " instance's access addresses."),
     OPT_BOOL("DEFAULT", "force_config_drive", "false", "Give every instance a config drive."),
@@ -208,12 +208,6 @@ static const DvOption rows[] = {
     OPT_INT("consoleauth", "token_ttl", "600", "Seconds for which a console address is valid.",
             AT_LEAST(0), OLD("DEFAULT.console_token_ttl")),
     OPT_STR("consoleauth", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("spice", "enabled", "false", "Give guests a SPICE console.", UNHONOURED),
-    OPT_STR("spice", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("serial_console", "enabled", "false", "Give guests a serial console on TCP.",
-             UNHONOURED),
-    OPT_STR("serial_console", "*", NULL, NULL, IGNORED),
-    OPT_STR("rdp", "*", NULL, NULL, IGNORED),
 
     /* ---- devices ---- */
     OPT_MULTI("pci", "device_spec", NULL, "PCI devices for guests.", UNHONOURED,
@@ -258,7 +252,7 @@ static const DvOption rows[] = {
              " live migration.", UNHONOURED),
     OPT_LIST("workarounds", "wait_for_vif_plugged_event_during_hard_reboot", "", "Kinds of port for"
              " which a hard reboot waits."),
-    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC.", UNHONOURED),
+    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC."),
     OPT_BOOL("workarounds", "never_download_image_if_on_rbd", "false", "Fail rather than copy.",
              UNHONOURED),
     OPT_BOOL("workarounds", "disable_rootwrap", "false", "Use sudo.", IGNORED),

@@ -1,6 +1,7 @@
 /* Servers whose user did not come back; see polls.h. */
 #include "agent/polls.h"
 
+#include "util/clock.h"
 #include "util/log.h"
 
 #include <string.h>
@@ -90,6 +91,59 @@ bool poll_unconfirmed_resizes(Agent *agent, const DvCtx *ctx, GError **err)
         if (migration && !poll_resize(agent, ctx, migration, &cause))
             dv_warning(ctx, "resize of %s: %s", ovo_str_or(migration, "instance_uuid", "?"),
                        cause->message);
+    }
+    return true;
+}
+
+/* ---- rescues ---- */
+
+static bool is_over(const Ovo *instance, int64_t timeout_s)
+{
+    const char *launched = ovo_str_or(instance, "launched_at", "");
+    int64_t since_ms = 0;
+
+    return dv_time_parse(launched, &since_ms) &&
+           dv_clock_wall_ms(dv_clock_real()) - since_ms > timeout_s * 1000;
+}
+
+/* What the API does when a user ends the rescue. */
+static bool request_unrescue(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    static const char *const expected[] = {"", NULL};
+    g_autoptr(Ovo) args = ovo_new_dict();
+
+    ovo_set_str(instance, "task_state", "unrescuing");
+    if (!conductor_instance_save(agent->con, ctx, instance, expected, err) ||
+        !conductor_action_start(agent->con, ctx, ovo_str_or(instance, "uuid", ""), "unrescue", err))
+        return false;
+    ovo_set_child(args, "instance", instance);
+    return peer_cast(agent->peers, ctx, ovo_str_or(instance, "host", ""), "unrescue_instance",
+                     "6.0", args, err);
+}
+
+bool poll_rescued(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    static const char *const attrs[] = {"system_metadata", NULL};
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) list = NULL;
+
+    if (agent->config.rescue_timeout_s <= 0)
+        return true;
+    ovo_set_str(filters, "vm_state", "rescued");
+    ovo_set_str(filters, "host", agent->config.host);
+    if (!conductor_instances_by_filters(agent->con, ctx, filters, attrs, &list, err))
+        return false;
+    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
+        g_autoptr(DvCtx) mine = NULL;
+        g_autoptr(GError) cause = NULL;
+
+        if (!instance || !is_over(instance, agent->config.rescue_timeout_s))
+            continue;
+        mine = dv_ctx_with_instance(ctx, ovo_str_or(instance, "uuid", ""));
+        dv_info(mine, "rescued for long enough: ending it");
+        if (!request_unrescue(agent, mine, instance, &cause))
+            dv_warning(mine, "rescue not ended: %s", cause->message);
     }
     return true;
 }

@@ -10,3 +10,5 @@
 
 /* Confirms resizes that are finished since resize_confirm_window seconds. 0: nothing. */
 bool poll_unconfirmed_resizes(Agent *agent, const DvCtx *ctx, GError **err);
+/* Ends rescues that began more than rescue_timeout seconds ago. 0: nothing. */
+bool poll_rescued(Agent *agent, const DvCtx *ctx, GError **err);

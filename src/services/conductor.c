@@ -317,6 +317,23 @@ bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const ch
                          json_pack("[ss]", host, node), NULL, "MigrationList", false, out, err);
 }
 
+bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                   const char *status, Ovo **out, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (conductor_get(con, ctx, "Migration", "get_by_instance_and_status",
+                      json_pack("[ss]", instance_uuid, status), NULL, "Migration", true, out,
+                      &cause))
+        return true;
+    if (dv_is(cause, DV_E_NOT_FOUND)) {
+        *out = NULL;
+        return true;
+    }
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}
+
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err)
 {

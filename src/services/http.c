@@ -24,6 +24,7 @@ enum {
     RETRY_MOST_MS = 8000,
     IDLE_HANDLES = 16,
     MAX_HEADERS = 200,
+    UPLOAD_PIECE = 512 * 1024,  /* read from a file at a time */
     MAX_ERROR_BODY = 64 * 1024, /* of a failed download */
     UPLOAD_SILENCE_S = 600,     /* a store may think long about an image that it has got */
 };
@@ -220,6 +221,7 @@ static void set_method(CURL *curl, const HttpRequest *request)
     }
     if (request->upload) {
         curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L); /* a PUT */
+        curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_PIECE);
         curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload->length);
         curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
         return;

@@ -35,7 +35,15 @@ typedef struct VirtConfig {
     int64_t reserved_host_memory_mib;
     bool use_cow_images, force_raw_images, use_virtio_for_bridges;
     bool swtpm_enabled;
-    int64_t max_queues, rx_queue_size, tx_queue_size; /* 0: unset */
+    bool preallocate;               /* preallocate_images = space */
+    bool disable_apic;              /* [workarounds] libvirt_disable_apic */
+    const char *hw_disk_discard;    /* ignore, unmap, or NULL */
+    const char *disk_prefix;        /* of all device names, or NULL: by their bus */
+    const char *const *perf_events; /* performance events that guests' statistics count */
+    int64_t num_pcie_ports;         /* free ports of q35 guests; 0: libvirt's default */
+    int64_t max_queues, rx_queue_size, tx_queue_size;        /* 0: unset */
+    int64_t device_detach_attempts, device_detach_timeout_s; /* of a running guest; 0: 8 and 20 */
+    int64_t serial_port_first, serial_port_end; /* TCP ports of serial consoles: first to end - 1 */
     const char *package_version;
     int64_t call_limit_ms; /* a libvirt call over this is reported as stuck; 0: 30 s */
     struct Disks *disks;   /* virt/disk, borrowed: what disk_available_least takes off for disks
@@ -49,10 +57,24 @@ typedef struct VirtGuest {
 } VirtGuest;
 void virt_guest_free(VirtGuest *guest);
 
+typedef enum { VIRT_CONSOLE_VNC, VIRT_CONSOLE_SPICE, VIRT_CONSOLE_SERIAL } VirtConsoleKind;
+
 typedef struct VirtConsole {
-    char *host; /* address it listens on; caller frees, may be NULL */
-    int port;
+    char *host;   /* address it listens on; caller frees, may be NULL */
+    int port;     /* 0: only the TLS port (SPICE) */
+    int tls_port; /* 0: none */
 } VirtConsole;
+
+/* A device of a guest where the guest finds it, as nova's device metadata tells it. */
+typedef enum { VIRT_DEVICE_NIC, VIRT_DEVICE_DISK } VirtDeviceKind;
+typedef struct VirtDevice {
+    VirtDeviceKind kind;
+    char *mac;     /* of a NIC */
+    char *target;  /* of a disk: "vda" */
+    char *bus;     /* "pci", "scsi", "ide" or "usb"; NULL: none of these */
+    char *address; /* in nova's form, "0000:00:03.0" or "0:0:0:1"; NULL: not known */
+} VirtDevice;
+void virt_device_free(VirtDevice *device);
 
 /* A running guest's disk on its way to another file. Everything borrowed. */
 typedef struct VirtBlockCopy {
@@ -133,9 +155,22 @@ typedef struct VirtOps {
      * guest: DV_E_INSTANCE_NOT_FOUND. */
     bool (*console_output)(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes,
                            char **out, size_t *out_length, GError **err);
-    /* DV_E_CONSOLE_TYPE_UNAVAILABLE, DV_E_INSTANCE_NOT_FOUND. */
-    bool (*vnc_console)(void *self, const DvCtx *ctx, const char *uuid, VirtConsole *out,
-                        GError **err);
+    /* Where a console of the guest listens now; of several serial ports the first.
+     * DV_E_CONSOLE_TYPE_UNAVAILABLE, DV_E_INSTANCE_NOT_FOUND. */
+    bool (*console)(void *self, const DvCtx *ctx, const char *uuid, VirtConsoleKind kind,
+                    VirtConsole *out, GError **err);
+    /* Plugs the port and puts its device into the guest's definition, and into the guest itself
+     * when it runs or is paused. On failure the guest is as before. DV_E_INSTANCE_NOT_FOUND. */
+    bool (*attach_nic)(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                       GError **err);
+    /* Takes the port's device (found by its MAC and its tap device) out of the definition and out
+     * of the running guest, and waits until the guest has let it go. Not there: success.
+     * DV_E_DEVICE_DETACH: the guest keeps it. DV_E_INSTANCE_NOT_FOUND. */
+    bool (*detach_nic)(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                       GError **err);
+    /* NICs and disks in the order of the guest's definition: GPtrArray of VirtDevice.
+     * DV_E_INSTANCE_NOT_FOUND. */
+    bool (*devices)(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
     /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. Absent:
      * DV_E_INSTANCE_NOT_FOUND. */
     bool (*describe)(void *self, const char *uuid, char **out_xml, GError **err);

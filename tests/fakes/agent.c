@@ -28,6 +28,7 @@ struct FakeAgent {
     char *folder;
     DvConfig *options;
     TrackerConfig tracker_config;
+    VendordataConfig vendordata_config;
     RpcServer *rpc_server;
     DvCtx *ctx;
     unsigned sent;    /* [rpc_lock] */
@@ -64,9 +65,14 @@ static void script_neutron(HttpServer *server)
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_A, 200, recorded_put_1);
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_B, 200, recorded_put_2);
     http_server_json(server, "GET", own, 200, recorded_ports);
+    http_server_json(server, "GET", FLOW_NEUTRON "/ports?device_id=" FLOW_UUID, 200,
+                     recorded_ports);
     http_server_json(server, "GET", FLOW_NEUTRON "/subnets?id=*", 200, recorded_subnets);
     http_server_json(server, "GET", FLOW_NEUTRON "/ports?network_id=*", 200, recorded_dhcp_ports);
     http_server_json(server, "DELETE", FLOW_NEUTRON "/ports/*", 204, "");
+    http_server_json(server, "GET", FLOW_NEUTRON "/security-groups?id=*", 200,
+                     "{\"security_groups\":[{\"id\":\"9d7c8de4-b507-46b7-a9f0-ee95cbea220b\","
+                     "\"name\":\"default\"}]}");
 }
 
 static void script_glance(HttpServer *server)
@@ -174,6 +180,8 @@ static void wire_services(FakeAgent *fake)
     agent->placement = service(fake, "placement", "placement");
     agent->neutron = service(fake, "neutron", "network");
     agent->glance = service(fake, "glance", "image");
+    agent->vendordata = vendordata_new(agent->http, &fake->vendordata_config, NULL);
+    assert_non_null(agent->vendordata);
 }
 
 static bool cast_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
@@ -263,7 +271,8 @@ FakeAgent *fake_agent_new(const char *options)
     options_tracker(fake->options, &fake->tracker_config);
     if (!options_agent(fake->options, &agent->config, &err) ||
         !options_virt(fake->options, &agent->virt_config, &err) ||
-        !options_disks(fake->options, &agent->disks_config, &err))
+        !options_disks(fake->options, &agent->disks_config, &err) ||
+        !options_vendordata(fake->options, &fake->vendordata_config, &err))
         fail_msg("%s", err->message);
     agent->pointer_model = dv_config_str(fake->options, "DEFAULT", "pointer_model");
     wire(fake);
@@ -283,6 +292,7 @@ void fake_agent_free(FakeAgent *fake)
         assert_true(dv_pool_stop(agent->pools[i], dv_now_ms() + WAIT_MS));
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);
@@ -485,6 +495,15 @@ void fake_agent_port_event(FakeAgent *fake, const char *name, const char *port, 
     json_object_set_new(message, "method", json_string("external_instance_event"));
     json_object_set_new(message, "args", json_pack("{s:[], s:[o]}", "instances", "events", event));
     deliver(fake, message);
+}
+
+void fake_agent_deliver(FakeAgent *fake, json_t *message)
+{
+    json_t *with_context = load("boot.json");
+
+    json_object_update(with_context, message);
+    json_decref(message);
+    deliver(fake, with_context);
 }
 
 /* ---- looking at it ---- */

@@ -309,7 +309,7 @@ static void an_image_that_cannot_be_read_leaves_nothing(void **state)
     FakeAgent *fake = *state;
 
     script_other_image(fake, "active");
-    http_server_json(fake_agent_server(fake), "GET", OTHER "/file", 500, "");
+    http_server_json(fake_agent_server(fake), "GET", OTHER "/fil*", 404, "");
     send_and_wait(fake, rebuild_args(fake, OTHER_IMAGE));
     fake_agent_assert_row(fake, "vm_state", "error");
     assert_int_equal(fake_virt_guest_count(fake_agent_virt(fake)), 0);

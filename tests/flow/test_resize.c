@@ -620,7 +620,7 @@ static void allocations_that_change_meanwhile_fail_the_revert(void **state)
     FakeAgent *fake = *state;
 
     resize_to(fake, &larger);
-    http_server_json(fake_agent_server(fake), "POST", ALLOCATIONS, 409,
+    http_server_json(fake_agent_server(fake), "POST", ALLOCATIONS "*", 409,
                      "{\"errors\":[{\"code\":\"placement.concurrent_update\",\"detail\":"
                      "\"consumer generation conflict\"}]}");
     revert(fake);
@@ -633,7 +633,7 @@ static void a_confirm_without_placement_leaves_an_error(void **state)
     FakeAgent *fake = *state;
 
     resize_to(fake, &larger);
-    http_server_json(fake_agent_server(fake), "DELETE", ALLOCATIONS "/*", 500, "{}");
+    http_server_json(fake_agent_server(fake), "DELETE", ALLOCATIONS "/" MIGRATION, 500, "{}");
     confirm(fake);
     assert_error(fake, 2);
 }

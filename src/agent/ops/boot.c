@@ -189,18 +189,48 @@ static bool allocate_networks(Boot *boot, GError **err)
 
 static void boot_release_networks(void *self);
 
-static bool record_networks(Boot *boot, GError **err)
+/* Whether this port is what the request asked for. */
+static bool answers(const NetworkRequest *request, const Vif *vif)
 {
-    g_autofree char *text = network_info_text(boot->network);
+    if (request->port_id)
+        return strcmp(request->port_id, vif->id) == 0;
+    return !request->network_id || strcmp(request->network_id, "auto") == 0 ||
+           g_strcmp0(request->network_id, vif->network_id) == 0;
+}
+
+/* One record for each port, with the tag of the request it answers. */
+static bool record_ports(Boot *boot, GError **err)
+{
+    g_autoptr(Ovo) list = ovo_child(boot->args, "requested_networks");
+    bool none = false;
+    g_autoptr(GArray) requests = network_requests_of(list, &none);
 
     for (size_t i = 0; i < network_info_count(boot->network); i++) {
         const Vif *vif = network_info_at(boot->network, i);
-        g_autofree char *address = g_strdup_printf("%s/%s", vif->address, vif->id);
+        g_autofree char *tag = NULL;
 
-        if (!conductor_vif_create(boot->agent->con, boot->ctx, boot->uuid, vif->id, address, NULL,
-                                  err))
+        for (guint n = 0; n < requests->len; n++) {
+            const NetworkRequest *request = &g_array_index(requests, NetworkRequest, n);
+
+            if (!answers(request, vif))
+                continue;
+            tag = g_strdup(request->tag);
+            g_array_remove_index(requests, n);
+            break;
+        }
+        if (!conductor_vif_create(boot->agent->con, boot->ctx, boot->uuid, vif->id, vif->address,
+                                  tag, err))
             return false;
     }
+    return true;
+}
+
+static bool record_networks(Boot *boot, bool again, GError **err)
+{
+    g_autofree char *text = network_info_text(boot->network);
+
+    if (!again && !record_ports(boot, err)) /* the host that allocated them has recorded them */
+        return false;
     network_cache_set(boot->instance, boot->network);
     ovo_dict_set(boot->instance, "system_metadata", "network_allocated", "True");
     return conductor_info_cache_save(boot->agent->con, boot->ctx, boot->uuid, text, err);
@@ -217,7 +247,7 @@ static bool boot_networks(void *self, GError **err)
     if (again ? !spawn_bind_networks(boot->agent, boot->ctx, boot->instance, &boot->network, err)
               : !allocate_networks(boot, err))
         return dv_within(err, "allocating networks");
-    if (!record_networks(boot, err)) {
+    if (!record_networks(boot, again, err)) {
         boot_release_networks(boot);
         return false;
     }
@@ -398,9 +428,12 @@ static const struct {
     {PHASE_SPAWN, DV_E_IMAGE_TOO_LARGE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_FLAVOR_DISK_TOO_SMALL, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_FLAVOR_MEMORY_TOO_SMALL, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_VIDEO_RAM, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_IMAGE_NOT_ACTIVE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_IMAGE_UNACCEPTABLE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_INVALID_DISK, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_DISK_COUNT, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_DISK_BUS, OUTCOME_ABORT, "Failure prepping block device."},
     {PHASE_SPAWN, DV_E_BAD_INPUT, OUTCOME_ABORT, NULL},
     {ANY_PHASE, ANY_CODE, OUTCOME_RESCHEDULE, NULL},
 };

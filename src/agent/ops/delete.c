@@ -171,6 +171,21 @@ static const OpStep complete_steps[] = {
     {"destroy", delete_destroy, NULL},
 };
 
+static bool delete_ports(void *self, GError **err)
+{
+    Delete *del = self;
+    NetworkInstance who = network_instance_of(del->agent, del->instance);
+
+    return neutron_deallocate(del->agent->neutron, del->admin, &who, del->network, NULL, err);
+}
+
+/* There is no record any more to save into. */
+static const OpStep reap_steps[] = {
+    {"network_info", delete_network_info, NULL},
+    {"guest", delete_guest, NULL},
+    {"ports", delete_ports, NULL},
+};
+
 static bool run_steps(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bdms,
                       const OpStep *steps, size_t count, GError **err)
 {
@@ -207,6 +222,11 @@ bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **
 bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
 {
     return run_steps(agent, ctx, instance, NULL, complete_steps, G_N_ELEMENTS(complete_steps), err);
+}
+
+bool op_reap_guest(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    return run_steps(agent, ctx, instance, NULL, reap_steps, G_N_ELEMENTS(reap_steps), err);
 }
 
 /* A boot that waits for its ports, a stop that waits for its guest, a suspend that writes its

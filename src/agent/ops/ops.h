@@ -15,6 +15,8 @@ void op_delete_arrive(Agent *agent, const char *instance_uuid);
 bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
 /* The tail of a delete whose record already says deleted. */
 bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
+/* What is left here of an instance whose record is deleted: guest, disks, ports. */
+bool op_reap_guest(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err);
 
 /* snapshot.c */
 bool op_snapshot(const OpCall *call, json_t **out_result, GError **err);
@@ -33,6 +35,13 @@ bool op_cache_images(const OpCall *call, json_t **out_result, GError **err);
 
 /* rebuild.c */
 bool op_rebuild(const OpCall *call, json_t **out_result, GError **err);
+
+/* unshelve.c */
+bool op_unshelve(const OpCall *call, json_t **out_result, GError **err);
+
+/* rescue.c */
+bool op_rescue(const OpCall *call, json_t **out_result, GError **err);
+bool op_unrescue(const OpCall *call, json_t **out_result, GError **err);
 
 /* resize_dest.c */
 bool op_prep_resize(const OpCall *call, json_t **out_result, GError **err);
@@ -58,6 +67,11 @@ bool op_crash_dump(const OpCall *call, json_t **out_result, GError **err);
 bool op_power_saved(const OpCall *call, const char *vm_state, const char *const *expected,
                     GError **err);
 
+/* What a shelved server remembers of it goes, unsaved; and so does its image, troubles are logged.
+ */
+void op_drop_shelved_keys(Ovo *instance);
+void op_delete_shelved_image(const OpCall *call, const char *image_id);
+
 /* reboot.c */
 bool op_reboot(const OpCall *call, json_t **out_result, GError **err);
 
@@ -80,9 +94,17 @@ bool op_inject_network_info(const OpCall *call, json_t **out_result, GError **er
 /* external_events.c */
 bool op_external_event(const OpCall *call, json_t **out_result, GError **err);
 
+/* interfaces.c */
+bool op_attach_interface(const OpCall *call, json_t **out_result, GError **err);
+bool op_detach_interface(const OpCall *call, json_t **out_result, GError **err);
+
+/* fixed_ips.c */
+bool op_add_fixed_ip(const OpCall *call, json_t **out_result, GError **err);
+bool op_remove_fixed_ip(const OpCall *call, json_t **out_result, GError **err);
+
 /* console.c */
 bool op_console_output(const OpCall *call, json_t **out_result, GError **err);
-bool op_vnc_console(const OpCall *call, json_t **out_result, GError **err);
+bool op_console(const OpCall *call, json_t **out_result, GError **err);
 bool op_validate_console(const OpCall *call, json_t **out_result, GError **err);
 
 /* host.c */

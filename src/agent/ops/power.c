@@ -79,21 +79,34 @@ bool op_soft_delete(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GErro
 
 /* ---- start, restore ---- */
 
+void op_drop_shelved_keys(Ovo *instance)
+{
+    static const char *const keys[] = {"shelved_at", "shelved_image_id", "shelved_host"};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
+        if (ovo_dict_str(instance, "system_metadata", keys[i]))
+            ovo_dict_set(instance, "system_metadata", keys[i], NULL);
+    }
+}
+
+void op_delete_shelved_image(const OpCall *call, const char *image_id)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!glance_image_delete(call->agent->glance, call->ctx, image_id, &err) &&
+        !dv_is(err, DV_E_IMAGE_NOT_FOUND))
+        dv_warning(call->ctx, "the shelved server's image %s is left behind: %s", image_id,
+                   err->message);
+}
+
 /* A server that was shelved and never left this host starts with its own disks: its image goes. */
 static void forget_shelved(const OpCall *call)
 {
-    static const char *const keys[] = {"shelved_at", "shelved_image_id", "shelved_host"};
     const char *image = ovo_dict_str(call->instance, "system_metadata", "shelved_image_id");
-    g_autoptr(GError) err = NULL;
 
-    if (image && !glance_image_delete(call->agent->glance, call->ctx, image, &err) &&
-        !dv_is(err, DV_E_IMAGE_NOT_FOUND))
-        dv_warning(call->ctx, "the shelved server's image %s is left behind: %s", image,
-                   err->message);
-    for (size_t i = 0; i < G_N_ELEMENTS(keys); i++) {
-        if (ovo_dict_str(call->instance, "system_metadata", keys[i]))
-            ovo_dict_set(call->instance, "system_metadata", keys[i], NULL);
-    }
+    if (image)
+        op_delete_shelved_image(call, image);
+    op_drop_shelved_keys(call->instance);
 }
 
 bool op_start(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)

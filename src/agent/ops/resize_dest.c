@@ -299,8 +299,16 @@ static bool finish_disks(void *self, GError **err)
 {
     Finish *finish = self;
     Spawn *spawn = &finish->spawn;
-    BootDisks disks = {spawn->agent, spawn->ctx,     spawn->instance, spawn->image,
-                       spawn->args,  spawn->network, spawn->spec};
+    BootDisks disks = {
+        .agent = spawn->agent,
+        .ctx = spawn->ctx,
+        .instance = spawn->instance,
+        .image = spawn->image,
+        .bdms = spawn->bdms,
+        .args = spawn->args,
+        .network = spawn->network,
+        .spec = spawn->spec,
+    };
 
     return boot_disks_complete(&disks, err) &&
            disks_grow(spawn->agent->disks, spawn->ctx, spawn->spec, err);

@@ -20,7 +20,8 @@ typedef struct Take {
     DiskSnapshot disk;
     bool live;       /* the guest runs on */
     bool was_active; /* running or paused: not live, it is to be saved */
-    bool is_saved;   /* its memory, by us */
+    bool was_paused;
+    bool is_saved; /* its memory, by us */
 } Take;
 
 /* ---- before anything is done ---- */
@@ -44,7 +45,8 @@ static bool take_guest_state(void *self, GError **err)
         return false;
     if (state == GUEST_STATE_NONE)
         return dv_fail(err, DV_E_INSTANCE_NOT_RUNNING, "Instance %s is not running.", take->uuid);
-    take->was_active = state == GUEST_STATE_RUNNING || state == GUEST_STATE_PAUSED;
+    take->was_paused = state == GUEST_STATE_PAUSED;
+    take->was_active = state == GUEST_STATE_RUNNING || take->was_paused;
     take->live = take->agent->config.live_snapshots &&
                  (take->was_active || state == GUEST_STATE_SUSPENDED);
     dv_info(take->ctx, "%s snapshot into image %s", take->live ? "live" : "cold", take->image_id);
@@ -183,7 +185,7 @@ static bool take_resume(void *self, GError **err)
     if (waits_closed(take->agent->waits, take->uuid))
         return stopped(take, err);
     take->is_saved = false;
-    return virt->ops->launch(virt->self, take->ctx, take->uuid, false, err);
+    return virt->ops->launch(virt->self, take->ctx, take->uuid, take->was_paused, err);
 }
 
 static void take_undo_suspend(void *self)
@@ -296,4 +298,43 @@ void snapshot_forget_image(Agent *agent, const DvCtx *ctx, const char *image_id,
     if (!glance_image_delete(agent->glance, ctx, image_id, &err) &&
         !dv_is(err, DV_E_IMAGE_NOT_FOUND))
         dv_warning(ctx, "image %s stays without its data: %s", image_id, err->message);
+}
+
+/* ---- after a crash ---- */
+
+/* Only a cold snapshot saves a guest, between these two states: one that is off then is ours. */
+static void bring_back(Agent *agent, const DvCtx *ctx, const Ovo *instance, const char *uuid)
+{
+    const char *vm_state = ovo_str_or(instance, "vm_state", "");
+    bool paused = strcmp(vm_state, "paused") == 0;
+    const VirtDriver *virt = agent->virt;
+    GuestState state = GUEST_STATE_NONE;
+    g_autoptr(GError) err = NULL;
+
+    if (agent->config.live_snapshots || (!paused && strcmp(vm_state, "active") != 0) ||
+        strcmp(ovo_str_or(instance, "task_state", ""), "image_pending_upload") != 0)
+        return;
+    if (!virt->ops->state(virt->self, uuid, &state, &err) ||
+        (state == GUEST_STATE_OFF && !virt->ops->launch(virt->self, ctx, uuid, paused, &err)))
+        dv_error(ctx, "the guest was saved for a snapshot and does not come back: %s",
+                 err->message);
+}
+
+void snapshot_clean_up(Agent *agent, const DvCtx *ctx, const Ovo *instance)
+{
+    const char *uuid = ovo_str_or(instance, "uuid", "");
+    g_autofree char *dir = disks_instance_dir(agent->disks, uuid);
+    g_autofree char *disk = g_build_filename(dir, "disk", NULL);
+    const VirtDriver *virt = agent->virt;
+    g_autoptr(GError) copy_err = NULL;
+    g_autoptr(GError) thaw_err = NULL;
+
+    if (virt->ops->block_copy_end(virt->self, ctx, uuid, disk, &copy_err))
+        dv_warning(ctx, "ended a copy of the disk that the last run had left");
+    else
+        dv_debug(ctx, "%s", copy_err->message); /* there was none */
+    if (quiesce_check(instance, NULL) && !virt->ops->thaw(virt->self, ctx, uuid, &thaw_err))
+        dv_debug(ctx, "%s", thaw_err->message); /* nor does it need one */
+    bring_back(agent, ctx, instance, uuid);
+    disks_snapshot_forget(agent->disks, ctx, uuid);
 }

@@ -296,6 +296,7 @@ static const struct {
     [DISK_ROLE_EPHEMERAL] = {"disk.eph", create_ephemeral},
     [DISK_ROLE_SWAP] = {"disk.swap", create_swap},
     [DISK_ROLE_CONFIG] = {"disk.config", create_config},
+    [DISK_ROLE_RESCUE] = {"disk.rescue", create_root},
 };
 
 void disk_name_all(GuestSpec *spec, const char *dir)
@@ -336,6 +337,20 @@ static bool create_all(Creation *c, GuestSpec *spec, GError **err)
             return false;
     }
     return disk_info_write(c->dir, c->formats, err);
+}
+
+bool disks_rewrite_config(Disks *disks, const GuestSpec *spec, const ConfigDriveFile *files,
+                          size_t file_count, GError **err)
+{
+    const DiskSpec *disk = guest_spec_disk(spec, DISK_ROLE_CONFIG);
+    g_autofree char *dir = NULL;
+
+    if (!disk || !disk->path)
+        return dv_fail(err, DV_E_BAD_INPUT, "guest %s has no config drive", spec->uuid);
+    if (!disk_uuid_ok(spec->uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, spec->uuid);
+    return configdrive_make(disks, dir, disk->path, files, file_count, err);
 }
 
 bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,

@@ -64,6 +64,9 @@ bool disks_cache_image(Disks *disks, const DvCtx *ctx, const ImageSource *image,
  * has that disk. Whatever it made is removed when it fails. */
 bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,
                   const ConfigDriveFile *files, size_t file_count, GError **err);
+/* Makes the spec's config drive anew, for a guest that does not run; the disk must be there. */
+bool disks_rewrite_config(Disks *disks, const GuestSpec *spec, const ConfigDriveFile *files,
+                          size_t file_count, GError **err);
 /* The disks of a guest that is defined anew: fills path, format and backing_path of each DiskSpec
  * from what is there. console.log and base files of the cache that are gone are made again, that of
  * the root disk only with `image` (may be NULL). DV_E_INVALID_DISK: a disk or its base is missing.
@@ -81,6 +84,15 @@ bool disks_list(Disks *disks, char ***out, GError **err);
  * disk_available_least. NULL-terminated; instances without a directory count nothing. */
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */
+
+/* ---- rescue (rescue.c) ---- */
+
+/* Keeps the description of the guest that is to come back: unrescue.xml, which nova reads, too. */
+bool disks_keep_guest(Disks *disks, const char *uuid, const char *xml, GError **err);
+/* *out NULL when none was kept. Caller frees. */
+bool disks_kept_guest(Disks *disks, const char *uuid, char **out, GError **err);
+/* Removes what a rescue brought: every *.rescue file and, with `guest`, the kept description. */
+bool disks_end_rescue(Disks *disks, const char *uuid, bool guest, GError **err);
 
 /* ---- resize and cold migration (move.c); the guest is off ---- */
 
@@ -128,6 +140,8 @@ bool disks_snapshot_delta(const DiskSnapshot *snapshot, GError **err);
  * nobody may write to meanwhile. The delta is removed. */
 bool disks_snapshot_extract(Disks *disks, const DiskSnapshot *snapshot, bool from_delta,
                             GError **err);
+/* Removes what a crash has left of snapshots of this instance; failures are logged. */
+void disks_snapshot_forget(Disks *disks, const DvCtx *ctx, const char *uuid);
 /* Removes the folder and frees what the struct holds; failures are logged. */
 void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot);
 

@@ -48,9 +48,10 @@ static bool find_root(Disks *disks, const char *uuid, DiskSnapshot *out, GError 
     return true;
 }
 
-static bool make_folder(const Disks *disks, DiskSnapshot *out, GError **err)
+/* The folder's name tells whose it is, for the start after a crash. */
+static bool make_folder(const Disks *disks, const char *uuid, DiskSnapshot *out, GError **err)
 {
-    g_autofree char *folder = g_build_filename(disks->snapshots_path, "tmpXXXXXX", NULL);
+    g_autofree char *folder = g_strdup_printf("%s/%s-XXXXXX", disks->snapshots_path, uuid);
     g_autofree char *name = g_uuid_string_random();
 
     if (!dv_mkdirs(disks->snapshots_path, DISK_DIR_MODE, err))
@@ -71,7 +72,7 @@ bool disks_snapshot_open(Disks *disks, const char *uuid, DiskSnapshot *out, GErr
 
     if (!disk_uuid_ok(uuid, err))
         return false;
-    if (!find_root(disks, uuid, &made, err) || !make_folder(disks, &made, err)) {
+    if (!find_root(disks, uuid, &made, err) || !make_folder(disks, uuid, &made, err)) {
         disks_snapshot_close(NULL, &made);
         return dv_within(err, "snapshot");
     }
@@ -132,12 +133,32 @@ bool disks_snapshot_extract(Disks *disks, const DiskSnapshot *snapshot, bool fro
     return ok || dv_within(err, "snapshot");
 }
 
-void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot)
+static void remove_folder(const DvCtx *ctx, const char *folder)
 {
     g_autoptr(GError) err = NULL;
 
-    if (snapshot->folder && !dv_remove_tree(snapshot->folder, &err))
-        dv_warning(ctx, "the snapshot's folder stays behind: %s", err->message);
+    if (!dv_remove_tree(folder, &err))
+        dv_warning(ctx, "a snapshot's folder stays behind: %s", err->message);
+}
+
+void disks_snapshot_forget(Disks *disks, const DvCtx *ctx, const char *uuid)
+{
+    g_autofree char *prefix = g_strconcat(uuid, "-", NULL);
+    g_autoptr(GDir) entries = g_dir_open(disks->snapshots_path, 0, NULL);
+    const char *name;
+
+    while (entries && disk_uuid_ok(uuid, NULL) && (name = g_dir_read_name(entries))) {
+        g_autofree char *folder = g_build_filename(disks->snapshots_path, name, NULL);
+
+        if (g_str_has_prefix(name, prefix))
+            remove_folder(ctx, folder);
+    }
+}
+
+void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot)
+{
+    if (snapshot->folder)
+        remove_folder(ctx, snapshot->folder);
     g_free(snapshot->disk_path);
     g_free(snapshot->folder);
     g_free(snapshot->delta_path);

@@ -14,6 +14,9 @@ static void fake_guest_free(gpointer data)
     g_free(guest->name);
     g_free(guest->console);
     g_free(guest->vnc_listen);
+    g_free(guest->spice_listen);
+    g_free(guest->serial_host);
+    g_ptr_array_unref(guest->devices);
     g_free(guest->password);
     g_free(guest->xml);
     g_free(guest->copied);
@@ -201,6 +204,7 @@ FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, Gu
     guest->name = g_strdup(name);
     guest->state = state;
     guest->console = g_strdup("");
+    guest->devices = g_ptr_array_new_with_free_func((GDestroyNotify)virt_device_free);
     guest->xml = g_markup_printf_escaped(
         "<domain type='fake'><name>%s</name><uuid>%s</uuid></domain>", name, uuid);
     g_hash_table_replace(fake->guests, guest->uuid, guest);
@@ -223,7 +227,8 @@ void fake_describe_as(FakeGuest *guest, const GuestSpec *spec)
         g_string_append_printf(xml,
                                "<disk device='%s'><source file='%s'/><target dev='%s' bus='%s'/>"
                                "<boot order='%d'/></disk>",
-                               disk->device, file, disk->target, disk->bus, disk->boot_order);
+                               disk->device, file, disk->target, disk->bus,
+                               disk->own_boot_order ? disk->own_boot_order : disk->boot_order);
     }
     g_string_append(xml, "</domain>");
     g_free(guest->xml);
@@ -240,6 +245,7 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
 {
     FakeVirt *fake = self;
     FakeGuest *guest;
+    int serial_port;
 
     if (!fake_enter(fake, "start", err))
         return false;
@@ -248,10 +254,11 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
         fake_leave(fake);
         return dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", spec->uuid);
     }
+    serial_port = guest ? guest->serial_port : 0; /* kept as long as it is defined */
     guest = fake_add_guest(fake, spec->uuid, spec->name,
                            paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
-    guest->vnc_listen = g_strdup(spec->vnc_listen);
-    guest->vnc_port = fake->next_vnc_port++;
+    guest->serial_port = serial_port;
+    fake_take_devices(fake, guest, spec);
     guest->agent = spec->guest_agent;
     fake_describe_as(guest, spec);
     fake_leave(fake);
@@ -303,26 +310,6 @@ static bool fake_console_output(void *self, const DvCtx *ctx G_GNUC_UNUSED, cons
         *out_length = MIN(length, max_bytes);
     fake_leave(fake);
     return true;
-}
-
-static bool fake_vnc_console(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
-                             VirtConsole *out, GError **err) DV_NO_ANALYSIS
-{
-    FakeVirt *fake = self;
-    const FakeGuest *guest;
-    bool has_vnc;
-
-    if (!fake_enter(fake, "vnc_console", err))
-        return false;
-    guest = fake_find(fake, uuid);
-    if (!guest)
-        return fake_not_there(fake, uuid, err);
-    has_vnc = fake_is_active(guest) && guest->vnc_listen;
-    if (has_vnc)
-        *out = (VirtConsole){.host = g_strdup(guest->vnc_listen), .port = guest->vnc_port};
-    fake_leave(fake);
-    return has_vnc ||
-           dv_fail(err, DV_E_CONSOLE_TYPE_UNAVAILABLE, "guest %s has no VNC server now", uuid);
 }
 
 static bool fake_describe(void *self, const char *uuid, char **out_xml, GError **err) DV_NO_ANALYSIS
@@ -436,7 +423,10 @@ static const VirtOps fake_ops = {
     .freeze = fake_freeze,
     .thaw = fake_thaw,
     .console_output = fake_console_output,
-    .vnc_console = fake_vnc_console,
+    .console = fake_console,
+    .attach_nic = fake_attach_nic,
+    .detach_nic = fake_detach_nic,
+    .devices = fake_devices,
     .describe = fake_describe,
     .set_event_sink = fake_set_event_sink,
     .connected = fake_connected,

@@ -2,7 +2,7 @@
  *
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
  * inject.c    what is done to running guests            snapshot.c  copies of disks, freezing
- * steer.c     what tests say
+ * steer.c     what tests say                            devices.c  devices and consoles
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -17,9 +17,12 @@ typedef struct FakeGuest {
     char *xml; /* of its definition */
     GuestState state;
     int vnc_port;
-    bool saved;   /* has a managed save */
-    bool ignores; /* does not react to ACPI */
-    bool agent;   /* has one, which answers */
+    char *spice_listen, *serial_host;
+    int serial_port;    /* 0: none yet */
+    GPtrArray *devices; /* VirtDevice */
+    bool saved;         /* has a managed save */
+    bool ignores;       /* does not react to ACPI */
+    bool agent;         /* has one, which answers */
     char *password;
     unsigned nmis;
     bool frozen;
@@ -71,6 +74,18 @@ bool fake_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml, GError **err);
 bool fake_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+
+/* --- devices.c */
+/* What the spec says of disks, ports and consoles becomes the guest's. */
+void fake_take_devices(FakeVirt *fake, FakeGuest *guest, const GuestSpec *spec)
+    DV_REQUIRES(fake->lock);
+bool fake_console(void *self, const DvCtx *ctx, const char *uuid, VirtConsoleKind kind,
+                  VirtConsole *out, GError **err);
+bool fake_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                     GError **err);
+bool fake_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                     GError **err);
+bool fake_devices(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
 
 /* --- inject.c */
 bool fake_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -152,8 +152,7 @@ bool fake_define(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *sp
     guest = fake_find(fake, spec->uuid);
     if (!guest)
         guest = fake_add_guest(fake, spec->uuid, spec->name, GUEST_STATE_OFF);
-    g_free(guest->vnc_listen);
-    guest->vnc_listen = g_strdup(spec->vnc_listen);
+    fake_take_devices(fake, guest, spec);
     guest->agent = spec->guest_agent;
     fake_describe_as(guest, spec);
     fake_leave(fake);

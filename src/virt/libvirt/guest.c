@@ -185,17 +185,22 @@ bool guest_plug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spe
 
 static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, GError **err)
 {
-    HostCaps *caps = caps_get(driver, err);
+    g_autoptr(FirmwareList) firmwares = NULL;
+    g_autoptr(HostCaps) caps = caps_get(driver, err);
+    g_autofree int *serial_ports = NULL;
     XmlHost host;
-    bool ok;
 
     if (!caps)
         return false;
+    if (spec->firmware == GUEST_FIRMWARE_UEFI && !(firmwares = firmware_load(NULL, err)))
+        return false;
+    if (!serial_ports_take(driver, spec, &serial_ports, err))
+        return false;
     host = caps_xml_host(caps);
     host.cache_mode = driver->cache_mode;
-    ok = xml_domain_write(spec, driver->config, &host, out, err);
-    caps_unref(caps);
-    return ok;
+    host.firmwares = firmwares;
+    host.serial_ports = serial_ports;
+    return xml_domain_write(spec, driver->config, &host, out, err);
 }
 
 static const unsigned undefine_flags[] = {
@@ -246,7 +251,11 @@ static bool define(LibvirtDriver *driver, const DvCtx *ctx, const GuestSpec *spe
     dv_debug(ctx, "domain XML: %s", xml);
     VIRT_CALL(driver->conn, "define");
     *out = virDomainDefineXMLFlags(conn, xml, 0);
-    return *out || virt_conn_fail(err, "defining the guest");
+    if (*out)
+        return true;
+    virt_conn_fail(err, "defining the guest");
+    serial_ports_settle(driver, spec->uuid);
+    return false;
 }
 
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err)
@@ -291,7 +300,9 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
             return true;
     }
     virt_conn_fail(err, "starting the guest");
-    if (!undefine(driver, domain, &left))
+    if (undefine(driver, domain, &left))
+        serial_ports_give(driver, spec->uuid);
+    else
         dv_warning(ctx, "a guest that did not start stays defined: %s", left->message);
     return false;
 }
@@ -309,7 +320,10 @@ bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
         dv_debug(ctx, "guest %s is not defined, nothing to destroy", uuid);
         return true;
     }
-    return guest_domain_off(driver, domain, err) && undefine(driver, domain, err);
+    if (!guest_domain_off(driver, domain, err) || !undefine(driver, domain, err))
+        return false;
+    serial_ports_give(driver, uuid);
+    return true;
 }
 
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)

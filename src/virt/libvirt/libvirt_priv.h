@@ -1,9 +1,11 @@
 /* What the files of the libvirt driver share; not for anybody outside this folder (tests excepted).
  *
- * guest.c     list, define, start, destroy, states        console.c  console log, VNC address
+ * guest.c     list, define, start, destroy, states        console.c  console log, addresses
  * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
  * inject.c    NMI, password, clock, end of a job          stats.c    what a guest has used
  * host.c      HostFacts                                   driver.c   the ops table
+ * hotplug.c   devices that come and go                    devices.c  where devices are
+ * serial.c    TCP ports of serial consoles
  * snapshot.c  copies of disks, freezing
  * conn.c, events.c, xml_*.c have headers of their own. */
 #pragma once
@@ -25,7 +27,9 @@ typedef struct LibvirtDriver {
     DvMutex lock;
     HostCaps *caps DV_GUARDED_BY(lock); /* of caps_generation, shared by reference */
     unsigned caps_generation DV_GUARDED_BY(lock);
-    GHashTable *ours DV_GUARDED_BY(lock); /* uuid -> GINT_TO_POINTER(is a nova guest) + 1 */
+    GHashTable *serial_ports DV_GUARDED_BY(lock); /* TCP port -> uuid of the guest that has it */
+    bool serial_read DV_GUARDED_BY(lock);         /* the table holds what was there at start */
+    GHashTable *ours DV_GUARDED_BY(lock);         /* uuid -> GINT_TO_POINTER(is a nova guest) + 1 */
 } LibvirtDriver;
 
 /* --- guest.c */
@@ -75,7 +79,25 @@ bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
                     size_t *out_length, GError **err);
-bool console_vnc(void *self, const DvCtx *ctx, const char *uuid, VirtConsole *out, GError **err);
+bool console_address(void *self, const DvCtx *ctx, const char *uuid, VirtConsoleKind kind,
+                     VirtConsole *out, GError **err);
+
+/* --- serial.c */
+/* TCP ports for the guest's serial consoles, as many as it wants; *out (g_free) NULL when it wants
+ * none. They are the guest's until given back. DV_E_SERIAL_PORTS_EXHAUSTED. */
+bool serial_ports_take(LibvirtDriver *driver, const GuestSpec *spec, int **out, GError **err);
+void serial_ports_give(LibvirtDriver *driver, const char *uuid);
+/* Gives them back when the guest is not defined (any more). */
+void serial_ports_settle(LibvirtDriver *driver, const char *uuid);
+
+/* --- hotplug.c */
+bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                        GError **err);
+bool hotplug_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                        GError **err);
+
+/* --- devices.c */
+bool devices_read(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
 
 /* --- host.c */
 bool host_facts_read(void *self, HostFacts **out, GError **err);

@@ -144,7 +144,7 @@ static void contract_absent_guest(void **state)
     assert_int_equal(e2->code, DV_E_INSTANCE_NOT_FOUND);
     assert_false(driver->ops->console_output(driver->self, NULL, uuid, 100, &text, NULL, &e3));
     assert_int_equal(e3->code, DV_E_INSTANCE_NOT_FOUND);
-    assert_false(driver->ops->vnc_console(driver->self, NULL, uuid, &console, &e4));
+    assert_false(driver->ops->console(driver->self, NULL, uuid, VIRT_CONSOLE_VNC, &console, &e4));
     assert_int_equal(e4->code, DV_E_INSTANCE_NOT_FOUND);
     assert_false(driver->ops->describe(driver->self, uuid, &text, &e5));
     assert_int_equal(e5->code, DV_E_INSTANCE_NOT_FOUND);
@@ -269,11 +269,13 @@ static void contract_vnc_address_while_it_runs(void **state)
     g_clear_pointer(&blind->vnc_listen, g_free);
     start(driver, spec, true);
     start(driver, blind, true);
-    must(driver->ops->vnc_console(driver->self, NULL, spec->uuid, &console, &err), err);
+    must(driver->ops->console(driver->self, NULL, spec->uuid, VIRT_CONSOLE_VNC, &console, &err),
+         err);
     assert_string_equal(console.host, "127.0.0.1");
     assert_in_range(console.port, 5900, 65535);
     g_free(console.host);
-    assert_false(driver->ops->vnc_console(driver->self, NULL, blind->uuid, &console, &err));
+    assert_false(
+        driver->ops->console(driver->self, NULL, blind->uuid, VIRT_CONSOLE_VNC, &console, &err));
     assert_int_equal(err->code, DV_E_CONSOLE_TYPE_UNAVAILABLE);
     destroy(driver, spec);
     destroy(driver, blind);

@@ -2,7 +2,7 @@
  * runs the same contract on real libvirt. */
 #include "virt/fake/fake_driver.h"
 
-#include "unit/virt/contract.h"
+#include "unit/virt/contract_devices.h"
 #include "unit/virt/contract_snapshot.h"
 
 static GuestSpec *contract_spec(unsigned number)
@@ -13,6 +13,18 @@ static GuestSpec *contract_spec(unsigned number)
     spec->name = g_strdup_printf("instance-%08u", number);
     spec->vnc_listen = g_strdup("127.0.0.1");
     return spec;
+}
+
+static NicSpec *contract_nic(unsigned number)
+{
+    NicSpec *nic = g_new0(NicSpec, 1);
+
+    nic->port_id = g_strdup_printf("11111111-0000-4000-8000-%012u", number);
+    nic->mac = g_strdup_printf("fa:16:3e:00:00:%02u", number);
+    nic->devname = g_strdup_printf("tapcontract%02u", number);
+    nic->type = g_strdup("bridge");
+    nic->bridge = g_strdup("brqcontract");
+    return nic;
 }
 
 static int open_driver(void **state)
@@ -174,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CONTRACT_TESTS,
+        CONTRACT_DEVICE_TESTS,
         CONTRACT_SNAPSHOT_TESTS,
         cmocka_unit_test(a_copy_goes_on_until_it_is_ended),
         cmocka_unit_test(a_guest_without_an_agent_is_not_frozen),
