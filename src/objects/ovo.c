@@ -716,8 +716,13 @@ bool ovo_apply_updates(Ovo *ovo, json_t *updates, GError **err)
     if (!depth_ok(updates, MAX_DEPTH))
         return type_error(ovo, "updates", "a dict of bounded depth", err);
     ovo_reset_changes(ovo);
-    json_object_foreach(updates, field, value) if (strcmp(field, "obj_what_changed") != 0)
-        json_object_set(ovo->data, field, value);
+    json_object_foreach(updates, field, value)
+    {
+        /* What stays the same is kept: callers may hold its text. */
+        if (strcmp(field, "obj_what_changed") != 0 &&
+            !json_equal(json_object_get(ovo->data, field), value))
+            json_object_set(ovo->data, field, value);
+    }
     json_array_foreach(changed, i, value) ovo_mark_changed(ovo, json_string_value(value));
     return true;
 }

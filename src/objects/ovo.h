@@ -106,7 +106,8 @@ void ovo_mark_changed(Ovo *ovo, const char *field);
 void ovo_reset_changes(Ovo *ovo);
 
 /* Applies the `updates` of an object_action answer: sets known and unknown fields alike, clears the
- * change list, then sets it to `obj_what_changed`. `updates` is borrowed. */
+ * change list, then sets it to `obj_what_changed`. `updates` is borrowed. The text of a field whose
+ * value stays the same stays valid; conductor answers with all fields. */
 bool ovo_apply_updates(Ovo *ovo, json_t *updates, GError **err);
 /* The smallest primitive that a save needs: identity fields named in `keep` (NULL-terminated),
  * every changed field, and the change list. New reference. Sending less is a saving the receiver

@@ -250,9 +250,10 @@ class Bench:
     def show_port(self, port_id):
         return self.cloud.get("network", "/ports/" + port_id)["port"]
 
-    def make_flavor(self, ram, vcpus=1, disk=1):
+    def make_flavor(self, ram, vcpus=1, disk=1, ephemeral=0):
         flavor = self.cloud.post("compute", "/flavors", {"flavor": {
-            "name": f"drover-test-{os.getpid()}-{len(self.made)}", "ram": ram, "vcpus": vcpus, "disk": disk}})["flavor"]
+            "name": f"drover-test-{os.getpid()}-{len(self.made)}", "ram": ram, "vcpus": vcpus, "disk": disk,
+            "OS-FLV-EXT-DATA:ephemeral": ephemeral}})["flavor"]
         self.made.append(("compute", "/flavors/" + flavor["id"]))
         return flavor["id"]
 

@@ -110,6 +110,7 @@ static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out,
     json_t *row = uuid ? json_object_get(fake->rows, uuid) : NULL;
     const json_t *kwargs = json_object_get(args, "kwargs");
     json_t *updates = json_object();
+    const char *name;
     size_t i;
     json_t *field;
 
@@ -127,12 +128,18 @@ static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out,
     }
     json_array_foreach(json_object_get(object, "nova_object.changes"), i, field)
     {
-        const char *name = json_string_value(field);
-
+        name = json_string_value(field);
         json_object_set_new(row, name, json_deep_copy(json_object_get(data, name)));
     }
     g_string_append_printf(fake->states, "%s/%s\n", text_or_empty(row, "vm_state"),
                            text_or_empty(row, "task_state"));
+    /* As the real one: it answers with every field that the request did not carry, and so replaces
+     * what callers may hold. */
+    json_object_foreach(row, name, field)
+    {
+        if (!json_object_get(data, name))
+            json_object_set_new(updates, name, json_deep_copy(field));
+    }
     json_object_set_new(updates, "obj_what_changed", json_array());
     *out = json_pack("[on]", updates);
     return true;

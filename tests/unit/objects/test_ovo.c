@@ -348,6 +348,21 @@ static void updates_replace_fields_and_the_change_list(void **state G_GNUC_UNUSE
     assert_false(ovo_apply_updates(ovo, NULL, NULL));
 }
 
+static void what_an_answer_repeats_stays_where_it_is(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(Ovo) ovo = parse(
+        PRIM("Instance", "2.7", "{\"uuid\":\"u\",\"vm_state\":\"active\",\"host\":\"a\"}", "[]"));
+    json_auto_t *updates = json_loads(
+        "{\"uuid\":\"u\",\"vm_state\":\"active\",\"host\":\"b\",\"obj_what_changed\":[]}", 0, NULL);
+    const char *uuid = ovo_str_or(ovo, "uuid", NULL);
+    const char *vm_state = ovo_str_or(ovo, "vm_state", NULL);
+
+    assert_true(ovo_apply_updates(ovo, updates, NULL));
+    assert_ptr_equal(ovo_str_or(ovo, "uuid", NULL), uuid);
+    assert_ptr_equal(ovo_str_or(ovo, "vm_state", NULL), vm_state);
+    assert_string_equal(ovo_str_or(ovo, "host", NULL), "b");
+}
+
 static void a_save_sends_identity_and_changes(void **state G_GNUC_UNUSED)
 {
     static const char *const keep[] = {"uuid", "id", NULL};
@@ -401,6 +416,7 @@ int main(void)
         cmocka_unit_test(a_copy_stands_alone),
         cmocka_unit_test(a_malformed_child_is_no_child),
         cmocka_unit_test(updates_replace_fields_and_the_change_list),
+        cmocka_unit_test(what_an_answer_repeats_stays_where_it_is),
         cmocka_unit_test(a_save_sends_identity_and_changes),
         cmocka_unit_test(fields_we_do_not_know_survive),
     };
