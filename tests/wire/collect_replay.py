@@ -208,6 +208,12 @@ def joined(sent, pattern):
     return [{"to": "neutron", "call": call, "status": 200, "answer": json.dumps({what: found})}]
 
 
+def single_networks(said):
+    for network in json.loads(said["answer"])["networks"]:
+        yield {"to": "neutron", "call": "GET /v2.0/networks?id=" + network["id"], "status": 200,
+               "answer": json.dumps({"networks": [network]})}
+
+
 def emptied(said):
     """An allocation that nova writes empty is deleted here."""
     return {"to": "placement", "call": said["call"].replace("PUT ", "DELETE "), "status": 204}
@@ -217,6 +223,9 @@ def known(fixture):
     sent = fixture["sent"]
     out = [port_as_list(said) for said in sent if PORT.match(said["call"])]
     out += [emptied(said) for said in sent if said["call"].startswith("PUT /allocations/")]
+    for said in sent:
+        if said["call"].startswith("GET /v2.0/networks?id=") and "&" in said["call"]:
+            out += single_networks(said)
     for pattern in JOINED:
         out += joined(sent, pattern)
     return out
