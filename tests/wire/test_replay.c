@@ -359,6 +359,8 @@ static const ReplayRow rows[] = {
     {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/nic_details/*/data/*", GUEST},
     {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/memory_details/data/*", GUEST},
     {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/uptime", GUEST},
+    {"service_disable service_enable", REPLAY_MORE, "placement GET /resource_providers/*", NULL,
+     "nova keeps the provider in memory between audits"},
     {"hypervisor_show", REPLAY_OTHER, "reply get_host_uptime", "result", "another host"},
 };
 // clang-format on
@@ -400,6 +402,8 @@ static const ReplayHow talks[] = {
     {.name = "crash_dump", .guest = REPLAY_GUEST_RUNNING},
     {.name = "image_cache"},
     {.name = "console_log", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "service_disable"},
+    {.name = "service_enable"},
     {.name = "hypervisor_show"},
 };
 
