@@ -29,7 +29,7 @@ def check_at(domain, path, attribute, want):
 
 def test_flavor_asks(t):
     """CPU topology, CPU weight, disk limits, random number rate, watchdog and boot menu of a flavor."""
-    flavor = flavor_with(t, vcpus=2, hw__cpu_max_sockets="1", quota__cpu_shares="512",
+    flavor = flavor_with(t, vcpus=2, hw__cpu_sockets="1", quota__cpu_shares="512",
                          quota__disk_total_iops_sec="2000", hw_rng__rate_bytes="4096", hw_rng__rate_period="1000",
                          hw__watchdog_action="reset", hw__boot_menu="true")
     server = t.boot_active("flavor-asks", flavor=flavor)

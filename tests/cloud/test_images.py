@@ -1,6 +1,7 @@
 """Guests that become images: snapshots, backups, shelving; and images that are fetched ahead."""
 import hashlib
 import os
+import re
 
 from lib import BOOT_S, RestError, check, check_equal, eventually, qemu_pid, virsh
 
@@ -90,6 +91,39 @@ def test_snapshot_of_paused_and_stopped(t):
     check_whole(wait_image(t, take(t, server, {"createImage": {"name": "drover-test-stopped"}})), server)
     server.wait("SHUTOFF")
     check_equal(virsh("domstate", server.domain).strip(), "shut off", "domain")
+
+
+def last_beat(server):
+    """The number of the guest's last heartbeat, which begins at 1 with each boot; 0 before the first."""
+    beats = re.findall(r"^HB (\d+)", server.console(), re.M)
+    return int(beats[-1]) if beats else 0
+
+
+def test_cold_snapshot_of_running(t):
+    """With disable_libvirt_livesnapshot a running guest is saved for its snapshot and goes on where it was."""
+    path = os.path.join(os.environ["DROVER_CLOUD"], "etc/nova/nova-compute.conf")
+    with open(path, encoding="utf-8") as file:
+        before = file.read()
+    server = t.boot_active("saved")
+    server.wait_console("GUEST-BOOTCOUNT 1")
+    eventually(60, "a heartbeat of the guest", lambda: last_beat(server) > 0, 1)
+    pid, beat = qemu_pid(server.domain), last_beat(server)
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write("\n[workarounds]\ndisable_libvirt_livesnapshot = true\n")
+        t.agent.restart()
+        image_id = take(t, server, {"createImage": {"name": "drover-test-saved"}})
+        check_whole(wait_image(t, image_id), server)
+        server.wait("ACTIVE")
+    finally:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(before)
+        t.agent.restart()
+    check_equal(virsh("domstate", server.domain).strip(), "running", "domain")
+    check(qemu_pid(server.domain) != pid, "the guest was not saved")
+    eventually(60, "the guest to count on where it was", lambda: last_beat(server) > beat, 1)
+    check("GUEST-BOOTCOUNT" not in server.console().rpartition("GUEST-BOOTCOUNT 1")[2], "the guest booted again")
+    t.boot_active("from-saved", image=image_id).wait_console("GUEST-BOOTCOUNT 2")
 
 
 def test_backup_rotation(t):

@@ -23,6 +23,8 @@
 
 struct FakeAgent {
     Agent agent;
+    FakeConductorWatch watch; /* set before anybody casts, likewise the next */
+    void *watch_arg;
     FakeConductor *conductor;
     HttpServer *server;
     char *folder;
@@ -415,6 +417,8 @@ static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTa
     json_t *copy = json_deep_copy(args);
     bool fails;
 
+    if (fake->watch)
+        fake->watch(fake->watch_arg, target, method, args);
     json_decref(args);
     dv_lock(&fake->lock);
     fails = g_strcmp0(fake->failing_cast, method) == 0;
@@ -428,6 +432,12 @@ static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTa
     else
         json_decref(copy);
     return !fails || dv_fail(err, DV_E_UNAVAILABLE, "no broker, says the fake");
+}
+
+void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg)
+{
+    fake->watch_arg = arg;
+    fake->watch = watch;
 }
 
 unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host)

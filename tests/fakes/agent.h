@@ -54,6 +54,9 @@ json_t *fake_agent_object(const char *name, const char *version, json_t *data);
 /* Hands a request of any method to the agent, as a cast; args is stolen. Casts that the agent sends
  * to its own host come back this way by themselves. */
 void fake_agent_request(FakeAgent *fake, const char *method, json_t *args);
+/* Shows every cast to a compute host from now on, as fake_conductor_watch does those to conductor.
+ */
+void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg);
 /* How often the agent sent this method to a compute host; "host" of the last one, or NULL, in
  * *out_host (may be NULL). Caller frees. */
 unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host);

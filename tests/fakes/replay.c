@@ -52,6 +52,15 @@ static void on_conductor(void *arg, const RpcTarget *target, const char *method,
     keep(arg, replay_conductor_message(target, method, args));
 }
 
+static void on_peer(void *arg, const RpcTarget *target, const char *method, const json_t *args)
+{
+    g_autofree char *key = g_strdup_printf("%s.%s", target->topic, target->server);
+    json_auto_t *inner = json_pack("{ss ss sO}", "method", method, "version", target->version,
+                                   "args", args);
+
+    keep(arg, replay_cast("nova", key, inner));
+}
+
 static void on_published(Replay *replay, const RpcOut *out)
 {
     json_auto_t *inner = rpc_envelope_read(out->body, out->length, NULL);
@@ -103,6 +112,8 @@ static json_t *next_answer(Replay *replay, const char *key)
     queue = g_hash_table_lookup(replay->answers, key);
     if (!queue)
         answer = NULL;
+    else if (replay->how->latest && strstr(key, " GET "))
+        answer = g_queue_peek_tail(queue);
     else
         answer = queue->length > 1 ? g_queue_pop_head(queue) : g_queue_peek_head(queue);
     dv_unlock(&replay->lock);
@@ -263,8 +274,12 @@ static void put_instance(Replay *replay)
     json_t *answer;
 
     if (json_is_object(instance)) {
-        g_autoptr(Ovo) row = ovo_view(instance, "Instance", NULL);
+        json_auto_t *whole = json_deep_copy(instance);
+        g_autoptr(Ovo) row = NULL;
 
+        json_object_update(json_object_get(whole, "nova_object.data"),
+                           json_object_get(replay->fixture, "row"));
+        row = ovo_view(whole, "Instance", NULL);
         assert_non_null(row);
         fake_conductor_put(fake_agent_conductor(replay->fake), row);
         replay->uuid = json_string_value(
@@ -276,17 +291,12 @@ static void put_instance(Replay *replay)
     }
 }
 
-static void put_guest(Replay *replay)
+static void run(const char *const *argv)
 {
-    static const GuestState states[] = {
-        [REPLAY_GUEST_OFF] = GUEST_STATE_OFF,
-        [REPLAY_GUEST_RUNNING] = GUEST_STATE_RUNNING,
-        [REPLAY_GUEST_PAUSED] = GUEST_STATE_PAUSED,
-    };
+    g_autoptr(GError) err = NULL;
 
-    if (replay->how->guest != REPLAY_NO_GUEST)
-        fake_virt_add_guest(fake_agent_virt(replay->fake), replay->uuid, "instance-00000001",
-                            states[replay->how->guest]);
+    if (!dv_spawn(&(DvSpawn){.argv = argv}, NULL, &err))
+        fail_msg("%s", err->message);
 }
 
 /* The format that glance's record of a fetched image names. */
@@ -318,47 +328,100 @@ static void make_image(Replay *replay)
     bool qcow2 = strcmp(format, "qcow2") == 0 && !replay->how->broken_image;
     const char *const argv[] = {"qemu-img", "create",           "-q", "-f", "qcow2",
                                 "-o",       "cluster_size=512", path, "1M", NULL};
-    g_autoptr(GError) err = NULL;
 
     if (!qcow2) { /* which as qcow2 is broken */
         replay->image_length = 65536;
         replay->image = g_malloc0(replay->image_length);
         return;
     }
-    if (!dv_spawn(&(DvSpawn){.argv = argv}, NULL, &err))
-        fail_msg("%s", err->message);
+    run(argv);
     assert_true(g_file_get_contents(path, &replay->image, &replay->image_length, NULL));
     assert_true(unlink(path) == 0);
 }
 
-/* Images that nova did not fetch are in the cache here, too. */
+/* Unless nova fetched the image in this conversation. */
+static void put_into_cache(Replay *replay, const char *id)
+{
+    static const char zeros[65536];
+    const char *instances = fake_agent(replay->fake)->virt_config.instances_path;
+    g_autofree char *fetched = g_strdup_printf("glance GET /v2/images/%s/file", id);
+    g_autofree char *name = NULL;
+    g_autofree char *folder = NULL;
+    g_autofree char *path = NULL;
+
+    if (!id || !*id || g_hash_table_contains(replay->answers, fetched))
+        return;
+    name = g_compute_checksum_for_string(G_CHECKSUM_SHA1, id, -1);
+    folder = g_build_filename(instances, "_base", NULL);
+    path = g_build_filename(folder, name, NULL);
+    assert_true(dv_mkdirs(folder, 0755, NULL));
+    assert_true(dv_write_file(path, zeros, sizeof zeros, 0644, NULL));
+}
+
+/* Images that nova had in its cache. */
 static void fill_cache(Replay *replay)
 {
+    static const char *const fields[] = {"image_ref", "kernel_id", "ramdisk_id"};
     json_t *args = json_object_get(request_at(replay, 0), "args");
     json_t *data = json_object_get(json_object_get(args, "instance"), "nova_object.data");
-    const char *ids[] = {
-        json_string_value(json_object_get(data, "image_ref")),
-        json_string_value(json_object_get(args, "image_ref")),
-        json_string_value(json_object_get(data, "kernel_id")),
-        json_string_value(json_object_get(data, "ramdisk_id")),
-    };
-    const char *instances = fake_agent(replay->fake)->virt_config.instances_path;
-    static const char zeros[65536];
+    size_t i;
+    json_t *id;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(ids); i++) {
-        g_autofree char *fetched = g_strdup_printf("glance GET /v2/images/%s/file", ids[i]);
-        g_autofree char *name = NULL;
-        g_autofree char *path = NULL;
-
-        if (!ids[i] || !*ids[i] || g_hash_table_contains(replay->answers, fetched))
-            continue;
-        name = g_compute_checksum_for_string(G_CHECKSUM_SHA1, ids[i], -1);
-        path = g_build_filename(instances, "_base", NULL);
-        assert_true(dv_mkdirs(path, 0755, NULL));
-        g_free(path);
-        path = g_build_filename(instances, "_base", name, NULL);
-        assert_true(dv_write_file(path, zeros, sizeof zeros, 0644, NULL));
+    for (i = 0; i < G_N_ELEMENTS(fields); i++) {
+        put_into_cache(replay, json_string_value(json_object_get(data, fields[i])));
+        put_into_cache(replay, json_string_value(json_object_get(args, fields[i])));
     }
+    json_array_foreach(json_object_get(args, "image_ids"), i, id)
+    {
+        put_into_cache(replay, json_string_value(id));
+    }
+}
+
+/* A root disk over the image in the cache, as an earlier boot left it. */
+static void put_disk(Replay *replay, const json_t *data)
+{
+    const char *image = json_string_value(json_object_get(data, "image_ref"));
+    g_autofree char *folder = disks_instance_dir(fake_agent(replay->fake)->disks, replay->uuid);
+    g_autofree char *path = g_build_filename(folder, "disk", NULL);
+    g_autofree char *name = g_compute_checksum_for_string(G_CHECKSUM_SHA1, image, -1);
+    g_autofree char *base = g_build_filename(fake_agent(replay->fake)->virt_config.instances_path,
+                                             "_base", name, NULL);
+    const char *const argv[] = {"qemu-img", "create", "-q", "-f", "qcow2", "-F",
+                                "raw",      "-b",     base, path, "1G",    NULL};
+
+    g_autofree char *info = g_strdup_printf("{\"%s\": \"qcow2\"}", path);
+    g_autofree char *info_path = g_build_filename(folder, "disk.info", NULL);
+
+    assert_true(dv_mkdirs(folder, 0755, NULL));
+    assert_true(dv_write_file(info_path, info, strlen(info), 0644, NULL));
+    run(argv);
+}
+
+static void put_guest(Replay *replay)
+{
+    static const GuestState states[] = {
+        [REPLAY_GUEST_OFF] = GUEST_STATE_OFF,
+        [REPLAY_GUEST_RUNNING] = GUEST_STATE_RUNNING,
+        [REPLAY_GUEST_PAUSED] = GUEST_STATE_PAUSED,
+    };
+    json_t *instance = json_object_get(json_object_get(request_at(replay, 0), "args"), "instance");
+
+    if (replay->how->guest == REPLAY_NO_GUEST)
+        return;
+    fake_virt_add_guest(fake_agent_virt(replay->fake), replay->uuid, "instance-00000001",
+                        states[replay->how->guest]);
+    put_disk(replay, json_object_get(instance, "nova_object.data"));
+}
+
+static void put_migration(Replay *replay)
+{
+    json_t *args = json_object_get(request_at(replay, 0), "args");
+
+    fake_conductor_answer(
+        fake_agent_conductor(replay->fake), "MigrationList.get_in_progress_and_error",
+        json_pack("{ss ss ss s{s[O]}}", "nova_object.name", "MigrationList",
+                  "nova_object.namespace", "nova", "nova_object.version", "1.5", "nova_object.data",
+                  "objects", json_object_get(args, "migration")));
 }
 
 /* What the host knew of the instance before the API set its task state for this operation. */
@@ -385,17 +448,20 @@ static void set_stage(Replay *replay)
 
     put_instance(replay);
     set_host(replay);
-    put_guest(replay);
     make_image(replay);
     replay->answers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, queue_free);
     take_answers(replay, "sent");
     take_answers(replay, "known");
     fill_cache(replay);
+    put_guest(replay);
+    if (replay->how->moved)
+        put_migration(replay);
     audit(replay);
     http_server_reset(server);
     keystone_grant(server, "replay", 3600);
     http_server_hook(server, on_http, replay);
     fake_conductor_watch(fake_agent_conductor(replay->fake), on_conductor, replay);
+    fake_agent_watch_casts(replay->fake, on_peer, replay);
     replay->recording = true;
 }
 

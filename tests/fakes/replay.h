@@ -22,6 +22,8 @@ typedef struct ReplayHow {
     const char *hold;    /* hypervisor call (VirtOps) during which events arrive, NULL: none */
     ReplayGuest guest;   /* what the host has when the request comes */
     bool broken_image;   /* what glance gives is not what its record says */
+    bool latest;         /* services answer what they answered last, not in turn */
+    bool moved;          /* the request's migration takes room here already */
     const char *options; /* further lines of nova.conf, or NULL */
 } ReplayHow;
 

@@ -185,27 +185,29 @@ static json_t *blanked(const Side *side, const char *what, const char *path)
 
 /* ---- edits: each says whether it changed anything ---- */
 
+/* Takes out what the other side does not also ask for. */
+static bool take_out_all(Side *side, const Side *other, const char *what)
+{
+    g_autoptr(GPtrArray) found = named(side, what);
+    bool some = false;
+
+    for (guint i = 0; i < found->len; i++) {
+        if (only_reads(found->pdata[i]) && among(found->pdata[i], other->order))
+            continue;
+        take_out(side, found->pdata[i]);
+        some = true;
+    }
+    return some;
+}
+
 static bool edit_less(Comparison *c, const ReplayRow *row)
 {
-    g_autoptr(GPtrArray) found = named(&c->nova, row->what);
-
-    for (guint i = 0; i < found->len; i++)
-        take_out(&c->nova, found->pdata[i]);
-    return found->len > 0;
+    return take_out_all(&c->nova, &c->ours, row->what);
 }
 
 static bool edit_more(Comparison *c, const ReplayRow *row)
 {
-    g_autoptr(GPtrArray) found = named(&c->ours, row->what);
-    bool more = false;
-
-    for (guint i = 0; i < found->len; i++) {
-        if (only_reads(found->pdata[i]) && among(found->pdata[i], c->nova.order))
-            continue;
-        take_out(&c->ours, found->pdata[i]);
-        more = true;
-    }
-    return more;
+    return take_out_all(&c->ours, &c->nova, row->what);
 }
 
 static guint place(const Side *side, const Said *said)

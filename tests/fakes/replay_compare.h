@@ -17,7 +17,7 @@
 #include <stddef.h>
 
 typedef enum {
-    REPLAY_LESS,    /* nova sends it, we do not */
+    REPLAY_LESS,    /* nova sends it, we do not (reads: not the same) */
     REPLAY_MORE,    /* we send it, nova does not (reads: not the same) */
     REPLAY_JOIN,    /* what it sets goes along with the later or earlier message `arg`; a field that
                        both set has the value of the later, what is expected that of the first that

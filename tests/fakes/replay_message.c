@@ -76,7 +76,8 @@ static int by_state(const void *a, const void *b)
     return strcmp(left ? left : "", right ? right : "");
 }
 
-/* A state and a list of one state are the same to conductor, and so is the order of several. */
+/* A state and a list of one state are the same to conductor, and so is the order of several;
+ * null is none. */
 static json_t *sorted_states(const json_t *states)
 {
     g_autoptr(GPtrArray) items = g_ptr_array_new();
@@ -103,10 +104,15 @@ static json_t *kwargs_value(const json_t *kwargs)
     json_t *out = replay_value(kwargs);
     const char *name;
     json_t *item;
+    void *next;
 
-    json_object_foreach(out, name, item)
+    json_object_foreach_safe(out, next, name, item)
     {
-        if (g_str_has_prefix(name, "expected_"))
+        if (!g_str_has_prefix(name, "expected_"))
+            continue;
+        if (json_is_null(item))
+            json_object_del(out, name);
+        else
             json_object_set_new(out, name, sorted_states(item));
     }
     return out;

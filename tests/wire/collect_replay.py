@@ -11,9 +11,10 @@ requests  what reached the host, the operation first: method, version, args, `ca
 sent      what nova-compute sent because of them, in order. RPC: to, call, and what it says; HTTP: to, call (method and
           target), body, and the answer (`status`, `answer`), which is not compared but given to drover
 answers   what conductor answered to class actions
+row       what the instance's row has besides what the request brings: fields that were loaded later
 node      the compute node's record before the operation, when the capture has it
-known     answers that nova had from earlier and did not ask for again, and answers about one port in the form
-          of a list, as they are asked for here
+known     answers that nova had from earlier and did not ask for again, and answers to what drover asks for with one
+          request where nova needs several
 
 Messages belong to the operation by the request id in their context, and by the time where nova used another context.
 Contexts and with them tokens are left out. How a message is reduced to what it says is described in
@@ -59,8 +60,8 @@ def canon(value):
 
 
 def expectations(kwargs):
-    """A state and a list of one state are the same to conductor, and so is the order of several."""
-    out = canon(kwargs)
+    """A state and a list of one state are the same to conductor, and so is the order of several; null is none."""
+    out = canon({k: v for k, v in kwargs.items() if v is not None or not k.startswith("expected_")})
     for key in out:
         if key.startswith("expected_"):
             states = out[key] if isinstance(out[key], list) else [out[key]]
@@ -178,17 +179,47 @@ def shorter(exchange):
         try:
             exchange["body"] = canon(json.loads(exchange["body"]))
         except ValueError:
-            pass
+            del exchange["body"]
     return exchange
 
 
 PORT = re.compile(r"GET /v2.0/ports/([-0-9a-f]+)$")
+JOINED = (re.compile(r"(GET /v2.0/ports\?device_owner=network:dhcp)(&network_id=[-0-9a-f]+)$"),
+          re.compile(r"(GET /v2.0/subnets)([?]id=[-0-9a-f]+)$"))
 
 
-def as_list(exchange):
+def port_as_list(exchange):
     found = [json.loads(exchange["answer"])["port"]] if exchange["status"] == 200 else []
     return {"to": exchange["to"], "call": "GET /v2.0/ports?id=" + PORT.match(exchange["call"])[1], "status": 200,
             "answer": json.dumps({"ports": found})}
+
+
+def joined(sent, pattern):
+    """The answers to several filters of one value each, as one to a filter of all values."""
+    parts = {said["call"]: (pattern.match(said["call"]), json.loads(said["answer"]))
+             for said in sent if pattern.match(said["call"])}
+    if len(parts) < 2:
+        return []
+    matches = [parts[call][0] for call in sorted(parts)]
+    what = next(iter(matches))[1].split("/")[-1].split("?")[0]
+    call = matches[0][1] + "".join(m[2] for m in matches)
+    call = call[:1 + call.index("?")] + call[1 + call.index("?"):].replace("?", "&")
+    found = [item for call_ in sorted(parts) for item in parts[call_][1][what]]
+    return [{"to": "neutron", "call": call, "status": 200, "answer": json.dumps({what: found})}]
+
+
+def emptied(said):
+    """An allocation that nova writes empty is deleted here."""
+    return {"to": "placement", "call": said["call"].replace("PUT ", "DELETE "), "status": 204}
+
+
+def known(fixture):
+    sent = fixture["sent"]
+    out = [port_as_list(said) for said in sent if PORT.match(said["call"])]
+    out += [emptied(said) for said in sent if said["call"].startswith("PUT /allocations/")]
+    for pattern in JOINED:
+        out += joined(sent, pattern)
+    return out
 
 
 # ---- one capture ----
@@ -301,7 +332,20 @@ class Capture:
             when = "start" if number == 0 else "during" if request["ts"] <= end else "after"
             requests.append({"when": when, **{k: request[k] for k in ("method", "version", "args", "call")}})
         return {"host": self.host, "requests": requests, "sent": [said for _, said in timeline],
-                "answers": answers, "node": node}
+                "answers": answers, "node": node, "row": self.loaded(results)}
+
+    def loaded(self, results):
+        instance = self.requests[0]["args"].get("instance")
+        row = {}
+        if isinstance(instance, dict):
+            known = instance["nova_object.data"]
+            for result in results.values():
+                if not isinstance(result, dict) or result.get("nova_object.name") != "Instance":
+                    continue
+                data = result["nova_object.data"]
+                if data["uuid"] == known["uuid"]:
+                    row.update({k: v for k, v in data.items() if k not in known and k not in row})
+        return row
 
     def extensions(self):
         return next((e for _, _, e in self.http if e["call"] == "GET /v2.0/extensions" and e.get("answer")), None)
@@ -315,7 +359,7 @@ def main():
         if fixture is None:
             print(name, "has no request")
             continue
-        fixture["known"] = [as_list(said) for said in fixture["sent"] if PORT.match(said["call"])]
+        fixture["known"] = known(fixture)
         if extensions and not capture.extensions():
             fixture["known"].append(shorter(extensions))
         out = os.path.join(HERE, "data", "replay", name + ".json")

@@ -10,12 +10,17 @@
 #include <string.h>
 
 #define SAVE "conductor Instance.save"
+#define MIGRATION_SAVE "conductor Migration.save"
 #define BDM_SAVE "conductor BlockDeviceMapping.save"
 #define NODE_SAVE "conductor ComputeNode.save"
 #define CACHE_SAVE "conductor InstanceInfoCache.save"
+#define DIAGNOSTICS "reply get_instance_diagnostics"
+#define GUEST "another guest: what it did differs, what is said of it does not"
 #define INFO "scheduler fanout update_instance_info"
 #define EVENT_END "conductor InstanceActionEvent.event_finish_with_failure"
-#define BOOTS "boot boot_port boot_fails"
+#define BUILT "boot boot_port boot_full"
+#define BOOTS BUILT " boot_fails"
+#define DELETES "delete delete_full delete_port_kept"
 #define LAZY "nova loads it when somebody looks at it; we do not look, or have it from the request"
 #define ONE_SAVE "nobody can see the states between: one compare-and-set, docs/architecture.md 4"
 #define BESIDE "nova makes the ports beside the boot and waits for them before the guest"
@@ -24,10 +29,23 @@
 #define AUDIT "nova's provider tree is read again at each claim; ours is kept by the audit"
 #define GONE_COUNTS "nova keeps counting states that no instance is in any more"
 #define EARLY_TASK "the claim comes with the task state networking"
-#define PORTS_AT_ONCE "all ports that the user made are read with one request"
+#define AT_ONCE "what nova reads one by one is read with one request"
+#define GROUPS_GAP "GAP: config drives do not name the security groups"
 #define NO_TIMES "the conductor of this test keeps no times"
 #define TAG_GAP "GAP: devices and their tags are not told to the guest"
 #define CPU_GAP "GAP: only live migration reads it, and falls back to the host's CPU"
+#define POWER "stop start start_after_died guest_died_outside pause unpause resume"
+#define AUDITED "nova had audited the host while the API's task state was set"
+#define ANY_ORDER "either may be first"
+#define DIRECT_COPY \
+    "nova first asks the backend for a copy, which only Ceph can make, and starts again"
+#define LOADED "schedulers do not look at it; nova sends what it happens to have loaded"
+#define SAME_PORTS "conductor has it: it is what it was"
+#define PCI_GAP "GAP: null where nova has an object without requests"
+#define OTHER_DISK "another disk, in another folder"
+#define BEATS "nova loaded the record of its service anew"
+#define ONE_HOST "the ports stay bound to this host"
+#define NOBODY_ELSE "a migration's allocation is nobody else's: no need to compare generations"
 #define COUNTED "how often removing the files was tried; only counts while they are not removed"
 
 // clang-format off
@@ -59,9 +77,12 @@ static const ReplayRow rows[] = {
      "an event refreshes the cache of the instance as it is then, not as the event brought it"},
     {"*", REPLAY_WITHOUT, NODE_SAVE, "set/pci_device_pools", UNCHANGED},
 
-    {"boot_port", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_active", GONE_COUNTS},
-    {"*", REPLAY_AFTER, INFO, EVENT_END,
-     "the action ends without waiting for what schedulers may hear later"},
+    {"boot_port boot_full", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_active", GONE_COUNTS},
+    {"*", REPLAY_LESS, "conductor Instance.get_by_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor InstanceNUMATopology.get_by_instance_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor VirtCPUModel.get_by_instance_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor TrustedCerts.get_by_instance_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor InstancePCIRequests.get_by_instance_uuid", NULL, LAZY},
 
     /* ---- boot ---- */
     {BOOTS, REPLAY_JOIN, SAVE "#2", SAVE "#1", ONE_SAVE},
@@ -72,7 +93,10 @@ static const ReplayRow rows[] = {
     {BOOTS, REPLAY_WITH, NODE_SAVE, "set/stats/num_task_networking", EARLY_TASK},
     {BOOTS, REPLAY_BEFORE, "neutron P*", BDM_SAVE "#1", BESIDE},
     {BOOTS, REPLAY_BEFORE, "conductor VirtualInterface.create", BDM_SAVE "#1", BESIDE},
-    {BOOTS, REPLAY_BEFORE, CACHE_SAVE "#1", BDM_SAVE "#1", BESIDE},
+    {"boot boot_port boot_fails", REPLAY_BEFORE, CACHE_SAVE "#1", BDM_SAVE "#1", BESIDE},
+    {"boot_full", REPLAY_LESS, CACHE_SAVE "#1", NULL,
+     "an event's refresh found no port yet and emptied the cache; ours waits for the boot"},
+    {"boot_full", REPLAY_BEFORE, CACHE_SAVE "#3", BDM_SAVE "#1", BESIDE},
     {BOOTS, REPLAY_JOIN, BDM_SAVE "#1", BDM_SAVE "#2", ONE_SAVE},
     {BOOTS, REPLAY_WITHOUT, SAVE "#4", "set/vm_state", UNCHANGED},
     {BOOTS, REPLAY_WITH, SAVE "#2", "kwargs/expected_task_state",
@@ -80,29 +104,40 @@ static const ReplayRow rows[] = {
     {BOOTS, REPLAY_WITH, SAVE "#2", "set/info_cache set/system_metadata",
      "the ports are known by now; nova saves them with what the guest got"},
     {BOOTS, REPLAY_WITHOUT, SAVE "#5", "set/vm_state", UNCHANGED},
-    {"boot boot_port", REPLAY_JOIN, SAVE "#6", SAVE "#7", ONE_SAVE},
-    {"boot boot_port", REPLAY_WITHOUT, SAVE "#7", "set/info_cache", "saved with the ports"},
-    {"boot", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata", UNCHANGED},
+    {BUILT, REPLAY_JOIN, SAVE "#6", SAVE "#7", ONE_SAVE},
+    {BUILT, REPLAY_WITHOUT, SAVE "#7", "set/info_cache", "saved with the ports"},
+    {"boot boot_full", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata", UNCHANGED},
     {"boot_port", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata",
      TAG_GAP},
-    {"boot boot_port", REPLAY_WITHOUT, SAVE "#7", "set/vcpu_model",
+    {BUILT, REPLAY_WITHOUT, SAVE "#7", "set/vcpu_model",
      CPU_GAP},
     {BOOTS, REPLAY_LESS, CACHE_SAVE "#2", NULL,
      "the event's refresh found what was stored already"},
-    {"boot boot_port", REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/updated_at",
+    {BUILT, REPLAY_AFTER, INFO, EVENT_END,
+     "the action ends without waiting for what schedulers may hear later"},
+    {BUILT, REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/updated_at",
      NO_TIMES},
-    {"boot boot_port", REPLAY_OTHER, INFO,
+    {BUILT, REPLAY_OTHER, INFO,
      "args/instance_info/data/objects/*/data/info_cache/data/updated_at", NO_TIMES},
-    {"boot boot_port", REPLAY_WITHOUT, INFO,
+    {BUILT, REPLAY_WITHOUT, INFO,
      "args/instance_info/data/objects/*/data/migration_context "
      "args/instance_info/data/objects/*/data/pci_devices",
-     "schedulers look at neither; nova sends what it happens to have loaded"},
-    {"boot boot_port", REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
+     LOADED},
+    {BUILT, REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
      CPU_GAP},
     {"boot_port", REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/device_metadata",
      TAG_GAP},
-    {"boot_port", REPLAY_LESS, "neutron GET /v2.0/ports/*", NULL, PORTS_AT_ONCE},
-    {"boot_port", REPLAY_MORE, "neutron GET /v2.0/ports?id=*", NULL, PORTS_AT_ONCE},
+    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/networks?shared=*", NULL,
+     "an event's refresh that knows of no network yet lists them all"},
+    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/networks?id=*", NULL, AT_ONCE},
+    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/subnets*", NULL, AT_ONCE},
+    {"boot_full", REPLAY_MORE, "neutron GET /v2.0/subnets*", NULL, AT_ONCE},
+    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/ports?device_owner=*", NULL, AT_ONCE},
+    {"boot_full", REPLAY_MORE, "neutron GET /v2.0/ports?device_owner=*", NULL, AT_ONCE},
+    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/ports?device_id=*", NULL, GROUPS_GAP},
+    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/security-groups*", NULL, GROUPS_GAP},
+    {"boot_port", REPLAY_LESS, "neutron GET /v2.0/ports/*", NULL, AT_ONCE},
+    {"boot_port", REPLAY_MORE, "neutron GET /v2.0/ports?id=*", NULL, AT_ONCE},
 
     /* ---- a boot that fails ---- */
     {"boot_fails", REPLAY_OTHER, NODE_SAVE, "set/stats/failed_builds",
@@ -115,7 +150,7 @@ static const ReplayRow rows[] = {
     {"boot_fails", REPLAY_AFTER, NODE_SAVE "#2", CACHE_SAVE "#3",
      "nova gives the claim back before it gives up the ports, we walk back the way we came"},
     {"boot_fails", REPLAY_AFTER, "conductor VirtualInterface.delete_by_instance_uuid",
-     CACHE_SAVE "#3", "either may be first"},
+     CACHE_SAVE "#3", ANY_ORDER},
     {"boot_fails", REPLAY_OTHER, "conductor InstanceFault.create", "set/details",
      "where nova has a traceback, we have the error"},
     {"boot_fails", REPLAY_OTHER, "conductor InstanceFault.create", "set/message",
@@ -124,13 +159,156 @@ static const ReplayRow rows[] = {
      "the action ends when all is done"},
 
     /* ---- delete ---- */
-    {"delete", REPLAY_JOIN, SAVE "#1", SAVE "#2", ONE_SAVE},
-    {"delete", REPLAY_WITHOUT, SAVE "#2", "set/cleaned set/resources set/info_cache", UNCHANGED},
-    {"delete", REPLAY_WITHOUT, SAVE "#2", "set/system_metadata", COUNTED},
+    {DELETES, REPLAY_JOIN, SAVE "#1", SAVE "#2", ONE_SAVE},
+    {DELETES, REPLAY_WITHOUT, SAVE "#2", "set/resources set/info_cache", UNCHANGED},
+    {DELETES, REPLAY_WITHOUT, SAVE "#2", "set/system_metadata", COUNTED},
+    {DELETES, REPLAY_WITHOUT, NODE_SAVE, "set/current_workload", AUDITED},
+    {"delete", REPLAY_WITHOUT, SAVE "#2", "set/cleaned", UNCHANGED},
     {"delete", REPLAY_WITHOUT, NODE_SAVE,
-     "set/cpu_info set/current_workload set/disk_available_least set/host_ip set/hypervisor_* set/local_gb "
+     "set/cpu_info set/disk_available_least set/host_ip set/hypervisor_* set/local_gb "
      "set/memory_mb set/metrics set/numa_topology set/supported_hv_specs set/vcpus",
      "the recorded nova-compute had just started, and saved its node for the first time"},
+    {"delete_port_kept", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_building", GONE_COUNTS},
+    {"delete_port_kept", REPLAY_LESS, "neutron GET /v2.0/ports/*", NULL,
+     "the list of ports had all fields"},
+    {"delete_port_kept", REPLAY_LESS, "neutron GET /v2.0/networks/*?fields=dns_domain", NULL,
+     "asked only for ports with a DNS name"},
+    {"delete_full", REPLAY_LESS, CACHE_SAVE "#1", NULL,
+     "the event's refresh waits until the delete has ended, and then there is no instance"},
+    {"delete_full", REPLAY_AFTER, "neutron DELETE *#1", "neutron DELETE *#2", ANY_ORDER},
+
+    /* ---- power ---- */
+    {POWER, REPLAY_WITHOUT, SAVE, "set/new_flavor set/old_flavor", UNCHANGED},
+    {"start start_after_died reboot_hard", REPLAY_WITHOUT, SAVE,
+     "set/resources set/trusted_certs", UNCHANGED},
+    {"start start_after_died reboot_hard", REPLAY_WITHOUT, SAVE, "set/vcpu_model", CPU_GAP},
+    {"start resume reboot_soft reboot_hard inject_network_info", REPLAY_LESS, CACHE_SAVE, NULL,
+     SAME_PORTS},
+    {"start resume reboot_soft reboot_hard", REPLAY_WITHOUT, SAVE, "set/info_cache",
+     SAME_PORTS},
+    {"guest_died_outside reboot_soft reboot_hard", REPLAY_WITHOUT, SAVE, "set/power_state",
+     UNCHANGED},
+    {"reboot_soft reboot_hard", REPLAY_WITHOUT, SAVE "#3", "set/vm_state", UNCHANGED},
+    {"reboot_soft reboot_hard", REPLAY_WITH, SAVE "#3", "kwargs/expected_task_state",
+     "nova overwrites whatever others did meanwhile"},
+    {"reboot_soft", REPLAY_LESS, "neutron GET *", NULL,
+     "the guest keeps its devices, so nothing is to be known of its ports"},
+
+    /* ---- images ---- */
+    {"snapshot", REPLAY_LESS, SAVE "#2", NULL, "the power state is what it was"},
+    {"create_backup", REPLAY_LESS, SAVE "#1", NULL, "the power state is what it was"},
+    {"create_backup", REPLAY_WITHOUT, SAVE "#2", "set/new_flavor set/old_flavor", UNCHANGED},
+    {"snapshot", REPLAY_LESS, SAVE "#4", NULL, DIRECT_COPY},
+    {"snapshot", REPLAY_LESS, SAVE "#5", NULL, DIRECT_COPY},
+    {"create_backup", REPLAY_LESS, SAVE "#3", NULL, DIRECT_COPY},
+    {"create_backup", REPLAY_LESS, SAVE "#4", NULL, DIRECT_COPY},
+    {"shelve", REPLAY_LESS, SAVE "#2", NULL, DIRECT_COPY},
+    {"shelve", REPLAY_LESS, SAVE "#3", NULL, DIRECT_COPY},
+    {"shelve", REPLAY_LESS, SAVE "#6", NULL, COUNTED},
+    {"shelve", REPLAY_WITHOUT, SAVE "#7", "set/power_state", UNCHANGED},
+    {"shelve", REPLAY_WITH, SAVE "#4", "set/info_cache", "nova saves it with the removed files"},
+    {"shelve", REPLAY_WITHOUT, NODE_SAVE, "set/current_workload", AUDITED},
+
+    /* ---- rebuild ---- */
+    {"rebuild", REPLAY_WITHOUT, SAVE "#1", "set/power_state set/task_state set/trusted_certs",
+     UNCHANGED},
+    {"rebuild", REPLAY_LESS, SAVE "#2", NULL, COUNTED},
+    {"rebuild", REPLAY_JOIN, SAVE "#5", SAVE "#6", ONE_SAVE},
+    {"rebuild", REPLAY_WITHOUT, SAVE "#6", "set/device_metadata set/power_state set/vm_state",
+     UNCHANGED},
+    {"rebuild", REPLAY_WITHOUT, SAVE "#6", "set/system_metadata/clean_attempts", COUNTED},
+    {"rebuild", REPLAY_WITHOUT, SAVE "#6", "set/vcpu_model", CPU_GAP},
+    {"rebuild", REPLAY_LESS, SAVE "#7", NULL, "only an evacuation changes the host"},
+    {"rebuild", REPLAY_LESS, "conductor Instance.drop_migration_context", NULL,
+     "only an evacuation has one"},
+    {"rebuild", REPLAY_AFTER, EVENT_END, INFO, ANY_ORDER},
+    {"rebuild", REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/cleaned", COUNTED},
+    {"rebuild", REPLAY_WITHOUT, INFO,
+     "args/instance_info/data/objects/*/data/system_metadata/clean_attempts", COUNTED},
+    {"rebuild", REPLAY_WITHOUT, INFO,
+     "args/instance_info/data/objects/*/data/device_metadata "
+     "args/instance_info/data/objects/*/data/migration_context "
+     "args/instance_info/data/objects/*/data/pci_* "
+     "args/instance_info/data/objects/*/data/resources "
+     "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
+    {"rebuild", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
+     CPU_GAP},
+
+    /* ---- resize on one host ---- */
+    {"resize", REPLAY_WITHOUT, MIGRATION_SAVE "#1", "set/status", UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
+    {"resize", REPLAY_OTHER, SAVE "#2", "set/migration_context/data/old_pci_requests", PCI_GAP},
+    {"resize resize_confirm resize_revert", REPLAY_WITHOUT, NODE_SAVE, "set/running_vms", UNCHANGED},
+    {"resize", REPLAY_OTHER, "compute.vm *",
+     "args/instance/data/migration_context/data/old_pci_requests", PCI_GAP},
+    {"resize", REPLAY_WITHOUT, "compute.vm *",
+     "args/instance/data/pci_* args/instance/data/resources", LAZY},
+    {"resize", REPLAY_OTHER, "compute.vm *", "args/migration/data/updated_at", NO_TIMES},
+    {"resize", REPLAY_LESS, CACHE_SAVE "#1", NULL, SAME_PORTS},
+    {"resize", REPLAY_WITHOUT, SAVE "#3", "set/info_cache set/migration_context set/resources",
+     UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#4", "set/host set/node set/migration_context", UNCHANGED},
+    {"resize", REPLAY_OTHER, "compute.vm finish_resize", "args/disk_info/json/*/*", OTHER_DISK},
+    {"resize", REPLAY_OTHER, "compute.vm finish_resize",
+     "args/instance/data/services/data/objects/*/data/report_count", BEATS},
+    {"resize", REPLAY_WITHOUT, SAVE "#5",
+     "set/ephemeral_gb set/migration_context set/numa_topology set/old_flavor set/pci_* "
+     "set/resources set/root_gb set/vcpus", UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#6",
+     "set/device_metadata set/migration_context set/pci_* set/trusted_certs", UNCHANGED},
+    {"resize", REPLAY_WITHOUT, SAVE "#6", "set/vcpu_model", CPU_GAP},
+    {"resize", REPLAY_WITHOUT, INFO,
+     "args/instance_info/data/objects/*/data/device_metadata "
+     "args/instance_info/data/objects/*/data/pci_* "
+     "args/instance_info/data/objects/*/data/resources "
+     "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
+    {"resize", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
+     CPU_GAP},
+    {"resize", REPLAY_OTHER, INFO,
+     "args/instance_info/data/objects/*/data/migration_context/data/old_pci_requests", PCI_GAP},
+    {"resize", REPLAY_OTHER, INFO,
+     "args/instance_info/data/objects/*/data/services/data/objects/*/data/report_count", BEATS},
+    {"resize", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
+    {"resize", REPLAY_LESS, "conductor Migration.get_by_id", NULL, LAZY},
+
+    {"resize_confirm resize_revert", REPLAY_LESS, CACHE_SAVE "#1", NULL, SAME_PORTS},
+    {"resize_confirm resize_revert", REPLAY_LESS, "conductor Instance.drop_migration_context",
+     NULL, "a save of null drops it, too"},
+    {"resize_confirm resize_revert", REPLAY_LESS, "neutron GET /v2.0/ports?binding:host_id=*",
+     NULL, ONE_HOST},
+    {"resize_confirm", REPLAY_WITHOUT, SAVE "#1", "set/info_cache set/task_state", UNCHANGED},
+    {"resize_confirm", REPLAY_LESS, "neutron GET *", NULL, ONE_HOST},
+    {"resize_confirm", REPLAY_LESS, "placement PUT /allocations/*", NULL, NOBODY_ELSE},
+    {"resize_confirm", REPLAY_MORE, "placement DELETE /allocations/*", NULL, NOBODY_ELSE},
+    {"resize_confirm", REPLAY_LESS, "scheduler fanout delete_instance_info", NULL,
+     "on one host it makes schedulers forget a guest that is still there"},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#1",
+     "set/info_cache set/migration_context set/numa_topology set/pci_* set/resources", UNCHANGED},
+    {"resize_revert", REPLAY_WITH, SAVE "#1", "set/task_state",
+     "so that there is a save that finds out whether somebody deletes"},
+    {"resize_revert", REPLAY_WITHOUT, "compute.vm finish_revert_resize",
+     "args/instance/data/migration_context args/instance/data/pci_* args/instance/data/resources",
+     LAZY},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#2",
+     "set/ephemeral_gb set/host set/node set/info_cache set/migration_context set/numa_topology "
+     "set/pci_* set/resources set/root_gb set/vcpus", UNCHANGED},
+    {"resize_revert", REPLAY_WITHOUT, "placement POST /allocations",
+     "body/*/allocations/*/generation", "nova sends back what it read; placement ignores it"},
+    {"resize_revert", REPLAY_JOIN, SAVE "#3", SAVE "#4", ONE_SAVE},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#4", "set/vcpu_model", CPU_GAP},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#5", "set/vcpu_model", CPU_GAP},
+    {"resize_revert", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
+
+    /* ---- others ---- */
+    {"set_admin_password", REPLAY_LESS, SAVE "#2", NULL, "nova resets the task state twice"},
+    {"set_admin_password", REPLAY_OTHER, EVENT_END, "kwargs/exc_tb",
+     "where nova has a traceback, we have the error"},
+    {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/cpu_details/*/data/time", GUEST},
+    {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/disk_details/*/data/*", GUEST},
+    {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/nic_details/*/data/*", GUEST},
+    {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/memory_details/data/*", GUEST},
+    {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/uptime", GUEST},
+    {"hypervisor_show", REPLAY_OTHER, "reply get_host_uptime", "result", "another host"},
 };
 // clang-format on
 static bool used[G_N_ELEMENTS(rows)];
@@ -138,8 +316,35 @@ static bool used[G_N_ELEMENTS(rows)];
 static const ReplayHow talks[] = {
     {.name = "boot", .hold = "start"},
     {.name = "boot_port", .hold = "start"},
+    {.name = "boot_full", .hold = "start", .latest = true},
     {.name = "boot_fails", .broken_image = true},
     {.name = "delete", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "delete_full", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "delete_port_kept", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "stop", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "start", .guest = REPLAY_GUEST_OFF},
+    {.name = "start_after_died", .guest = REPLAY_GUEST_OFF},
+    {.name = "guest_died_outside", .guest = REPLAY_GUEST_OFF},
+    {.name = "reboot_soft", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "reboot_hard", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "pause", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "unpause", .guest = REPLAY_GUEST_PAUSED},
+    {.name = "suspend", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "resume", .guest = REPLAY_GUEST_OFF},
+    {.name = "snapshot", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "create_backup", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "shelve", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "rebuild", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "resize", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "resize_confirm", .guest = REPLAY_GUEST_RUNNING, .moved = true},
+    {.name = "resize_revert", .hold = "start", .guest = REPLAY_GUEST_RUNNING, .moved = true},
+    {.name = "diagnostics", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "set_admin_password", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "inject_network_info", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "crash_dump", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "image_cache"},
+    {.name = "console_log", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "hypervisor_show"},
 };
 
 static void says_what_nova_says(void **state)
@@ -151,6 +356,18 @@ static void says_what_nova_says(void **state)
     replay_run(how, &nova, &ours);
     if (!replay_compare(how->name, nova, ours, rows, G_N_ELEMENTS(rows), used))
         fail_msg("%s: not what nova sends, see above", how->name);
+}
+
+/* What was recorded is also played. */
+static void every_conversation_is_played(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(GDir) folder = g_dir_open("tests/wire/data/replay", 0, NULL);
+    unsigned files = 0;
+
+    assert_non_null(folder);
+    while (g_dir_read_name(folder))
+        files++;
+    assert_int_equal(files, G_N_ELEMENTS(talks));
 }
 
 /* A row that no conversation needs hides the next bug. */
@@ -167,14 +384,17 @@ static void every_row_is_needed(void **state G_GNUC_UNUSED)
     assert_true(all);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[G_N_ELEMENTS(talks) + 1];
+    struct CMUnitTest tests[G_N_ELEMENTS(talks) + 2];
     size_t count = G_N_ELEMENTS(talks);
 
     for (size_t i = 0; i < count; i++)
         tests[i] = (struct CMUnitTest){talks[i].name, says_what_nova_says, NULL, NULL,
                                        (void *)&talks[i]};
     tests[count] = (struct CMUnitTest)cmocka_unit_test(every_row_is_needed);
+    tests[count + 1] = (struct CMUnitTest)cmocka_unit_test(every_conversation_is_played);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -287,6 +287,20 @@ static void lists_are_built_and_read(void **state G_GNUC_UNUSED)
     assert_false(ovo_any_changed(dict));
 }
 
+/* nova loads lazily: what is read later is no wish to save it. */
+static void what_is_loaded_is_no_change(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(Ovo) ovo = ovo_new("Instance", "2.7");
+    g_autoptr(Ovo) read = ovo_new("Instance", "2.7");
+
+    ovo_set_str(read, "key_name", "mine");
+    ovo_load_from(ovo, "key_name", read);
+    assert_string_equal(ovo_str_or(ovo, "key_name", ""), "mine");
+    assert_false(ovo_changed(ovo, "key_name"));
+    ovo_load_from(ovo, "user_data", read); /* which does not have it */
+    assert_false(ovo_has(ovo, "user_data"));
+}
+
 static void a_copy_stands_alone(void **state G_GNUC_UNUSED)
 {
     g_autoptr(Ovo) ovo = parse(PRIM("X", "1.0", "{\"a\":1}", "[]"));
@@ -383,6 +397,7 @@ int main(void)
         cmocka_unit_test(dict_entries_are_set_and_removed),
         cmocka_unit_test(bytes_that_are_no_text_are_replaced),
         cmocka_unit_test(lists_are_built_and_read),
+        cmocka_unit_test(what_is_loaded_is_no_change),
         cmocka_unit_test(a_copy_stands_alone),
         cmocka_unit_test(a_malformed_child_is_no_child),
         cmocka_unit_test(updates_replace_fields_and_the_change_list),

@@ -573,6 +573,39 @@ static void evacuations_are_found_with_deleted_rows(void **state)
                 " \"done\"], \"migration_type\": \"evacuation\"}]");
 }
 
+/* None with that status is an answer, not a failure. */
+static void a_migration_is_found_by_its_status(void **state)
+{
+    Bench *b = *state;
+    g_autoptr(Ovo) none = NULL;
+    g_autoptr(Ovo) found = NULL;
+
+    b->wire.class_name = "MigrationNotFoundByStatus";
+    assert_true(conductor_migration_by_status(b->con, b->ctx, "i", "running", &none, &b->err));
+    assert_null(none);
+    b->wire.class_name = "ValueError";
+    assert_false(conductor_migration_by_status(b->con, b->ctx, "i", "running", &none, &b->err));
+    g_clear_error(&b->err);
+    b->wire.class_name = NULL;
+    b->wire.answer = "{\"nova_object.name\":\"Migration\",\"nova_object.namespace\":\"nova\","
+                     "\"nova_object.version\":\"1.7\",\"nova_object.data\":{\"id\":7}}";
+    assert_true(conductor_migration_by_status(b->con, b->ctx, "i", "running", &found, &b->err));
+    assert_int_equal(ovo_i64_or(found, "id", 0), 7);
+    assert_sent(b, "args", "[\"i\", \"running\"]");
+    assert_sent(b, "objmethod", "\"get_by_instance_and_status\"");
+}
+
+static void expired_console_tokens_are_cleaned_in_one_call(void **state)
+{
+    Bench *b = *state;
+
+    b->wire.answer = "null";
+    assert_true(conductor_console_clean_expired(b->con, b->ctx, &b->err));
+    assert_sent(b, "objname", "\"ConsoleAuthToken\"");
+    assert_sent(b, "objmethod", "\"clean_expired_console_auths\"");
+    assert_sent(b, "args", "[]");
+}
+
 static void lists_are_asked_for_as_nova_does(void **state)
 {
     static const char *const attrs[] = {"info_cache", "metadata", NULL};
@@ -657,6 +690,8 @@ int main(void)
         T(uuids_of_a_host_are_strings),
         T(not_there_is_a_result),
         T(evacuations_are_found_with_deleted_rows),
+        T(a_migration_is_found_by_its_status),
+        T(expired_console_tokens_are_cleaned_in_one_call),
         T(lists_are_asked_for_as_nova_does),
         T(a_reschedule_is_a_cast_to_compute_task),
     };

@@ -413,6 +413,25 @@ static void options_of_devices(void **state G_GNUC_UNUSED)
     assert_at(xml, "/domain/cputune/shares", "512");
 }
 
+/* A rescue's: libvirt refuses a domain that says it both ways. */
+static void a_boot_order_on_a_disk_is_the_only_one(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(GuestSpec) spec = nano("353645e8-9125-47a8-9571-53655fd8b5dc", "instance-00000012",
+                                     "one", "505d6221-7feb-4a34-8eb4-7e98c30dc857", 0);
+    VirtConfig config = qemu_config();
+    g_autofree char *plain = write_ok(spec, &config);
+    g_autofree char *own = NULL;
+
+    assert_non_null(strstr(plain, "<boot dev=\"hd\"/>"));
+    assert_null(strstr(plain, "<boot order="));
+    add_disk(spec, DISK_ROLE_RESCUE, "/tmp/lab/nova/instances/disk.rescue", DISK_FORMAT_QCOW2,
+             "virtio", "vdb")
+        ->own_boot_order = 1;
+    own = write_ok(spec, &config);
+    assert_null(strstr(own, "<boot dev="));
+    assert_non_null(strstr(own, "<boot order=\"1\"/>"));
+}
+
 static void refuses_what_it_cannot_write(void **state G_GNUC_UNUSED)
 {
     VirtConfig config = qemu_config();
@@ -519,6 +538,7 @@ int main(void)
         cmocka_unit_test(windows_gets_its_clock_and_hyperv),
         cmocka_unit_test(ovs_port_names_its_interface),
         cmocka_unit_test(options_of_devices),
+        cmocka_unit_test(a_boot_order_on_a_disk_is_the_only_one),
         cmocka_unit_test(refuses_what_it_cannot_write),
         cmocka_unit_test(serial_ports_are_on_tcp_and_the_first_is_logged),
         cmocka_unit_test(spice_brings_its_channel),
