@@ -4,6 +4,8 @@
 #include "agent/dispatch.h"
 
 #include "agent/faults.h"
+#include "agent/methods.h"
+#include "agent/notify.h"
 #include "util/log.h"
 #include "util/metrics.h"
 
@@ -23,12 +25,16 @@ void dispatch_record_fault(Agent *agent, const DvCtx *ctx, const char *uuid, con
     g_autofree char *text = message ? g_strdup(message) : fault_message(err);
     g_autofree char *details = NULL;
     RpcFault fault;
+    int code;
 
     fault_of_error(err, &fault);
+    /* A message of its own is that of an exception that nova wraps around the cause: those are 500.
+     */
+    code = message || !fault.code ? 500 : fault.code;
     /* Details are shown to administrators only; nova puts a traceback there for code 500. */
-    details = fault.code == 500 || !fault.code ? dv_redact(err->message) : g_strdup("");
-    if (!conductor_fault_create(agent->con, ctx, uuid, fault.code ? fault.code : 500, text, details,
-                                agent->config.host, &save_err) &&
+    details = code == 500 ? dv_redact(err->message) : g_strdup("");
+    if (!conductor_fault_create(agent->con, ctx, uuid, code, text, details, agent->config.host,
+                                &save_err) &&
         !dv_is(save_err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(ctx, "instance fault not recorded: %s", save_err->message);
 }
@@ -171,6 +177,8 @@ static void job_run(void *arg)
         g_autofree char *text = dv_redact(err->message);
 
         dv_warning(ctx, "%s failed: %s", job->method->name, text);
+        if (args && start_ms && methods_find(job->method->name) == job->method)
+            notify_failed_request(job->agent, ctx, job->method->name, args, err);
         fault_of_error(err, &fault);
         fault.message = text;
         ovo_value_free(result);

@@ -140,10 +140,11 @@ typedef struct Event {
     Notification n;
 } Event;
 
-static void publish(const Event *event, const char *const *topics, const char *publisher_id,
-                    const char *event_type, const char *priority, json_t *payload)
+static void publish(const Agent *agent, const DvCtx *ctx, const char *const *topics,
+                    const char *publisher_id, const char *event_type, const char *priority,
+                    json_t *payload)
 {
-    const Notifier *notifier = event->agent->notifier;
+    const Notifier *notifier = agent->notifier;
     const RpcNotice notice = {
         .topics = topics,
         .priority = priority,
@@ -154,7 +155,7 @@ static void publish(const Event *event, const char *const *topics, const char *p
         .keep_ms = notifier->keep_ms,
     };
 
-    rpc_notify(notifier->rpc, event->ctx, &notice, payload);
+    rpc_notify(notifier->rpc, ctx, &notice, payload);
 }
 
 static char *event_type(const char *prefix, const char *name, const char *phase)
@@ -189,8 +190,8 @@ static void send_unversioned(const Event *event)
     n.image_ref_url = url ? url : image;
     type = event_type("compute.instance.", name, phase);
     publisher = g_strconcat("compute.", event->agent->config.host, NULL);
-    publish(event, config->topics, publisher, type, event->phase == NOTIFY_ERROR ? "ERROR" : "INFO",
-            notification_unversioned(&n));
+    publish(event->agent, event->ctx, config->topics, publisher, type,
+            event->phase == NOTIFY_ERROR ? "ERROR" : "INFO", notification_unversioned(&n));
 }
 
 /* The block devices of the versioned payload: what the caller has, else what conductor has.
@@ -228,12 +229,13 @@ static void send_versioned(Event *event)
     event->n.bdms = bdms_of(event, &bdms);
     type = event_type("instance.", name, phases[event->phase]);
     publisher = g_strconcat("nova-compute:", event->agent->config.host, NULL);
-    publish(event, config->versioned_topics, publisher, type, event->n.fault ? "ERROR" : "INFO",
+    publish(event->agent, event->ctx, config->versioned_topics, publisher, type,
+            event->n.fault ? "ERROR" : "INFO",
             notification_versioned(&event->n, actions[event->action].payload));
 }
 
-/* `message` and `fault` live as long as the event. */
-static void describe_fault(NotifyAction action, const GError *err, char **out_message,
+/* `function` and *out_message are borrowed by *out. */
+static void describe_fault(const char *function, const GError *err, char **out_message,
                            NotificationFault *out)
 {
     RpcFault fault;
@@ -244,7 +246,7 @@ static void describe_fault(NotifyAction action, const GError *err, char **out_me
         .class_name = fault.class_name,
         .message = *out_message,
         .module = fault.module,
-        .function = actions[action].versioned,
+        .function = function,
         .code = fault.code,
     };
 }
@@ -274,7 +276,7 @@ static void send(Event *event, Ovo *instance, const GError *err)
     event->n.rescue_image_name = extra->rescue_image_name;
     event->n.new_flavor = extra->new_flavor;
     if (err) {
-        describe_fault(event->action, err, &message, &fault);
+        describe_fault(actions[event->action].versioned, err, &message, &fault);
         event->n.fault = &fault;
     }
     send_unversioned(event);
@@ -334,6 +336,28 @@ void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bef
     event.n.audit = true;
     event.n.audit_end_ms = now_ms;
     send(&event, instance, NULL);
+}
+
+void notify_failed_request(Agent *agent, const DvCtx *ctx, const char *method, const Ovo *args,
+                           const GError *err)
+{
+    const NotifyConfig *config = &agent->config.notify;
+    g_autofree char *message = NULL;
+    g_autofree char *unversioned = NULL;
+    g_autofree char *versioned = NULL;
+    NotificationFault fault;
+
+    if (!notify_enabled(agent))
+        return;
+    describe_fault(method, err, &message, &fault);
+    unversioned = g_strconcat("compute.", agent->config.host, NULL);
+    versioned = g_strconcat("nova-compute:", agent->config.host, NULL);
+    if (config->unversioned)
+        publish(agent, ctx, config->topics, unversioned, method, "ERROR",
+                notification_failed_request(&fault, args));
+    if (config->versioned)
+        publish(agent, ctx, config->versioned_topics, versioned, "compute.exception", "ERROR",
+                notification_exception(&fault));
 }
 
 /* ---- the way out ---- */

@@ -82,6 +82,10 @@ void notify_instance_with(Agent *agent, const DvCtx *ctx, Ovo *instance, NotifyA
  * NULL): what the unversioned one tells of, where that is not the instance as it is now. */
 void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *before);
 
+/* A request that ended with an exception. */
+void notify_failed_request(Agent *agent, const DvCtx *ctx, const char *method, const Ovo *args,
+                           const GError *err);
+
 /* ---- the way out, made by main ---- */
 
 /* Borrows all. rpc_config (may be NULL) is for brokers of their own, [oslo_messaging_notifications]

@@ -57,8 +57,10 @@ typedef struct Notification {
 
 json_t *notification_versioned(const Notification *n, NotificationPayload payload);
 json_t *notification_unversioned(const Notification *n);
-/* The payload of compute.exception: a request that failed. */
+/* The payload of compute.exception: a request that failed; and of its unversioned form, which also
+ * has the request's arguments, without passwords, files and user data. */
 json_t *notification_exception(const NotificationFault *fault);
+json_t *notification_failed_request(const NotificationFault *fault, const Ovo *args);
 
 /* The audit period by [DEFAULT] instance_usage_audit_period ("month", "day@6"): the last that is
  * over, in wall milliseconds. False when `unit` is none. */

@@ -238,6 +238,66 @@ json_t *notification_unversioned(const Notification *n)
     return out;
 }
 
+/* ---- requests that failed ---- */
+
+/* "2026-01-02T03:04:05Z", as objects have it, in the unversioned spelling. */
+static json_t *plain_text(json_t *value)
+{
+    const char *text = json_string_value(value);
+    int64_t ms = 0;
+
+    if (strlen(text) != strlen("2026-01-02T03:04:05Z") || !g_str_has_suffix(text, "Z") ||
+        text[10] != 'T' || !dv_time_parse(text, &ms))
+        return json_incref(value);
+    return json_sprintf("%.19s.000000", text);
+}
+
+/* What may hold secrets of the user's; nova leaves out the passwords alone. */
+static bool is_private(const char *key)
+{
+    return strstr(key, "_pass") || strcmp(key, "user_data") == 0 ||
+           strcmp(key, "injected_files") == 0;
+}
+
+/* Objects as dicts of their fields, lists of objects as lists. The depth of a request is bounded by
+ * rpc's parser. */
+static json_t *plain(json_t *value)
+{
+    json_t *data = json_object_get(value, "nova_object.data");
+    json_t *objects = json_object_get(data, "objects");
+    json_t *source = objects ? objects : data ? data : value;
+    json_t *out, *item;
+    const char *key;
+    size_t i;
+
+    if (json_is_string(source))
+        return plain_text(source);
+    if (json_is_array(source)) {
+        out = json_array();
+        json_array_foreach(source, i, item) json_array_append_new(out, plain(item));
+        return out;
+    }
+    if (!json_is_object(source))
+        return json_incref(source);
+    out = json_object();
+    json_object_foreach(source, key, item)
+    {
+        if (!is_private(key))
+            json_object_set_new(out, key, plain(item));
+    }
+    return out;
+}
+
+json_t *notification_failed_request(const NotificationFault *fault, const Ovo *args)
+{
+    g_autofree char *repr = fault_repr(fault);
+    json_t *json = ovo_json(args);
+    json_t *out = json_pack("{s:s, s:o}", "exception", repr, "args", plain(json));
+
+    json_decref(json);
+    return out;
+}
+
 /* ---- audit periods ---- */
 
 /* The last time that the period of `unit` (hour, day, month, year) began with this offset into it:

@@ -77,7 +77,7 @@ bool conductor_bdms_get(Conductor *con, const DvCtx *ctx, const char *instance_u
 /* network_info: JSON text of the VIF list. */
 bool conductor_info_cache_save(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                const char *network_info, GError **err);
-/* address: the MAC; tag NULL: none. */
+/* address: the MAC, which the port's id makes unique in the record; tag NULL: none. */
 bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                           const char *port_id, const char *address, const char *tag, GError **err);
 /* VirtualInterfaceList; its addresses are plain MACs. */

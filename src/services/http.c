@@ -24,7 +24,7 @@ enum {
     RETRY_MOST_MS = 8000,
     IDLE_HANDLES = 16,
     MAX_HEADERS = 200,
-    UPLOAD_PIECE = 512 * 1024, /* read from a file at a time */
+    UPLOAD_PIECE = 512 * 1024,  /* read from a file at a time */
     MAX_ERROR_BODY = 64 * 1024, /* of a failed download */
     UPLOAD_SILENCE_S = 600,     /* a store may think long about an image that it has got */
 };

@@ -65,6 +65,8 @@ static void script_neutron(HttpServer *server)
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_A, 200, recorded_put_1);
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_B, 200, recorded_put_2);
     http_server_json(server, "GET", own, 200, recorded_ports);
+    http_server_json(server, "GET", FLOW_NEUTRON "/ports?device_id=" FLOW_UUID, 200,
+                     recorded_ports);
     http_server_json(server, "GET", FLOW_NEUTRON "/subnets?id=*", 200, recorded_subnets);
     http_server_json(server, "GET", FLOW_NEUTRON "/ports?network_id=*", 200, recorded_dhcp_ports);
     http_server_json(server, "DELETE", FLOW_NEUTRON "/ports/*", 204, "");
@@ -493,6 +495,15 @@ void fake_agent_port_event(FakeAgent *fake, const char *name, const char *port, 
     json_object_set_new(message, "method", json_string("external_instance_event"));
     json_object_set_new(message, "args", json_pack("{s:[], s:[o]}", "instances", "events", event));
     deliver(fake, message);
+}
+
+void fake_agent_deliver(FakeAgent *fake, json_t *message)
+{
+    json_t *with_context = load("boot.json");
+
+    json_object_update(with_context, message);
+    json_decref(message);
+    deliver(fake, with_context);
 }
 
 /* ---- looking at it ---- */

@@ -62,6 +62,10 @@ void fake_agent_fail_cast(FakeAgent *fake, const char *method);
 /* external_instance_event about one port. */
 void fake_agent_port_event(FakeAgent *fake, const char *name, const char *port, const char *status);
 
+/* Hands any message (method, args, version, ...) to the agent, with the context of the recorded
+ * boot. Stolen. */
+void fake_agent_deliver(FakeAgent *fake, json_t *message);
+
 /* Waits until nothing of that instance is queued or runs; fails the test after some minutes. */
 void fake_agent_wait(FakeAgent *fake, const char *uuid);
 /* Whether the instance's folder exists. */

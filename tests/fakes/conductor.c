@@ -7,6 +7,8 @@
 #include <jansson.h>
 
 struct FakeConductor {
+    FakeConductorWatch watch; /* set before anybody calls, likewise the next */
+    void *watch_arg;
     DvMutex lock;
     json_t *rows;        /* uuid -> data of the Instance */
     json_t *fails;       /* call -> class name */
@@ -369,16 +371,17 @@ static char *call_name(const char *method, const json_t *args)
     return name && objmethod ? g_strdup_printf("%s.%s", name, objmethod) : g_strdup(method);
 }
 
-static bool fake_call(void *self, const DvCtx *ctx G_GNUC_UNUSED,
-                      const RpcTarget *target G_GNUC_UNUSED, const char *method, json_t *args,
-                      int64_t timeout_ms G_GNUC_UNUSED, json_t **out_result, RpcRemote *remote,
-                      GError **err)
+static bool fake_call(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTarget *target,
+                      const char *method, json_t *args, int64_t timeout_ms G_GNUC_UNUSED,
+                      json_t **out_result, RpcRemote *remote, GError **err)
 {
     FakeConductor *fake = self;
     g_autofree char *call = call_name(method, args);
     json_t *result = NULL;
     bool ok;
 
+    if (fake->watch)
+        fake->watch(fake->watch_arg, target, method, args);
     dv_lock(&fake->lock);
     ok = answer(fake, call, method, args, &result, remote, err);
     dv_unlock(&fake->lock);
@@ -399,6 +402,12 @@ static bool fake_cast(void *self, const DvCtx *ctx, const RpcTarget *target, con
 ConductorTransport fake_conductor_transport(FakeConductor *fake)
 {
     return (ConductorTransport){fake_call, fake_cast, fake};
+}
+
+void fake_conductor_watch(FakeConductor *fake, FakeConductorWatch watch, void *arg)
+{
+    fake->watch_arg = arg;
+    fake->watch = watch;
 }
 
 void fake_conductor_put(FakeConductor *fake, const Ovo *instance)

@@ -14,6 +14,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeConductor, fake_conductor_free)
 /* The transport for conductor_new_with; valid as long as the fake. */
 ConductorTransport fake_conductor_transport(FakeConductor *fake);
 
+/* Shows every call and cast from now on, before it is answered. On the caller's thread; the watcher
+ * borrows all it is given. */
+typedef void (*FakeConductorWatch)(void *arg, const RpcTarget *target, const char *method,
+                                   const json_t *args);
+void fake_conductor_watch(FakeConductor *fake, FakeConductorWatch watch, void *arg);
+
 /* Stores a copy of an Instance primitive as the database's row. */
 void fake_conductor_put(FakeConductor *fake, const Ovo *instance);
 /* A field of the row as text: strings as they are, null as "", others as JSON. NULL: no such

@@ -29,6 +29,8 @@ struct HttpServer {
     GPtrArray *connections; /* [lock] GThread */
     GArray *sockets;        /* [lock] int, open ones */
     bool stopping;          /* [lock] */
+    HttpHook hook;          /* [lock], likewise the next */
+    void *hook_arg;
 };
 
 typedef struct Connection {
@@ -160,9 +162,40 @@ static HttpSeen *remember(HttpServer *server, const char *text, size_t head, siz
     return seen;
 }
 
+static Answer *answer_made(const HttpAnswer *answer)
+{
+    Answer *copy = g_new0(Answer, 1);
+
+    copy->status = answer->status ? answer->status : 200;
+    copy->headers = g_strdup(answer->headers);
+    copy->length = answer->length || !answer->body ? answer->length : strlen(answer->body);
+    copy->body = g_malloc0(copy->length + 1);
+    if (copy->length)
+        memcpy(copy->body, answer->body, copy->length);
+    copy->flags = answer->flags;
+    copy->stall_ms = answer->stall_ms;
+    return copy;
+}
+
+static Answer *hooked_answer(HttpServer *server, const HttpSeen *seen)
+{
+    HttpAnswer answer = {0};
+    HttpHook hook;
+    void *arg;
+
+    pthread_mutex_lock(&server->lock);
+    hook = server->hook;
+    arg = server->hook_arg;
+    pthread_mutex_unlock(&server->lock);
+    return hook && hook(arg, seen, &answer) ? answer_made(&answer) : NULL;
+}
+
 static Answer *next_answer(HttpServer *server, const HttpSeen *seen)
 {
-    Answer *found = NULL;
+    Answer *found = hooked_answer(server, seen);
+
+    if (found)
+        return found;
 
     pthread_mutex_lock(&server->lock);
     for (guint i = server->routes->len; i > 0 && !found; i--) {
@@ -412,16 +445,8 @@ static Route *route_get(HttpServer *server, const char *method, const char *targ
 void http_server_on(HttpServer *server, const char *method, const char *target,
                     const HttpAnswer *answer)
 {
-    Answer *copy = g_new0(Answer, 1);
+    Answer *copy = answer_made(answer);
 
-    copy->status = answer->status ? answer->status : 200;
-    copy->headers = g_strdup(answer->headers);
-    copy->length = answer->length || !answer->body ? answer->length : strlen(answer->body);
-    copy->body = g_malloc0(copy->length + 1);
-    if (copy->length)
-        memcpy(copy->body, answer->body, copy->length);
-    copy->flags = answer->flags;
-    copy->stall_ms = answer->stall_ms;
     pthread_mutex_lock(&server->lock);
     g_queue_push_tail(&route_get(server, method, target)->answers, copy);
     pthread_mutex_unlock(&server->lock);
@@ -434,6 +459,14 @@ void http_server_json(HttpServer *server, const char *method, const char *target
                    &(HttpAnswer){.status = status,
                                  .body = body,
                                  .headers = "Content-Type: application/json\r\n"});
+}
+
+void http_server_hook(HttpServer *server, HttpHook hook, void *arg)
+{
+    pthread_mutex_lock(&server->lock);
+    server->hook = hook;
+    server->hook_arg = arg;
+    pthread_mutex_unlock(&server->lock);
 }
 
 void http_server_reset(HttpServer *server)

@@ -53,6 +53,10 @@ void http_server_on(HttpServer *server, const char *method, const char *target,
 /* The usual case: a status and a JSON body. */
 void http_server_json(HttpServer *server, const char *method, const char *target, int status,
                       const char *body);
+/* Asked first about every request from now on: true when it has filled the answer, whose strings
+ * stay the hook's; else the answers above count. On the connection's thread. */
+typedef bool (*HttpHook)(void *arg, const HttpSeen *seen, HttpAnswer *out);
+void http_server_hook(HttpServer *server, HttpHook hook, void *arg);
 /* Forgets answers and requests. */
 void http_server_reset(HttpServer *server);
 

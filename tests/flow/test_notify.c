@@ -120,7 +120,8 @@ static void a_delete_that_fails_tells_no_end(void **state)
     fake_virt_fail(fake_agent_virt(fake), "destroy", DV_E_POWER_OFF, 1);
     terminate(fake);
     fake_agent_assert_events(
-        fake, "compute.instance.delete.start/INFO\ncompute.instance.shutdown.start/INFO\n");
+        fake, "compute.instance.delete.start/INFO\ncompute.instance.shutdown.start/INFO\n"
+              "terminate_instance/ERROR\n");
 }
 
 static void a_failed_boot_says_why(void **state)

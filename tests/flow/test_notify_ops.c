@@ -80,13 +80,24 @@ static void each_operation_tells_of_its_start_and_end(void **state)
     fake_agent_assert_row(fake, "vm_state", "active");
 }
 
+/* And the request itself, as nova's decorator of every method does. */
 static void a_failure_tells_no_end(void **state)
 {
     FakeAgent *fake = *state;
+    g_autoptr(GPtrArray) all = NULL;
+    g_autofree char *events = NULL;
+    const json_t *payload, *args;
 
     fake_virt_fail(fake_agent_virt(fake), "pause", DV_E_HYPERVISOR, 1);
-    ask(fake, "pause_instance", "pausing", NULL);
-    fake_agent_assert_events(fake, PREFIX "pause.start/INFO\n");
+    ask(fake, "pause_instance", "pausing", json_pack("{s:s}", "admin_password", "s3cret"));
+    all = fake_agent_notifications(fake);
+    events = fake_agent_events(all);
+    assert_string_equal(events, PREFIX "pause.start/INFO\npause_instance/ERROR\n");
+    payload = json_object_get(all->pdata[1], "payload");
+    args = json_object_get(payload, "args");
+    assert_string_equal(
+        json_string_value(json_object_get(json_object_get(args, "instance"), "uuid")), UUID);
+    assert_null(json_object_get(args, "admin_password"));
 }
 
 /* nova's context manager tells of the end in every case. */
@@ -96,8 +107,8 @@ static void a_soft_delete_tells_its_end_also_when_it_fails(void **state)
 
     fake_virt_fail(fake_agent_virt(fake), "power_off", DV_E_POWER_OFF, 1);
     ask(fake, "soft_delete_instance", "soft-deleting", NULL);
-    fake_agent_assert_events(fake,
-                             PREFIX "soft_delete.start/INFO\n" PREFIX "soft_delete.end/INFO\n");
+    fake_agent_assert_events(fake, PREFIX "soft_delete.start/INFO\n" PREFIX "soft_delete.end/INFO\n"
+                                          "soft_delete_instance/ERROR\n");
 }
 
 /* The guest still runs: an error is told, and an end. */
@@ -157,7 +168,8 @@ static void a_rebuild_that_fails_says_why(void **state)
     ask(fake, "rebuild_instance", "rebuilding", rebuild_args());
     fake_agent_assert_row(fake, "vm_state", "error");
     fake_agent_assert_events(fake, PREFIX "exists/INFO\n" PREFIX "rebuild.start/INFO\n" PREFIX
-                                          "rebuild.error/ERROR\n");
+                                          "rebuild.error/ERROR\n"
+                                          "rebuild_instance/ERROR\n");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

@@ -259,6 +259,27 @@ CASES = {
 
     # ---- other devices ----
     'no-vnc': dict(config={'vnc': {'enabled': 'false'}}, props={'hw_video_model': 'vga', 'hw_input_bus': 'usb'}),
+    'spice': dict(config={'vnc': {'enabled': 'false'}, 'spice': {
+        'enabled': 'true', 'agent_enabled': 'true', 'server_listen': '127.0.0.1'}}),
+    'spice-no-agent': dict(config={'vnc': {'enabled': 'false'}, 'spice': {
+        'enabled': 'true', 'agent_enabled': 'false', 'server_listen': '127.0.0.1'}}),
+    'spice-and-vnc': dict(config={'spice': {'enabled': 'true', 'server_listen': '0.0.0.0'}}),
+    'spice-input-bus': dict(config={'vnc': {'enabled': 'false'}, 'spice': {'enabled': 'true'}},
+                            props={'hw_input_bus': 'virtio', 'hw_video_model': 'virtio'}),
+    'spice-video-ram': dict(config={'vnc': {'enabled': 'false'}, 'spice': {'enabled': 'true'}},
+                            props={'hw_video_ram': '64'}, specs={'hw_video:ram_max_mb': '64'}),
+    'spice-video-ram-too-high': dict(config={'vnc': {'enabled': 'false'}, 'spice': {'enabled': 'true'}},
+                                     props={'hw_video_ram': '64'}),
+    'serial': dict(config={'serial_console': {'enabled': 'true', 'proxyclient_address': '192.0.2.1'}}),
+    'serial-count-flavor': dict(config={'serial_console': {'enabled': 'true'}}, specs={'hw:serial_port_count': '3'}),
+    'serial-count-image': dict(config={'serial_console': {'enabled': 'true'}}, specs={'hw:serial_port_count': '3'},
+                               props={'hw_serial_port_count': '2'}),
+    'serial-count-image-exceeds': dict(config={'serial_console': {'enabled': 'true'}},
+                                       specs={'hw:serial_port_count': '1'}, props={'hw_serial_port_count': '2'}),
+    'serial-count-limit': dict(config={'serial_console': {'enabled': 'true'}}, specs={'hw:serial_port_count': '9'}),
+    'serial-count-no-number': dict(config={'serial_console': {'enabled': 'true'}},
+                                   specs={'hw:serial_port_count': 'x'}),
+    'serial-count-not-enabled': dict(specs={'hw:serial_port_count': '3'}),
     'video-vga-ram': dict(props={'hw_video_model': 'vga', 'hw_video_ram': '64'}, specs={'hw_video:ram_max_mb': '64'}),
     'video-ram-too-high': dict(props={'hw_video_model': 'qxl', 'hw_video_ram': '65'},
                                specs={'hw_video:ram_max_mb': '64'}),

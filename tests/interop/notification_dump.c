@@ -1,7 +1,8 @@
 /* Writes the payloads of a notification as JSON, for tests/interop/notifications.
  *
- * Standard input: as in notification_input.h, or {"period": unit, "now_ms": n}.
- * Standard output: the payloads, or the audit period as [begin, end]. */
+ * Standard input: as in notification_input.h; or {"period": unit, "now_ms": n}; or {"args": dict,
+ * "fault": {...}}. Standard output: the payloads; the audit period as [begin, end]; the payload of
+ * a request that failed. */
 #include "interop/notification_input.h"
 
 #include <stdio.h>
@@ -19,6 +20,19 @@ static json_t *period(const json_t *input, GError **err)
     return json_pack("[I, I]", (json_int_t)begin_ms, (json_int_t)end_ms);
 }
 
+static json_t *failed_request(json_t *input, GError **err)
+{
+    const json_t *why = json_object_get(input, "fault");
+    g_autoptr(Ovo) args = ovo_view_dict(json_object_get(input, "args"), err);
+    const NotificationFault fault = {
+        .class_name = text_of(why, "class_name"),
+        .message = text_of(why, "message"),
+        .code = (int)json_integer_value(json_object_get(why, "code")),
+    };
+
+    return args ? notification_failed_request(&fault, args) : NULL;
+}
+
 int main(void)
 {
     json_error_t where;
@@ -29,8 +43,12 @@ int main(void)
         fprintf(stderr, "input: %s\n", where.text);
         return 1;
     }
-    output = json_object_get(input, "period") ? period(input, &err)
-                                              : notification_answer(input, &err);
+    if (json_object_get(input, "period"))
+        output = period(input, &err);
+    else if (json_object_get(input, "args"))
+        output = failed_request(input, &err);
+    else
+        output = notification_answer(input, &err);
     if (!output) {
         fprintf(stderr, "%s\n", err->message);
         return 1;

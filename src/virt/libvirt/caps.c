@@ -52,7 +52,8 @@ XmlHost caps_xml_host(const HostCaps *caps)
         .machine_id = caps->machine_id,
         .cpu_models = caps->models,
         .cpuset = caps->cpuset,
-        .machines = caps->machines,
+        .machines = caps->machines->len > 0 ? caps->machines
+                                            : NULL, /* none listed: libvirt judges */
         .uefi = caps->uefi,
         .secure_boot = caps->secure_boot,
         .libvirt_version = caps->libvirt_version,

@@ -281,7 +281,6 @@ static void add_serials(xmlNode *devices, const GuestSpec *spec, const XmlHost *
         xml_attr_u64(source, "service", (uint64_t)host->serial_ports[i]);
         if (i == 0)
             add_serial_log(serial, spec);
-        xml_attr_u64(xml_add(serial, "target"), "port", i);
     }
 }
 

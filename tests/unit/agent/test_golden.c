@@ -275,6 +275,7 @@ static bool write_xml(const Golden *g, const Request *r, char **out, GError **er
     CapsModel model = {0};
     g_autoptr(GPtrArray) models = spelled_models(config, &model);
     g_autofree char *cpuset = shared_cpus(config);
+    static const int serial_ports[] = {10000, 10001, 10002};
     XmlHost host = caps_xml_host(g->caps);
 
     if (!spec)
@@ -284,6 +285,7 @@ static bool write_xml(const Golden *g, const Request *r, char **out, GError **er
     host.cpu_models = models;
     host.cpuset = cpuset;
     host.cache_mode = "none";
+    host.serial_ports = serial_ports;
     host.firmwares = g->firmwares;
     return xml_domain_write(spec, config, &host, out, err);
 }
