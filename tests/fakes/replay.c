@@ -221,6 +221,28 @@ static void set_text(char **out, const json_t *data, const char *field)
     }
 }
 
+/* What nova wrote as the provider's traits, but for what does not come from the hypervisor. */
+static void set_traits(Replay *replay, HostFacts *facts)
+{
+    static const char *const others[] = {"COMPUTE_NODE", "COMPUTE_STATUS_DISABLED", NULL};
+    size_t i, j;
+    json_t *message, *name;
+
+    json_array_foreach(json_object_get(replay->fixture, "sent"), i, message)
+    {
+        json_t *traits = json_object_get(json_object_get(message, "body"), "traits");
+
+        if (!traits)
+            continue;
+        g_ptr_array_set_size(facts->traits, 0);
+        json_array_foreach(traits, j, name)
+        {
+            if (!g_strv_contains(others, json_string_value(name)))
+                g_ptr_array_add(facts->traits, g_strdup(json_string_value(name)));
+        }
+    }
+}
+
 /* The recorded host's totals; its use follows from its instances. */
 static void set_host(Replay *replay)
 {
@@ -229,9 +251,13 @@ static void set_host(Replay *replay)
     HostFacts *facts = NULL;
     json_t *object;
 
-    if (!json_is_object(node))
-        return;
     assert_true(agent->virt->ops->host_facts(agent->virt->self, &facts, NULL));
+    set_traits(replay, facts);
+    if (!json_is_object(node)) {
+        fake_virt_set_facts(fake_agent_virt(replay->fake), facts);
+        host_facts_free(facts);
+        return;
+    }
     facts->vcpus = number(node, "vcpus");
     facts->memory_mib = number(node, "memory_mb");
     facts->disk_gib = number(node, "local_gb");

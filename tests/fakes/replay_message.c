@@ -78,7 +78,7 @@ static int by_state(const void *a, const void *b)
 
 /* A state and a list of one state are the same to conductor, and so is the order of several;
  * null is none. */
-static json_t *sorted_states(const json_t *states)
+static json_t *sorted(const json_t *states)
 {
     g_autoptr(GPtrArray) items = g_ptr_array_new();
     json_t *out = json_array();
@@ -113,7 +113,7 @@ static json_t *kwargs_value(const json_t *kwargs)
         if (json_is_null(item))
             json_object_del(out, name);
         else
-            json_object_set_new(out, name, sorted_states(item));
+            json_object_set_new(out, name, sorted(item));
     }
     return out;
 }
@@ -223,6 +223,26 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* The order of name=in:A,B,C says nothing. */
+static char *listed(char *pair)
+{
+    char *list = strstr(pair, "=in:");
+    g_auto(GStrv) names = NULL;
+    g_autofree char *joined = NULL;
+    char *out;
+
+    if (!list)
+        return pair;
+    list += strlen("=in:");
+    names = g_strsplit(list, ",", -1);
+    qsort(names, g_strv_length(names), sizeof *names, by_text);
+    joined = g_strjoinv(",", names);
+    *list = '\0';
+    out = g_strconcat(pair, joined, NULL);
+    g_free(pair);
+    return out;
+}
+
 /* The order of a query's parameters says nothing, nor does how they are escaped. */
 static char *plain_target(const char *target)
 {
@@ -232,7 +252,7 @@ static char *plain_target(const char *target)
     GString *out = g_string_new(halves[0]);
 
     for (size_t i = 0; pairs[i]; i++)
-        g_ptr_array_add(plain, unescaped(pairs[i]));
+        g_ptr_array_add(plain, listed(unescaped(pairs[i])));
     g_ptr_array_sort(plain, by_text);
     for (guint i = 0; i < plain->len; i++)
         g_string_append_printf(out, "%c%s", i ? '&' : '?', (char *)plain->pdata[i]);
@@ -246,8 +266,14 @@ json_t *replay_http(const char *service, const char *method, const char *target,
     json_t *parsed = body && *body ? json_loads(body, JSON_DECODE_ANY, NULL) : NULL;
     json_t *out = json_pack("{ss ss}", "to", service, "call", call);
 
-    if (parsed)
-        json_object_set_new(out, "body", replay_value(parsed));
+    if (parsed) {
+        json_t *value = replay_value(parsed);
+        const json_t *traits = json_object_get(value, "traits");
+
+        if (json_is_array(traits)) /* a set */
+            json_object_set_new(value, "traits", sorted(traits));
+        json_object_set_new(out, "body", value);
+    }
     json_decref(parsed);
     return out;
 }

@@ -109,6 +109,11 @@ BODY = re.compile(r" -d '(.*)'", re.S)
 NAMED = re.compile(r"([A-Z]+) call to \S+ for (http\S+) used request id")
 
 
+def listed(value):
+    """The order of in:A,B,C says nothing."""
+    return "in:" + ",".join(sorted(value[3:].split(","))) if value.startswith("in:") else value
+
+
 def http_exchanges(path):
     """(time, context, request with its answer) of a log, in the order of the requests.
 
@@ -161,7 +166,7 @@ def http_exchanges(path):
     for _, _, exchange in out:
         method, url = exchange["call"].split(" ", 1)
         parts = urllib.parse.urlsplit(url)
-        query = sorted(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
+        query = sorted((k, listed(v)) for k, v in urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         exchange["to"] = SERVICES.get(str(parts.port), "keystone")
         exchange["call"] = method + " " + parts.path + "".join(
             ("?" if i == 0 else "&") + k + "=" + v for i, (k, v) in enumerate(query))
@@ -178,12 +183,15 @@ def shorter(exchange):
     if "body" in exchange:
         try:
             exchange["body"] = canon(json.loads(exchange["body"]))
+            if "traits" in exchange["body"]:  # a set
+                exchange["body"]["traits"].sort()
         except ValueError:
             del exchange["body"]
     return exchange
 
 
 PORT = re.compile(r"GET /v2.0/ports/([-0-9a-f]+)$")
+TRAITS = re.compile(r"GET (/resource_providers/[-0-9a-f]+)/traits$")
 JOINED = (re.compile(r"(GET /v2.0/ports\?device_owner=network:dhcp)(&network_id=[-0-9a-f]+)$"),
           re.compile(r"(GET /v2.0/subnets)([?]id=[-0-9a-f]+)$"))
 
@@ -208,6 +216,22 @@ def joined(sent, pattern):
     return [{"to": "neutron", "call": call, "status": 200, "answer": json.dumps({what: found})}]
 
 
+def single_networks(said):
+    for network in json.loads(said["answer"])["networks"]:
+        yield {"to": "neutron", "call": "GET /v2.0/networks?id=" + network["id"], "status": 200,
+               "answer": json.dumps({"networks": [network]})}
+
+
+def provider(said, host):
+    """nova keeps its provider in memory; drover looks at it before it changes its traits."""
+    path = TRAITS.match(said["call"])[1]
+    generation = json.loads(said["answer"])["resource_provider_generation"]
+    answers = {"": {"uuid": path.split("/")[-1], "name": host, "generation": generation},
+               "/inventories": {"resource_provider_generation": generation, "inventories": {}}}
+    return [{"to": "placement", "call": "GET " + path + rest, "status": 200, "answer": json.dumps(answer)}
+            for rest, answer in answers.items()]
+
+
 def emptied(said):
     """An allocation that nova writes empty is deleted here."""
     return {"to": "placement", "call": said["call"].replace("PUT ", "DELETE "), "status": 204}
@@ -217,6 +241,12 @@ def known(fixture):
     sent = fixture["sent"]
     out = [port_as_list(said) for said in sent if PORT.match(said["call"])]
     out += [emptied(said) for said in sent if said["call"].startswith("PUT /allocations/")]
+    for said in sent:
+        if said["call"].startswith("GET /v2.0/networks?id=") and "&" in said["call"]:
+            out += single_networks(said)
+    for said in sent:
+        if TRAITS.match(said["call"]):
+            out += provider(said, fixture["host"])
     for pattern in JOINED:
         out += joined(sent, pattern)
     return out
@@ -283,10 +313,11 @@ class Capture:
                    for r, m in self.records if isinstance(m.get("args"), dict))
 
     def replies(self):
-        out, failures = {}, {}
+        out, failures, self.replied = {}, {}, {}
         for record, message in self.records:
             if record["exchange"] == "" and message.get("ending"):
                 out[message["_msg_id"]] = message["result"]
+                self.replied[message["_msg_id"]] = record["ts"]
                 if message.get("failure"):
                     failures[message["_msg_id"]] = json.loads(message["failure"])
         return out, failures
@@ -325,7 +356,7 @@ class Capture:
                     said["failure"] = failure["module"] + "." + failure["class"]
                 else:
                     said["result"] = canon(results[request["msg_id"]])
-                timeline.append((end + 0.001, said))
+                timeline.append((self.replied[request["msg_id"]], said))
         timeline.sort(key=lambda item: item[0])
         requests = []
         for number, request in enumerate(self.requests):

@@ -30,9 +30,9 @@
 #define GONE_COUNTS "nova keeps counting states that no instance is in any more"
 #define EARLY_TASK "the claim comes with the task state networking"
 #define AT_ONCE "what nova reads one by one is read with one request"
-#define GROUPS_GAP "GAP: config drives do not name the security groups"
 #define NO_TIMES "the conductor of this test keeps no times"
-#define TAG_GAP "GAP: devices and their tags are not told to the guest"
+#define BUS_ADDRESS "data/devices/*/data/bus/data/address"
+#define OTHER_BUS "the fake hypervisor gives other addresses"
 #define CPU_GAP "GAP: only live migration reads it, and falls back to the host's CPU"
 #define POWER "stop start start_after_died guest_died_outside pause unpause resume"
 #define AUDITED "nova had audited the host while the API's task state was set"
@@ -46,6 +46,8 @@
 #define BEATS "nova loaded the record of its service anew"
 #define ONE_HOST "the ports stay bound to this host"
 #define NOBODY_ELSE "a migration's allocation is nobody else's: no need to compare generations"
+#define MTU_LOST "nova forgets the MTU of the networks it did not ask for"
+#define NEW_PORT "only the new port is read"
 #define COUNTED "how often removing the files was tried; only counts while they are not removed"
 
 // clang-format off
@@ -107,8 +109,7 @@ static const ReplayRow rows[] = {
     {BUILT, REPLAY_JOIN, SAVE "#6", SAVE "#7", ONE_SAVE},
     {BUILT, REPLAY_WITHOUT, SAVE "#7", "set/info_cache", "saved with the ports"},
     {"boot boot_full", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata", UNCHANGED},
-    {"boot_port", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata",
-     TAG_GAP},
+    {"boot_port", REPLAY_OTHER, SAVE, "set/device_metadata/" BUS_ADDRESS, OTHER_BUS},
     {BUILT, REPLAY_WITHOUT, SAVE "#7", "set/vcpu_model",
      CPU_GAP},
     {BOOTS, REPLAY_LESS, CACHE_SAVE "#2", NULL,
@@ -125,17 +126,16 @@ static const ReplayRow rows[] = {
      LOADED},
     {BUILT, REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
      CPU_GAP},
-    {"boot_port", REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/device_metadata",
-     TAG_GAP},
+    {"boot_port", REPLAY_OTHER, INFO,
+     "args/instance_info/data/objects/*/data/device_metadata/" BUS_ADDRESS, OTHER_BUS},
     {"boot_full", REPLAY_LESS, "neutron GET /v2.0/networks?shared=*", NULL,
      "an event's refresh that knows of no network yet lists them all"},
-    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/networks?id=*", NULL, AT_ONCE},
-    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/subnets*", NULL, AT_ONCE},
+    {"boot_full", REPLAY_MORE, "neutron GET /v2.0/networks?id=*", NULL,
+     "an event's refresh reads the network of the port it names"},
     {"boot_full", REPLAY_MORE, "neutron GET /v2.0/subnets*", NULL, AT_ONCE},
-    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/ports?device_owner=*", NULL, AT_ONCE},
     {"boot_full", REPLAY_MORE, "neutron GET /v2.0/ports?device_owner=*", NULL, AT_ONCE},
-    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/ports?device_id=*", NULL, GROUPS_GAP},
-    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/security-groups*", NULL, GROUPS_GAP},
+    {"boot_full", REPLAY_LESS, "neutron GET /v2.0/ports?device_id=*", NULL,
+     "the ports with their security groups were read for the network info"},
     {"boot_port", REPLAY_LESS, "neutron GET /v2.0/ports/*", NULL, AT_ONCE},
     {"boot_port", REPLAY_MORE, "neutron GET /v2.0/ports?id=*", NULL, AT_ONCE},
 
@@ -160,7 +160,7 @@ static const ReplayRow rows[] = {
 
     /* ---- delete ---- */
     {DELETES, REPLAY_JOIN, SAVE "#1", SAVE "#2", ONE_SAVE},
-    {DELETES, REPLAY_WITHOUT, SAVE "#2", "set/resources set/info_cache", UNCHANGED},
+    {DELETES, REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
     {DELETES, REPLAY_WITHOUT, SAVE "#2", "set/system_metadata", COUNTED},
     {DELETES, REPLAY_WITHOUT, NODE_SAVE, "set/current_workload", AUDITED},
     {"delete", REPLAY_WITHOUT, SAVE "#2", "set/cleaned", UNCHANGED},
@@ -299,6 +299,57 @@ static const ReplayRow rows[] = {
     {"resize_revert", REPLAY_WITHOUT, SAVE "#5", "set/vcpu_model", CPU_GAP},
     {"resize_revert", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
 
+    /* ---- unshelve, rescue ---- */
+    {"unshelve", REPLAY_JOIN, SAVE "#2", SAVE "#1", ONE_SAVE},
+    {"unshelve", REPLAY_WITHOUT, SAVE "#1", "set/auto_disk_config set/key_data", UNCHANGED},
+    {"unshelve", REPLAY_WITHOUT, SAVE "#1", "set/image_ref",
+     "the row names the image it was booted from all the time"},
+    {"unshelve", REPLAY_WITH, SAVE "#1", "kwargs/expected_task_state",
+     "nova saves this state unconditionally; we find out about a delete here already"},
+    {"unshelve", REPLAY_WITH, SAVE "#1", "set/resources", "the claim writes it"},
+    {"unshelve", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_task_None set/stats/num_vm_active",
+     GONE_COUNTS},
+    {"unshelve", REPLAY_WITHOUT, SAVE "#3",
+     "set/auto_disk_config set/device_metadata set/info_cache set/key_data set/resources "
+     "set/trusted_certs", UNCHANGED},
+    {"unshelve", REPLAY_WITHOUT, SAVE "#3", "set/vcpu_model", CPU_GAP},
+    {"unshelve", REPLAY_AFTER, "glance DELETE *", SAVE "#3",
+     "the image goes when the guest is surely there"},
+    {"unshelve", REPLAY_WITHOUT, INFO,
+     "args/instance_info/data/objects/*/data/device_metadata "
+     "args/instance_info/data/objects/*/data/migration_context "
+     "args/instance_info/data/objects/*/data/pci_* "
+     "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
+    {"unshelve", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
+     CPU_GAP},
+    {"rescue unrescue", REPLAY_LESS, CACHE_SAVE, NULL, SAME_PORTS},
+    {"rescue unrescue", REPLAY_WITHOUT, SAVE, "set/info_cache set/power_state", UNCHANGED},
+    {"rescue", REPLAY_WITHOUT, SAVE, "set/device_metadata set/resources set/trusted_certs",
+     UNCHANGED},
+    {"rescue", REPLAY_WITHOUT, SAVE, "set/vcpu_model", CPU_GAP},
+    {"unrescue", REPLAY_WITHOUT, SAVE, "set/new_flavor set/old_flavor", UNCHANGED},
+    {"unrescue", REPLAY_MORE, "conductor BlockDeviceMappingList.get_by_instance_uuid", NULL,
+     "the recorded host's unrescue.xml is not here, so the guest is made anew"},
+
+    /* ---- interfaces ---- */
+    {"attach_interface detach_interface", REPLAY_WITHOUT, SAVE "#1",
+     "set/new_flavor set/old_flavor", UNCHANGED},
+    {"attach_interface", REPLAY_JOIN, SAVE "#2", SAVE "#1", ONE_SAVE},
+    {"attach_interface", REPLAY_OTHER, CACHE_SAVE "#1", "set/network_info/json/*/network/meta/mtu",
+     MTU_LOST},
+    {"attach_interface", REPLAY_OTHER, SAVE "#1",
+     "set/info_cache/data/network_info/json/*/network/meta/mtu", MTU_LOST},
+    {"attach_interface", REPLAY_LESS, CACHE_SAVE "#2", NULL, SAME_PORTS},
+    {"attach_interface", REPLAY_LESS, "neutron GET /v2.0/subnets*", NULL, NEW_PORT},
+    {"attach_interface", REPLAY_LESS, "neutron GET /v2.0/ports?device_owner=*", NULL, NEW_PORT},
+    {"detach_interface", REPLAY_LESS, CACHE_SAVE "#2", NULL, SAME_PORTS},
+    {"detach_interface", REPLAY_OTHER, SAVE "#1",
+     "set/info_cache/data/network_info/json/*/network/meta/mtu",
+     "the cache had lost it, and is not read again for the ports that stay"},
+    {"detach_interface", REPLAY_LESS, "neutron GET *", NULL, "the ports that stay are known"},
+    {"detach_interface", REPLAY_MORE, "conductor *List.get_by_instance_uuid", NULL,
+     "for the metadata of the devices that are left"},
+
     /* ---- others ---- */
     {"set_admin_password", REPLAY_LESS, SAVE "#2", NULL, "nova resets the task state twice"},
     {"set_admin_password", REPLAY_OTHER, EVENT_END, "kwargs/exc_tb",
@@ -308,6 +359,8 @@ static const ReplayRow rows[] = {
     {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/nic_details/*/data/*", GUEST},
     {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/memory_details/data/*", GUEST},
     {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/uptime", GUEST},
+    {"service_disable service_enable", REPLAY_MORE, "placement GET /resource_providers/*", NULL,
+     "nova keeps the provider in memory between audits"},
     {"hypervisor_show", REPLAY_OTHER, "reply get_host_uptime", "result", "another host"},
 };
 // clang-format on
@@ -335,6 +388,11 @@ static const ReplayHow talks[] = {
     {.name = "create_backup", .guest = REPLAY_GUEST_RUNNING},
     {.name = "shelve", .guest = REPLAY_GUEST_RUNNING},
     {.name = "rebuild", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "unshelve", .hold = "start"},
+    {.name = "rescue", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "unrescue", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "attach_interface", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "detach_interface", .guest = REPLAY_GUEST_RUNNING},
     {.name = "resize", .guest = REPLAY_GUEST_RUNNING},
     {.name = "resize_confirm", .guest = REPLAY_GUEST_RUNNING, .moved = true},
     {.name = "resize_revert", .hold = "start", .guest = REPLAY_GUEST_RUNNING, .moved = true},
@@ -344,6 +402,8 @@ static const ReplayHow talks[] = {
     {.name = "crash_dump", .guest = REPLAY_GUEST_RUNNING},
     {.name = "image_cache"},
     {.name = "console_log", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "service_disable"},
+    {.name = "service_enable"},
     {.name = "hypervisor_show"},
 };
 

@@ -13,6 +13,7 @@
 #include "agent/device_metadata.h"
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
 #include "util/log.h"
@@ -203,6 +204,8 @@ static bool attach_failed(const Attach *attach, GError *cause, GError **err)
         return false;
     }
     dv_warning(attach->ctx, "interface not attached: %s", cause->message);
+    notify_instance(attach->agent, attach->ctx, attach->instance, NOTIFY_INTERFACE_ATTACH,
+                    NOTIFY_ERROR, cause);
     g_error_free(cause);
     return dv_fail(err, DV_E_INTERFACE_ATTACH, "Failed to attach network adapter device to %s",
                    attach->uuid);
@@ -227,12 +230,16 @@ bool op_attach_interface(const OpCall *call, json_t **out_result, GError **err)
 
     if (!call->instance)
         return dv_fail(err, DV_E_BAD_INPUT, "attach_interface without an instance");
+    notify_instance(call->agent, call->ctx, call->instance, NOTIFY_INTERFACE_ATTACH, NOTIFY_START,
+                    NULL);
     ok = op_run("attach_interface", attach_steps, G_N_ELEMENTS(attach_steps), &attach, call->ctx,
                 &cause);
     give_port(&attach);
     if (ok) {
         dv_info(call->ctx, "port %s attached", made_vif(&attach)->id);
         *out_result = network_info_value_at(attach.made, 0);
+        notify_instance(call->agent, call->ctx, attach.instance, NOTIFY_INTERFACE_ATTACH,
+                        NOTIFY_END, NULL);
     } else {
         attach_failed(&attach, cause, err);
     }
@@ -285,6 +292,7 @@ bool op_detach_interface(const OpCall *call, json_t **out_result G_GNUC_UNUSED, 
     vif = network_info_find(network, port_id);
     if (!vif)
         return dv_fail(err, DV_E_PORT_NOT_FOUND, "Port %s is not attached", port_id);
+    notify_instance(call->agent, call->ctx, instance, NOTIFY_INTERFACE_DETACH, NOTIFY_START, NULL);
     if (!detach_device(call->agent, call->ctx, call->uuid, vif, &cause)) {
         dv_warning(call->ctx, "port %s not detached: %s", port_id, cause->message);
         return dv_fail(err, DV_E_INTERFACE_DETACH,
@@ -292,6 +300,7 @@ bool op_detach_interface(const OpCall *call, json_t **out_result G_GNUC_UNUSED, 
     }
     if (!forget_port(call->agent, call->ctx, instance, network, port_id, err))
         return dv_within(err, "port %s", port_id);
+    notify_instance(call->agent, call->ctx, instance, NOTIFY_INTERFACE_DETACH, NOTIFY_END, NULL);
     dv_info(call->ctx, "port %s detached", port_id);
     return true;
 }

@@ -11,6 +11,7 @@
 #include "agent/image_meta.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/boot_disks.h"
 #include "agent/ops/ops.h"
@@ -211,6 +212,7 @@ static bool rescue_rescued(void *self, GError **err)
     static const char *const expected[] = {"rescuing", NULL};
     Rescue *rescue = self;
 
+    notify_exists(rescue->agent, rescue->ctx, rescue->instance, NULL);
     outcome_active(rescue->instance, "rescued");
     ovo_set_i64(rescue->instance, "power_state", GUEST_STATE_RUNNING);
     return conductor_instance_save(rescue->agent->con, rescue->ctx, rescue->instance, expected,
@@ -228,14 +230,29 @@ static const OpStep rescue_steps[] = {
     {"rescued", rescue_rescued, NULL},
 };
 
+static void notify(const Rescue *rescue, NotifyPhase phase)
+{
+    const NotifyExtra extra = {
+        .network = rescue->network,
+        .rescue_image_ref = ovo_str_or(rescue->args, "rescue_image_ref", NULL),
+        .rescue_image_name = rescue->image ? ovo_str_or(rescue->image, "name", "") : "",
+    };
+
+    notify_instance_with(rescue->agent, rescue->ctx, rescue->instance, NOTIFY_RESCUE, phase, &extra,
+                         NULL);
+}
+
 static bool run(Rescue *rescue, GError **err)
 {
     g_autoptr(GError) cause = NULL;
 
     if (!op_run("rescue_look", look_steps, G_N_ELEMENTS(look_steps), rescue, rescue->ctx, err))
         return false;
-    if (op_run("rescue", rescue_steps, G_N_ELEMENTS(rescue_steps), rescue, rescue->ctx, &cause))
+    notify(rescue, NOTIFY_START);
+    if (op_run("rescue", rescue_steps, G_N_ELEMENTS(rescue_steps), rescue, rescue->ctx, &cause)) {
+        notify(rescue, NOTIFY_END);
         return true;
+    }
     if (outcome_gone(cause)) {
         g_propagate_error(err, g_steal_pointer(&cause));
         return false;
@@ -274,14 +291,24 @@ typedef struct Unrescue {
     char *kept;
 } Unrescue;
 
+static void notify_unrescue(const Unrescue *op, NotifyPhase phase)
+{
+    const NotifyExtra extra = {.network = op->network};
+
+    notify_instance_with(op->call->agent, op->call->ctx, op->call->instance, NOTIFY_UNRESCUE, phase,
+                         &extra, NULL);
+}
+
 static bool unrescue_facts(void *self, GError **err)
 {
     Unrescue *op = self;
     const OpCall *call = op->call;
 
-    return instance_load(call->agent, call->ctx, call->instance, rescue_attrs, err) &&
-           network_cache_refresh(call->agent, call->ctx, call->instance, &op->network, err) &&
-           disks_kept_guest(call->agent->disks, call->uuid, &op->kept, err);
+    if (!instance_load(call->agent, call->ctx, call->instance, rescue_attrs, err) ||
+        !network_cache_refresh(call->agent, call->ctx, call->instance, &op->network, err))
+        return false;
+    notify_unrescue(op, NOTIFY_START);
+    return disks_kept_guest(call->agent->disks, call->uuid, &op->kept, err);
 }
 
 /* Without a description of the guest it is made anew from what its instance is. */
@@ -329,6 +356,8 @@ bool op_unrescue(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError *
     ok = op_run("unrescue", unrescue_steps, G_N_ELEMENTS(unrescue_steps), &op, call->ctx, &cause);
     if (ok) {
         ok = op_power_saved(call, "active", expected, &cause);
+        if (ok)
+            notify_unrescue(&op, NOTIFY_END);
     } else if (!outcome_gone(cause)) {
         outcome_error(call->agent, call->ctx, call->instance);
     }

@@ -9,6 +9,7 @@
  * docs/wire/flows.md. */
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
@@ -206,11 +207,13 @@ bool op_unshelve(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError *
         return dv_fail(err, DV_E_BAD_INPUT, "unshelve_instance without an instance");
     op.admin = dv_ctx_elevated(call->ctx);
     op.node = node ? g_strdup(node) : tracker_node(call->agent->tracker);
+    notify_instance(call->agent, call->ctx, call->instance, NOTIFY_UNSHELVE, NOTIFY_START, NULL);
     ok = op_run("unshelve", unshelve_steps, G_N_ELEMENTS(unshelve_steps), &op, call->ctx, err);
     if (ok) {
         dv_info(call->ctx, "unshelved after %d ms", (int)(dv_now_ms() - start_ms));
         op_delete_shelved_image(call, ovo_str_or(op.image, "id", ""));
         outcome_announce(call->agent, op.admin, call->instance);
+        notify_instance(call->agent, call->ctx, call->instance, NOTIFY_UNSHELVE, NOTIFY_END, NULL);
     } else {
         delete_allocation(&op);
     }
