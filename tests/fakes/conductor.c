@@ -111,7 +111,8 @@ static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out,
     const json_t *kwargs = json_object_get(args, "kwargs");
     json_t *updates = json_object();
     size_t i;
-    json_t *field;
+    json_t *field, *value;
+    const char *name;
 
     if (!row || !task_expected(json_object_get(kwargs, "expected_task_state"),
                                json_object_get(row, "task_state"))) {
@@ -127,12 +128,19 @@ static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out,
     }
     json_array_foreach(json_object_get(object, "nova_object.changes"), i, field)
     {
-        const char *name = json_string_value(field);
+        const char *changed = json_string_value(field);
 
-        json_object_set_new(row, name, json_deep_copy(json_object_get(data, name)));
+        json_object_set_new(row, changed, json_deep_copy(json_object_get(data, changed)));
     }
     g_string_append_printf(fake->states, "%s/%s\n", text_or_empty(row, "vm_state"),
                            text_or_empty(row, "task_state"));
+    /* As the real one: every field that the caller's smallest form did not have is an update, so
+     * that strings the agent borrowed before a save are gone after it. */
+    json_object_foreach(row, name, value)
+    {
+        if (!json_object_get(data, name) && !json_is_object(value) && !json_is_array(value))
+            json_object_set_new(updates, name, json_deep_copy(value));
+    }
     json_object_set_new(updates, "obj_what_changed", json_array());
     *out = json_pack("[on]", updates);
     return true;
