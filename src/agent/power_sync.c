@@ -88,7 +88,7 @@ static const struct {
 bool power_sync_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestState state,
                          GError **err)
 {
-    const char *vm_state = ovo_str_or(instance, "vm_state", "");
+    const char *vm_state;
 
     if (strcmp(ovo_str_or(instance, "host", ""), agent->config.host) != 0) {
         dv_info(ctx, "power sync: the instance is on another host now");
@@ -105,6 +105,8 @@ bool power_sync_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestSta
         if (!conductor_instance_save(agent->con, ctx, instance, NULL, err))
             return false;
     }
+    /* Only now: the save's answer puts the row's strings in the place of those we had. */
+    vm_state = ovo_str_or(instance, "vm_state", "");
     for (size_t i = 0; i < G_N_ELEMENTS(sync_rows); i++) {
         if (sync_rows[i].state == state && strcmp(sync_rows[i].vm_state, vm_state) == 0)
             return sync_rows[i].run(agent, ctx, instance, state, err);
