@@ -289,7 +289,8 @@ static bool listener_work(void *self, RpcLink *link, int64_t now_ms, int64_t *wa
         case FEED_WANTED:
             if (link && now_ms >= feed->retry_at_ms && !feed_declare(feed, link, err))
                 return false;
-            if (feed_state(feed) == FEED_WANTED)
+            /* Without a link there is nothing to do before the next one: it wakes us. */
+            if (link && feed_state(feed) == FEED_WANTED)
                 *wake_ms = MIN(*wake_ms, feed->retry_at_ms);
             break;
         case FEED_STOPPING:

@@ -1,4 +1,5 @@
 """The broker's moods: restarts, throttling, refusals, TLS, and every kind of queue."""
+import os
 import time
 
 from peers import PATIENCE, Background, CPeer, PyClient, PyServer, Raw, wait_for
@@ -120,6 +121,12 @@ def broker_restarted_in_mid_call(lab):
     eq(answer.get("result"), 20)
 
 
+def cpu_seconds(peer):
+    with open("/proc/%d/stat" % peer.process.pid, encoding="ascii") as file:
+        fields = file.read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def call_made_while_the_broker_is_away_is_sent_later(lab):
     lab.broker.crash()
     wait_for(lambda: not lab.c.connected(), PATIENCE, "loss to be noticed")
@@ -129,6 +136,10 @@ def call_made_while_the_broker_is_away_is_sent_later(lab):
                       version="3.0")
     short = lab.c.call("conductor", "echo", timeout_ms=1000)
     eq(short["code"], lab.codes["UNAVAILABLE"])
+    spent = cpu_seconds(lab.c)
+    time.sleep(5)
+    spent = cpu_seconds(lab.c) - spent
+    assert spent < 1, "%.1f CPU seconds in 5 s without a broker" % spent
     lab.broker.start()
     eq(lab.c.answer(number, 1500).get("result"), {"late": 1})
     answer = lab.c.answer(cast, 1500)
