@@ -134,10 +134,11 @@ static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out,
     g_string_append_printf(fake->states, "%s/%s\n", text_or_empty(row, "vm_state"),
                            text_or_empty(row, "task_state"));
     /* As the real one: it answers with every field that the request did not carry, and so replaces
-     * what callers may hold. */
+     * what callers may hold. Objects stay as the caller has them: the row keeps their change lists,
+     * which real answers do not have. */
     json_object_foreach(row, name, field)
     {
-        if (!json_object_get(data, name))
+        if (!json_object_get(data, name) && !json_is_object(field) && !json_is_array(field))
             json_object_set_new(updates, name, json_deep_copy(field));
     }
     json_object_set_new(updates, "obj_what_changed", json_array());
