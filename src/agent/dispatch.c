@@ -10,6 +10,7 @@ typedef struct Job {
     Agent *agent;
     const AgentMethod *method;
     RpcRequest *request;
+    char *closed; /* instance whose waits `arrive` closed, or NULL */
 } Job;
 
 /* ---- what surrounds an operation ---- */
@@ -31,12 +32,23 @@ void dispatch_record_fault(Agent *agent, const DvCtx *ctx, const char *uuid, con
         dv_warning(ctx, "instance fault not recorded: %s", save_err->message);
 }
 
+/* Cut short because the agent ends: what the task state says is taken up by the next start. */
+static bool left_for_next_start(const OpCall *call, const GError *cause)
+{
+    return dv_is(cause, DV_E_CANCELLED) && agent_stopping(call->agent);
+}
+
 static void revert_task_state(const OpCall *call, const GError *cause)
 {
     g_autoptr(GError) err = NULL;
 
-    if (dv_is(cause, DV_E_UNEXPECTED_TASK_STATE) || dv_is(cause, DV_E_DELETING)) {
+    if (dv_is(cause, DV_E_UNEXPECTED_TASK_STATE) || dv_is(cause, DV_E_DELETING) ||
+        (dv_is(cause, DV_E_CANCELLED) && waits_closed(call->agent->waits, call->uuid))) {
         dv_info(call->ctx, "task possibly preempted: %s", cause->message);
+        return;
+    }
+    if (left_for_next_start(call, cause)) {
+        dv_info(call->ctx, "task left to the next start: %s", cause->message);
         return;
     }
     ovo_set_null(call->instance, "task_state");
@@ -62,7 +74,8 @@ static bool run_surrounded(const OpCall *call, json_t **out_result, GError **err
         return false;
     }
     ok = method->run(call, out_result, &cause);
-    if (!ok && (flags & METHOD_FAULT) && !dv_is(cause, DV_E_INSTANCE_NOT_FOUND))
+    if (!ok && (flags & METHOD_FAULT) && !dv_is(cause, DV_E_INSTANCE_NOT_FOUND) &&
+        !left_for_next_start(call, cause))
         dispatch_record_fault(call->agent, call->ctx, call->uuid, cause, NULL);
     if (flags & METHOD_EVENT) {
         g_autofree char *text = ok ? NULL : fault_message(cause);
@@ -93,6 +106,14 @@ bool dispatch_run(Agent *agent, const AgentMethod *method, const DvCtx *ctx, con
 
 /* ---- requests ---- */
 
+static void job_free(Job *job)
+{
+    if (job->closed)
+        waits_open(job->agent->waits, job->closed);
+    g_free(job->closed);
+    g_free(job);
+}
+
 static void job_drop(void *arg)
 {
     Job *job = arg;
@@ -100,7 +121,7 @@ static void job_drop(void *arg)
     if (job->request)
         rpc_request_fail(job->request,
                          &(RpcFault){"ServiceUnavailable", "nova.exception", "stopping", 0});
-    g_free(job);
+    job_free(job);
 }
 
 /* Methods that answer on the RPC thread need nothing of the host, all others wait for its start. */
@@ -133,7 +154,7 @@ static void job_run(void *arg)
         ovo_value_free(result);
         rpc_request_fail(request, &fault);
     }
-    g_free(job);
+    job_free(job);
 }
 
 /* The instance uuid of a request without taking the object apart; NULL when it has none. */
@@ -152,9 +173,11 @@ void dispatch_request(void *self, RpcRequest *request)
     g_autofree char *uuid = instance_uuid_of(request);
     Job *job = g_new0(Job, 1);
 
-    *job = (Job){agent, method, request};
-    if (method->arrive && uuid)
+    *job = (Job){.agent = agent, .method = method, .request = request};
+    if (method->arrive && uuid) {
+        job->closed = g_strdup(uuid);
         method->arrive(agent, uuid);
+    }
     if (method->lane == LANE_INLINE)
         job_run(job);
     else if (method->lane == LANE_INSTANCE && uuid)

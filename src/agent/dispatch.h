@@ -40,7 +40,8 @@ typedef struct AgentMethod {
     unsigned flags;
     OpRunFn run;
     /* Called on rpc-listen as soon as the request comes in, before it waits for its lane; must not
-     * block. */
+     * block. It closes the instance's waits, so that what is before it in the lane ends soon; they
+     * are opened again when the request has ended. */
     void (*arrive)(Agent *agent, const char *instance_uuid);
 } AgentMethod;
 

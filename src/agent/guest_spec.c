@@ -338,14 +338,19 @@ static const char *machine_default_cdrom_bus(const GuestSpec *spec)
     return spec->machine_type && strstr(spec->machine_type, "q35") ? "sata" : "ide";
 }
 
+/* What the image record said, or what the instance remembers of it. */
+static const char *image_disk_format(const GuestSource *source)
+{
+    return source->image ? ovo_str_or(source->image, "disk_format", NULL)
+                         : ovo_dict_str(source->instance, "system_metadata", "image_disk_format");
+}
+
 static bool add_disks(const Agent *agent, const GuestSource *source, const Ovo *flavor,
                       GuestSpec *spec, GError **err)
 {
     const char *bus = guest_image_prop(source, "hw_disk_bus");
     const char *cdrom_bus = guest_image_prop(source, "hw_cdrom_bus");
-    bool iso = g_strcmp0(ovo_str_or(source->image ? source->image : source->instance, "disk_format",
-                                    NULL),
-                         "iso") == 0;
+    bool iso = g_strcmp0(image_disk_format(source), "iso") == 0;
     int64_t root_gib = ovo_i64_or(flavor, "root_gb", 0);
     DiskSpec *disk = NULL;
 

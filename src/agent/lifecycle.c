@@ -6,6 +6,8 @@
 
 #define STOPPED_DELAY_MS 15000 /* so that a reboot does not look like a shutdown */
 
+#define WAIT_STOPPED "guest-stopped"
+
 typedef struct Look {
     Agent *agent;
     char uuid[37];
@@ -18,6 +20,13 @@ static void look_due(void *arg)
     power_sync_want(look->agent, look->uuid);
 }
 
+WaitSet *lifecycle_wait_stopped(Agent *agent, const char *instance_uuid)
+{
+    static const char *const any[] = {"", NULL};
+
+    return waits_register(agent->waits, instance_uuid, WAIT_STOPPED, any);
+}
+
 void lifecycle_event(void *self, const GuestEvent *event)
 {
     Agent *agent = self;
@@ -26,7 +35,10 @@ void lifecycle_event(void *self, const GuestEvent *event)
 
     dv_debug(NULL, "guest %s: event %d (%s)", event->uuid, (int)event->kind,
              event->detail ? event->detail : "");
-    if (agent_stopping(agent) || event->kind == GUEST_EVENT_UNDEFINED)
+    if (off || event->kind == GUEST_EVENT_UNDEFINED)
+        waits_deliver(agent->waits, event->uuid, WAIT_STOPPED, "", "completed");
+    if (agent_stopping(agent) || event->kind == GUEST_EVENT_UNDEFINED ||
+        !agent->config.handle_lifecycle_events)
         return;
     /* An operation on this instance is under way: it causes these events and saves the state
      * itself. */

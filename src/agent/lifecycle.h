@@ -1,4 +1,4 @@
-/* The hypervisor's events become power syncs.
+/* The hypervisor's events wake those who wait for a guest, and become power syncs.
  *
  * Threads    the sink runs on the driver's event thread and only posts.
  * Sources    nova virt/libvirt/host.py (delay of stopped events), compute/manager.py handle_events.
@@ -9,3 +9,7 @@
 
 /* GuestEventFn; self is the Agent. */
 void lifecycle_event(void *self, const GuestEvent *event);
+
+/* Waits until the guest has stopped by itself or was stopped; register before looking at its state.
+ * Ended like all waits of the instance (agent/waits.h). */
+WaitSet *lifecycle_wait_stopped(Agent *agent, const char *instance_uuid);

@@ -245,8 +245,7 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    if (agent->config.handle_lifecycle_events)
-        agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     return true;

@@ -55,9 +55,9 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "live_migration_retry_count", "30", "Tries to set networks up at the"
             " destination.", AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "shutdown_timeout", "60", "Seconds a guest gets to power itself off.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("compute", "shutdown_retry_interval", "10", "Seconds between two reminders to it.",
-            AT_LEAST(1), UNHONOURED),
+            AT_LEAST(1)),
     OPT_INT("DEFAULT", "arq_binding_timeout", "300", "Seconds to wait for accelerators.",
             AT_LEAST(1), UNHONOURED),
     OPT_INT("DEFAULT", "reimage_timeout_per_gb", "20", "Seconds per GiB to wait for a volume's new"
@@ -257,7 +257,7 @@ static const DvOption rows[] = {
     OPT_BOOL("workarounds", "enable_qemu_monitor_announce_self", "false", "Announce guests after a"
              " live migration.", UNHONOURED),
     OPT_LIST("workarounds", "wait_for_vif_plugged_event_during_hard_reboot", "", "Kinds of port for"
-             " which a hard reboot waits.", UNHONOURED),
+             " which a hard reboot waits."),
     OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC.", UNHONOURED),
     OPT_BOOL("workarounds", "never_download_image_if_on_rbd", "false", "Fail rather than copy.",
              UNHONOURED),

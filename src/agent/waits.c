@@ -22,7 +22,8 @@ struct WaitSet {
 struct Waits {
     DvMutex lock;
     DvCond changed;
-    GPtrArray *sets DV_GUARDED_BY(lock); /* borrowed WaitSet */
+    GPtrArray *sets DV_GUARDED_BY(lock);    /* borrowed WaitSet */
+    GHashTable *closed DV_GUARDED_BY(lock); /* instance uuid -> how many keep it closed */
 };
 
 Waits *waits_new(void)
@@ -32,6 +33,7 @@ Waits *waits_new(void)
     dv_mutex_init(&waits->lock);
     dv_cond_init(&waits->changed);
     waits->sets = g_ptr_array_new();
+    waits->closed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return waits;
 }
 
@@ -40,6 +42,7 @@ void waits_free(Waits *waits)
     if (!waits)
         return;
     g_ptr_array_unref(waits->sets);
+    g_hash_table_unref(waits->closed);
     dv_cond_done(&waits->changed);
     dv_mutex_done(&waits->lock);
     g_free(waits);
@@ -60,6 +63,7 @@ WaitSet *waits_register(Waits *waits, const char *instance_uuid, const char *nam
         g_array_append_val(set->events, event);
     }
     dv_lock(&waits->lock);
+    set->cancelled = g_hash_table_contains(waits->closed, instance_uuid);
     g_ptr_array_add(waits->sets, set);
     dv_unlock(&waits->lock);
     return set;
@@ -174,4 +178,38 @@ unsigned waits_cancel(Waits *waits, const char *instance_uuid)
     dv_cond_broadcast(&waits->changed);
     dv_unlock(&waits->lock);
     return pending;
+}
+
+void waits_close(Waits *waits, const char *instance_uuid)
+{
+    guint holders;
+
+    dv_lock(&waits->lock);
+    holders = GPOINTER_TO_UINT(g_hash_table_lookup(waits->closed, instance_uuid));
+    g_hash_table_insert(waits->closed, g_strdup(instance_uuid), GUINT_TO_POINTER(holders + 1));
+    dv_unlock(&waits->lock);
+    waits_cancel(waits, instance_uuid);
+}
+
+void waits_open(Waits *waits, const char *instance_uuid)
+{
+    guint holders;
+
+    dv_lock(&waits->lock);
+    holders = GPOINTER_TO_UINT(g_hash_table_lookup(waits->closed, instance_uuid));
+    if (holders > 1)
+        g_hash_table_insert(waits->closed, g_strdup(instance_uuid), GUINT_TO_POINTER(holders - 1));
+    else
+        g_hash_table_remove(waits->closed, instance_uuid);
+    dv_unlock(&waits->lock);
+}
+
+bool waits_closed(Waits *waits, const char *instance_uuid)
+{
+    bool closed;
+
+    dv_lock(&waits->lock);
+    closed = g_hash_table_contains(waits->closed, instance_uuid);
+    dv_unlock(&waits->lock);
+    return closed;
 }

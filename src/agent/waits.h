@@ -34,3 +34,9 @@ bool waits_deliver(Waits *waits, const char *instance_uuid, const char *name, co
 /* Ends all waits of the instance (NULL: of all) with DV_E_CANCELLED. Returns how many events were
  * pending. */
 unsigned waits_cancel(Waits *waits, const char *instance_uuid);
+/* Somebody who is not to wait is on the way (a delete): ends all waits of the instance as
+ * waits_cancel does, and those that are registered until waits_open end at once too. Nests. */
+void waits_close(Waits *waits, const char *instance_uuid);
+void waits_open(Waits *waits, const char *instance_uuid);
+/* Whether it is closed now. */
+bool waits_closed(Waits *waits, const char *instance_uuid);

@@ -613,6 +613,14 @@ void ovo_set_from(Ovo *ovo, const char *field, const Ovo *src, const char *src_f
     ovo_set_json(ovo, field, value ? json_incref(value) : json_null());
 }
 
+void ovo_load_from(Ovo *ovo, const char *field, const Ovo *src)
+{
+    json_t *value = json_object_get(src->data, field);
+
+    if (value)
+        json_object_set(ovo->data, field, value);
+}
+
 void ovo_set_str(Ovo *ovo, const char *field, const char *value)
 {
     ovo_set_json(ovo, field, string_of(value));

@@ -92,6 +92,8 @@ void ovo_set_child(Ovo *ovo, const char *field, const Ovo *child); /* shares the
 void ovo_set_json(Ovo *ovo, const char *field, json_t *value);     /* stolen */
 /* The value of src's field, shared, whatever its type; null when src does not have it. */
 void ovo_set_from(Ovo *ovo, const char *field, const Ovo *src, const char *src_field);
+/* The same for what was read anew from the database (nova's lazy loading): no change to save. */
+void ovo_load_from(Ovo *ovo, const char *field, const Ovo *src);
 void ovo_set_strv(Ovo *ovo, const char *field, const char *const *values);
 void ovo_append(Ovo *list, const char *field, const Ovo *item); /* field NULL: "objects" */
 /* One entry of a dict field (made when unset or null); value NULL removes the entry. */

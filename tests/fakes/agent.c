@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "../unit/services/neutron_recorded.h"
+#include "agent/lifecycle.h"
 #include "agent/methods.h"
 #include "fakes/keystone.h"
 #include "rpc/rpc_priv.h"
@@ -203,6 +204,7 @@ static void wire(FakeAgent *fake)
     agent->disks = disks_new(&agent->disks_config);
     agent->virt_config.disks = agent->disks;
     agent->virt = virt_fake_new(&agent->virt_config);
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     name_host(agent);
     wire_services(fake);
     wire_rpc(fake);

@@ -8,11 +8,10 @@
  * _do_build_and_run_instance, _build_and_run_instance, _build_resources (Zed); docs/wire/flows.md.
  */
 #include "agent/faults.h"
-#include "agent/guest_spec.h"
 #include "agent/network_cache.h"
 #include "agent/op.h"
-#include "agent/ops/boot_disks.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/spawn.h"
 
 #include "services/peer.h"
 #include "services/scheduler.h"
@@ -29,16 +28,14 @@ typedef struct Boot {
     const char *uuid;
     char *node;
     NetworkInfo *network;
-    GuestSpec *spec;
-    WaitSet *plugged;
+    Spawn spawn;
     BootPhase phase;
     char *cleanup_failure; /* why an undo could not finish, NULL when all could */
 } Boot;
 
 static void boot_done(Boot *boot)
 {
-    wait_set_free(boot->plugged);
-    guest_spec_free(boot->spec);
+    spawn_done(&boot->spawn);
     network_info_free(boot->network);
     g_free(boot->node);
     g_free(boot->cleanup_failure);
@@ -189,16 +186,6 @@ static bool allocate_networks(Boot *boot, GError **err)
     return ok;
 }
 
-/* After a reschedule the ports exist already: they only need to be bound to this host. */
-static bool rebind_networks(Boot *boot, GError **err)
-{
-    NetworkInstance who = network_instance_of(boot->agent, boot->instance);
-    g_autoptr(NetworkInfo) old = network_cache_read(boot->instance, err);
-
-    return old && neutron_bind_host(boot->agent->neutron, boot->ctx, &who, NULL, err) &&
-           neutron_refresh(boot->agent->neutron, boot->ctx, &who, old, NULL, &boot->network, err);
-}
-
 static void boot_release_networks(void *self);
 
 static bool record_networks(Boot *boot, GError **err)
@@ -225,7 +212,9 @@ static bool boot_networks(void *self, GError **err)
     bool again = g_strcmp0(allocated, "True") == 0;
 
     boot->phase = PHASE_NETWORK;
-    if (again ? !rebind_networks(boot, err) : !allocate_networks(boot, err))
+    /* After a reschedule the ports exist already: they only need to be bound to this host. */
+    if (again ? !spawn_bind_networks(boot->agent, boot->ctx, boot->instance, &boot->network, err)
+              : !allocate_networks(boot, err))
         return dv_within(err, "allocating networks");
     if (!record_networks(boot, err)) {
         boot_release_networks(boot);
@@ -277,70 +266,17 @@ static void boot_release_networks(void *self)
 
 /* ---- devices ---- */
 
-static const DiskSpec *disk_of_bdm(const Boot *boot, const Ovo *bdm, unsigned *ephemerals)
-{
-    bool blank = strcmp(ovo_str_or(bdm, "source_type", ""), "blank") == 0;
-    bool swap = g_strcmp0(ovo_str_or(bdm, "guest_format", NULL), "swap") == 0;
-    unsigned wanted = 0;
-
-    if (!blank)
-        return ovo_i64_or(bdm, "boot_index", -1) == 0 ? guest_spec_disk(boot->spec, DISK_ROLE_ROOT)
-                                                      : NULL;
-    if (swap)
-        return guest_spec_disk(boot->spec, DISK_ROLE_SWAP);
-    wanted = (*ephemerals)++;
-    for (guint i = 0; i < boot->spec->disks->len; i++) {
-        const DiskSpec *disk = g_ptr_array_index(boot->spec->disks, i);
-
-        if (disk->role == DISK_ROLE_EPHEMERAL && wanted-- == 0)
-            return disk;
-    }
-    return NULL;
-}
-
-/* Device names and buses go into the block device mappings that lack them. */
-static bool name_devices(Boot *boot, GError **err)
-{
-    unsigned ephemerals = 0;
-    size_t count = boot->bdms ? ovo_count(boot->bdms, NULL) : 0;
-
-    for (size_t i = 0; i < count; i++) {
-        g_autoptr(Ovo) bdm = ovo_at(boot->bdms, NULL, i);
-        const DiskSpec *disk = disk_of_bdm(boot, bdm, &ephemerals);
-        g_autofree char *device = disk ? g_strconcat("/dev/", disk->target, NULL) : NULL;
-
-        if (!disk)
-            continue;
-        if (!ovo_has_value(bdm, "device_name"))
-            ovo_set_str(bdm, "device_name", device);
-        if (!ovo_has_value(bdm, "disk_bus"))
-            ovo_set_str(bdm, "disk_bus", disk->bus);
-        if (!conductor_save(boot->agent->con, boot->ctx, bdm, err))
-            return false;
-    }
-    return true;
-}
-
 static bool boot_devices(void *self, GError **err)
 {
     Boot *boot = self;
-    const DiskSpec *root;
-    GuestSource source = {boot->instance, boot->image, boot->bdms, boot->network, boot->ctx};
 
     boot->phase = PHASE_SPAWN; /* what the guest cannot have on this host, another may offer */
-    boot->spec = guest_spec_build(boot->agent, &source, err);
-    if (!boot->spec)
+    boot->spawn.network = boot->network;
+    if (!spawn_spec(&boot->spawn, err))
         return false;
     boot->phase = PHASE_DEVICES;
-    root = guest_spec_disk(boot->spec, DISK_ROLE_ROOT);
-    if (!name_devices(boot, err))
-        return dv_within(err, "naming block devices");
-    if (root && !ovo_has_value(boot->instance, "root_device_name")) {
-        g_autofree char *device = g_strconcat("/dev/", root->target, NULL);
-
-        ovo_set_str(boot->instance, "root_device_name", device);
-    }
-    return save_task(boot, "block_device_mapping", "networking", err);
+    return spawn_name_devices(&boot->spawn, err) &&
+           save_task(boot, "block_device_mapping", "networking", err);
 }
 
 static bool boot_spawning(void *self, GError **err)
@@ -356,11 +292,9 @@ static bool boot_spawning(void *self, GError **err)
 static bool boot_disks(void *self, GError **err)
 {
     Boot *boot = self;
-    BootDisks disks = {boot->agent, boot->ctx,     boot->instance, boot->image,
-                       boot->args,  boot->network, boot->spec};
 
     boot->phase = PHASE_SPAWN;
-    return boot_disks_create(&disks, err);
+    return spawn_disks(&boot->spawn, err);
 }
 
 static void boot_remove_disks(void *self)
@@ -372,33 +306,9 @@ static void boot_remove_disks(void *self)
         note_cleanup_failure(boot, "disks", err);
 }
 
-/* Ports that are not active yet will be reported by network-vif-plugged. NULL-terminated, borrowed.
- */
-static GPtrArray *ports_to_plug(const NetworkInfo *network)
-{
-    GPtrArray *ports = g_ptr_array_new();
-
-    for (size_t i = 0; i < network_info_count(network); i++) {
-        const Vif *vif = network_info_at(network, i);
-
-        if (!vif->active)
-            g_ptr_array_add(ports, (void *)vif->id);
-    }
-    g_ptr_array_add(ports, NULL);
-    return ports;
-}
-
 static bool boot_guest(void *self, GError **err)
 {
-    Boot *boot = self;
-    const VirtDriver *virt = boot->agent->virt;
-    g_autoptr(GPtrArray) ports = ports_to_plug(boot->network);
-
-    if (boot->agent->config.vif_plugging_timeout_s > 0)
-        boot->plugged = waits_register(boot->agent->waits, boot->uuid, "network-vif-plugged",
-                                       (const char *const *)ports->pdata);
-    return virt->ops->plug(virt->self, boot->ctx, boot->spec, err) &&
-           virt->ops->start(virt->self, boot->ctx, boot->spec, true, err);
+    return spawn_guest(&((Boot *)self)->spawn, err);
 }
 
 static void boot_destroy_guest(void *self)
@@ -413,91 +323,24 @@ static void boot_destroy_guest(void *self)
 
 static bool boot_plugged(void *self, GError **err)
 {
-    Boot *boot = self;
-    int64_t timeout_s = boot->agent->config.vif_plugging_timeout_s;
-    g_autoptr(GError) cause = NULL;
-
-    if (!boot->plugged || waits_wait(boot->plugged, timeout_s * 1000, &cause))
-        return true;
-    if (dv_is(cause, DV_E_CANCELLED)) {
-        g_propagate_error(err, g_steal_pointer(&cause));
-        return false;
-    }
-    if (boot->agent->config.vif_plugging_is_fatal)
-        return dv_fail(err, DV_E_VIF_PLUG, "%s", cause->message);
-    dv_warning(boot->ctx, "%s; going on, as vif_plugging_is_fatal is off", cause->message);
-    return true;
+    return spawn_plugged(&((Boot *)self)->spawn, err);
 }
 
 static bool boot_resume(void *self, GError **err)
 {
-    Boot *boot = self;
-    const VirtDriver *virt = boot->agent->virt;
-
-    return virt->ops->resume(virt->self, boot->ctx, boot->uuid, err);
+    return spawn_resume(&((Boot *)self)->spawn, err);
 }
 
 /* ---- active ---- */
 
-/* The defaults that this host chose, so that a later host builds the same machine. */
-static void record_defaults(Boot *boot)
-{
-    const DiskSpec *root = guest_spec_disk(boot->spec, DISK_ROLE_ROOT);
-    const char *machine = boot->spec->machine_type;
-    const struct {
-        const char *key, *value;
-    } defaults[] = {
-        {"image_hw_machine_type", machine},
-        {"image_hw_cdrom_bus", strstr(machine, "q35") ? "sata" : "ide"},
-        {"image_hw_disk_bus", root ? root->bus : "virtio"},
-        {"image_hw_input_bus", boot->spec->usb_tablet ? "usb" : NULL},
-        {"image_hw_pointer_model", boot->spec->usb_tablet ? "usbtablet" : NULL},
-        {"image_hw_video_model", boot->spec->video_model ? boot->spec->video_model : "virtio"},
-        {"image_hw_vif_model", "virtio"},
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
-        if (defaults[i].value && !ovo_dict_str(boot->instance, "system_metadata", defaults[i].key))
-            ovo_dict_set(boot->instance, "system_metadata", defaults[i].key, defaults[i].value);
-    }
-}
-
-static void record_access_ips(Boot *boot)
-{
-    const char *label = boot->agent->config.default_access_ip_network_name;
-
-    if (!label || ovo_has_value(boot->instance, "access_ip_v4") ||
-        ovo_has_value(boot->instance, "access_ip_v6"))
-        return;
-    for (size_t i = 0; i < network_info_count(boot->network); i++) {
-        const Vif *vif = network_info_at(boot->network, i);
-
-        if (g_strcmp0(vif->label, label) != 0)
-            continue;
-        for (size_t j = 0; j < vif->subnet_count; j++) {
-            const VifSubnet *subnet = &vif->subnets[j];
-            const char *field = subnet->version == 6 ? "access_ip_v6" : "access_ip_v4";
-
-            if (subnet->ips && subnet->ips[0] && !ovo_has_value(boot->instance, field))
-                ovo_set_str(boot->instance, field, subnet->ips[0]);
-        }
-        return;
-    }
-}
-
 static bool boot_active(void *self, GError **err)
 {
     Boot *boot = self;
-    GuestSource source = {boot->instance, boot->image, boot->bdms, boot->network, boot->ctx};
     static const char *const expected[] = {"spawning", NULL};
     g_autofree char *now = dv_time_object(dv_clock_wall_ms(dv_clock_real()));
 
-    if (guest_needs_config_drive(boot->agent, &source))
-        ovo_set_str(boot->instance, "config_drive", "True");
     ovo_dict_set(boot->instance, "system_metadata", "network_allocated", NULL);
-    record_defaults(boot);
-    record_access_ips(boot);
-    ovo_set_i64(boot->instance, "power_state", GUEST_STATE_RUNNING);
+    spawn_record(&boot->spawn);
     ovo_set_str(boot->instance, "vm_state", "active");
     ovo_set_null(boot->instance, "task_state");
     ovo_set_str(boot->instance, "launched_at", now);
@@ -716,6 +559,14 @@ bool op_boot(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err
     boot.admin = dv_ctx_elevated(call->ctx);
     boot.bdms = ovo_child(call->args, "block_device_mapping");
     boot.image = ovo_child(call->args, "image");
+    boot.spawn = (Spawn){
+        .agent = call->agent,
+        .ctx = call->ctx,
+        .instance = call->instance,
+        .image = boot.image,
+        .bdms = boot.bdms,
+        .args = call->args,
+    };
     node = ovo_str_or(call->args, "node", NULL);
     boot.node = node ? g_strdup(node) : tracker_node(call->agent->tracker);
     if (build(&boot)) {

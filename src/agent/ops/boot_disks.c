@@ -4,6 +4,7 @@
 
 #include "agent/guest_spec.h"
 #include "objects/metadata.h"
+#include "util/fs.h"
 #include "util/log.h"
 
 typedef struct ImageFetch {
@@ -36,6 +37,11 @@ static bool fetch_plain(const BootDisks *disks, const char *field, const char *p
     if (!path)
         return true;
     return disks_fetch_plain(disks->agent->disks, disks->ctx, &source, path, err);
+}
+
+static bool fetch_missing(const BootDisks *disks, const char *field, const char *path, GError **err)
+{
+    return (path && dv_exists(path)) || fetch_plain(disks, field, path, err);
 }
 
 static GPtrArray *config_drive_files(const BootDisks *disks, GError **err)
@@ -98,4 +104,22 @@ bool boot_disks_create(const BootDisks *disks, GError **err)
     if (!disks_remove(disks->agent->disks, disks->ctx, uuid, &cleanup))
         dv_warning(disks->ctx, "instance directory not removed: %s", cleanup->message);
     return false;
+}
+
+bool boot_disks_adopt(const BootDisks *disks, GError **err)
+{
+    const char *id = ovo_str_or(disks->instance, "image_ref", NULL);
+    bool may_fetch = disks->ctx->auth_token && id && *id;
+    ImageFetch fetch = {disks, id};
+    ImageSource source = {
+        .id = id,
+        .disk_format = ovo_dict_str(disks->instance, "system_metadata", "image_disk_format"),
+        .fetch = fetch_image,
+        .arg = &fetch,
+    };
+
+    return disks_adopt(disks->agent->disks, disks->ctx, disks->spec, may_fetch ? &source : NULL,
+                       err) &&
+           (!may_fetch || (fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
+                           fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err)));
 }

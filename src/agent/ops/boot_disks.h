@@ -16,3 +16,6 @@ typedef struct BootDisks {
 
 /* Creates all disks, kernel and ramdisk included; nothing stays behind when it fails. */
 bool boot_disks_create(const BootDisks *disks, GError **err);
+/* The disks of a guest that is defined anew. Base files, kernel and ramdisk that are gone are made
+ * again; from glance only on behalf of a user, as nova does. */
+bool boot_disks_adopt(const BootDisks *disks, GError **err);

@@ -179,10 +179,11 @@ bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError 
     return run_steps(agent, ctx, instance, complete_steps, G_N_ELEMENTS(complete_steps), err);
 }
 
-/* A boot that waits for its ports gives way to the delete behind it. */
+/* A boot that waits for its ports, or a stop that waits for its guest, gives way to the delete
+ * behind it. */
 void op_delete_arrive(Agent *agent, const char *instance_uuid)
 {
-    waits_cancel(agent->waits, instance_uuid);
+    waits_close(agent->waits, instance_uuid);
 }
 
 static void set_error(const OpCall *call)

@@ -87,7 +87,7 @@ char *disks_instance_dir(Disks *disks, const char *uuid)
     return g_build_filename(disks->instances_path, uuid, NULL);
 }
 
-static bool ensure_console_log(const char *dir, GError **err)
+bool disk_ensure_console_log(const char *dir, GError **err)
 {
     g_autofree char *path = g_build_filename(dir, "console.log", NULL);
     dv_autofd int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
@@ -118,7 +118,7 @@ bool disks_prepare_dir(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char 
     dir = disks_instance_dir(disks, uuid);
     if (has_disks(dir))
         return dv_fail(err, DV_E_DISK_EXISTS, "%s already has disks", dir);
-    return dv_mkdirs(dir, DISK_DIR_MODE, err) && ensure_console_log(dir, err);
+    return dv_mkdirs(dir, DISK_DIR_MODE, err) && disk_ensure_console_log(dir, err);
 }
 
 /* The directory is renamed first: what is left of a removal that was cut short is then no instance
@@ -197,23 +197,23 @@ static bool create_root(Creation *c, DiskSpec *disk, GError **err)
            c->disks->backend->clone(c->disks, c->ctx, &base, disk, err);
 }
 
-static const char *ephemeral_fs(const Creation *c, const DiskSpec *disk)
+const char *disk_ephemeral_fs(const Disks *disks, const DiskSpec *disk, const char *os_type)
 {
     if (disk->fs_format)
         return disk->fs_format;
-    if (c->disks->default_ephemeral_format)
-        return c->disks->default_ephemeral_format;
-    if (g_strcmp0(c->spec->os_type, "linux") == 0)
+    if (disks->default_ephemeral_format)
+        return disks->default_ephemeral_format;
+    if (g_strcmp0(os_type, "linux") == 0)
         return "ext4";
-    return g_strcmp0(c->spec->os_type, "windows") == 0 ? "ntfs" : "vfat";
+    return g_strcmp0(os_type, "windows") == 0 ? "ntfs" : "vfat";
 }
 
-static bool fill_ephemeral(const char *path, const DiskSpec *disk, GError **err)
+bool disk_fill_ephemeral(const char *path, const DiskSpec *disk, GError **err)
 {
     return disk_tool_mkfs(path, disk->fs_format, disk->fs_label, err);
 }
 
-static bool fill_swap(const char *path, const DiskSpec *disk G_GNUC_UNUSED, GError **err)
+bool disk_fill_swap(const char *path, const DiskSpec *disk G_GNUC_UNUSED, GError **err)
 {
     return disk_tool_mkfs(path, "swap", NULL, err);
 }
@@ -254,7 +254,7 @@ static bool create_ephemeral(Creation *c, DiskSpec *disk, GError **err)
 
     if (!disk->fs_label)
         disk->fs_label = g_strdup("ephemeral0");
-    chosen = g_strdup(ephemeral_fs(c, disk));
+    chosen = g_strdup(disk_ephemeral_fs(c->disks, disk, c->spec->os_type));
     g_free(disk->fs_format);
     disk->fs_format = g_steal_pointer(&chosen);
     tag = g_str_equal(disk->fs_label, "ephemeral0")
@@ -262,14 +262,14 @@ static bool create_ephemeral(Creation *c, DiskSpec *disk, GError **err)
               : g_strdup_printf("%s:%s", disk->fs_format, disk->fs_label);
     digest = g_compute_checksum_for_string(G_CHECKSUM_MD5, tag, -1);
     name = g_strdup_printf("ephemeral_%" G_GUINT64_FORMAT "_%.7s", disk->size_bytes >> 30, digest);
-    return create_generated(c, disk, name, fill_ephemeral, err);
+    return create_generated(c, disk, name, disk_fill_ephemeral, err);
 }
 
 static bool create_swap(Creation *c, DiskSpec *disk, GError **err)
 {
     g_autofree char *name = g_strdup_printf("swap_%" G_GUINT64_FORMAT, disk->size_bytes >> 20);
 
-    return create_generated(c, disk, name, fill_swap, err);
+    return create_generated(c, disk, name, disk_fill_swap, err);
 }
 
 static bool create_config(Creation *c, DiskSpec *disk, GError **err)
@@ -289,34 +289,25 @@ static const struct {
     [DISK_ROLE_CONFIG] = {"disk.config", create_config},
 };
 
-static void name_disk(const Creation *c, DiskSpec *disk, unsigned ephemeral)
+void disk_name_all(GuestSpec *spec, const char *dir)
 {
-    g_autofree char *name = disk->role == DISK_ROLE_EPHEMERAL
-                                ? g_strdup_printf("%s%u", roles[disk->role].file, ephemeral)
-                                : g_strdup(roles[disk->role].file);
+    unsigned ephemeral = 0;
 
-    if (!disk->path)
-        disk->path = g_build_filename(c->dir, name, NULL);
-}
+    for (guint i = 0; i < spec->disks->len; i++) {
+        DiskSpec *disk = g_ptr_array_index(spec->disks, i);
+        g_autofree char *name = disk->role == DISK_ROLE_EPHEMERAL
+                                    ? g_strdup_printf("%s%u", roles[disk->role].file, ephemeral++)
+                                    : g_strdup(roles[disk->role].file);
 
-/* A disk that is there already (a guest that is started again) is taken over as disk.info
- * describes it; its content is the guest's and is not asked. */
-static bool adopt_existing(const Creation *c, DiskSpec *disk, GError **err)
-{
-    const char *format = g_hash_table_lookup(c->formats, disk->path);
-
-    if (!format && disk->role == DISK_ROLE_CONFIG)
-        format = "raw";
-    if (!disk_format_parse(format, &disk->format))
-        return dv_fail(err, DV_E_INVALID_DISK, "disk.info does not say the format of %s",
-                       disk->path);
-    return disk->format == DISK_FORMAT_RAW || disk_backing_read(disk, err);
+        if (!disk->path)
+            disk->path = g_build_filename(dir, name, NULL);
+    }
 }
 
 static bool create_disk(Creation *c, DiskSpec *disk, GError **err)
 {
     if (dv_exists(disk->path))
-        return adopt_existing(c, disk, err);
+        return disk_read_format(c->formats, disk, err);
     g_ptr_array_add(c->made, g_strdup(disk->path));
     if (!roles[disk->role].create(c, disk, err)) {
         g_autofree char *name = g_path_get_basename(disk->path);
@@ -330,15 +321,9 @@ static bool create_disk(Creation *c, DiskSpec *disk, GError **err)
 
 static bool create_all(Creation *c, GuestSpec *spec, GError **err)
 {
-    unsigned ephemeral = 0;
-
+    disk_name_all(spec, c->dir);
     for (guint i = 0; i < spec->disks->len; i++) {
-        DiskSpec *disk = g_ptr_array_index(spec->disks, i);
-
-        name_disk(c, disk, ephemeral);
-        if (disk->role == DISK_ROLE_EPHEMERAL)
-            ephemeral++;
-        if (!create_disk(c, disk, err))
+        if (!create_disk(c, g_ptr_array_index(spec->disks, i), err))
             return false;
     }
     return disk_info_write(c->dir, c->formats, err);
@@ -358,7 +343,7 @@ bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSo
         return false;
     c.dir = disks_instance_dir(disks, spec->uuid);
     c.made = g_ptr_array_new_with_free_func(g_free);
-    if (!dv_mkdirs(c.dir, DISK_DIR_MODE, err) || !ensure_console_log(c.dir, err) ||
+    if (!dv_mkdirs(c.dir, DISK_DIR_MODE, err) || !disk_ensure_console_log(c.dir, err) ||
         !disk_info_read(c.dir, &c.formats, err))
         return false;
     if (create_all(&c, spec, err))

@@ -59,6 +59,12 @@ bool disks_cache_image(Disks *disks, const DvCtx *ctx, const ImageSource *image,
  * has that disk. Whatever it made is removed when it fails. */
 bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,
                   const ConfigDriveFile *files, size_t file_count, GError **err);
+/* The disks of a guest that is defined anew: fills path, format and backing_path of each DiskSpec
+ * from what is there. console.log and base files of the cache that are gone are made again, that of
+ * the root disk only with `image` (may be NULL). DV_E_INVALID_DISK: a disk or its base is missing.
+ */
+bool disks_adopt(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,
+                 GError **err);
 /* Fetches an image as a plain file of the instance directory: kernel, ramdisk. */
 bool disks_fetch_plain(Disks *disks, const DvCtx *ctx, const ImageSource *image, const char *path,
                        GError **err);

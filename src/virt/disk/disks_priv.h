@@ -107,6 +107,21 @@ bool disk_info_parse(const char *text, GHashTable **out, GError **err);
 bool disk_format_parse(const char *name, DiskFormat *out);
 const char *disk_format_name(DiskFormat format);
 
+/* ---- disks.c ---- */
+
+/* Fills the paths that are not set: nova's names in the instance directory. */
+void disk_name_all(GuestSpec *spec, const char *dir);
+/* "ext4": the disk's own, the option, else by the guest's os_type. Borrowed. */
+const char *disk_ephemeral_fs(const Disks *disks, const DiskSpec *disk, const char *os_type);
+bool disk_fill_ephemeral(const char *path, const DiskSpec *disk, GError **err); /* DiskFillFn */
+bool disk_fill_swap(const char *path, const DiskSpec *disk, GError **err);      /* DiskFillFn */
+bool disk_ensure_console_log(const char *dir, GError **err);
+
+/* ---- adopt.c ---- */
+
+/* Format and backing of a disk that is there, as disk.info (`formats`) and its own header say. */
+bool disk_read_format(GHashTable *formats, DiskSpec *disk, GError **err);
+
 /* ---- usage.c ---- */
 
 /* Fills the backing of a qcow2 disk from its header; DV_E_INVALID_DISK when it names none of ours.

@@ -1,38 +1,10 @@
-/* A hypervisor in memory that keeps the contract of virt/driver.h; see fake_driver.h.
+/* A hypervisor in memory that keeps the contract of virt/driver.h; see fake_driver.h. power.c has
+ * the operations that turn guests on and off, steer.c what tests say.
  *
  * tests/unit/virt/contract.h is run on this and on real libvirt, so that the two do not drift. */
-#include "virt/fake/fake_driver.h"
-
-#include "util/clock.h"
-#include "util/thread.h"
+#include "virt/fake/fake_priv.h"
 
 #define FIRST_VNC_PORT 5900
-
-typedef struct FakeGuest {
-    char *uuid, *name, *console, *vnc_listen;
-    GuestState state;
-    int vnc_port;
-} FakeGuest;
-
-/* What a test said about one operation. */
-typedef struct FakeOp {
-    unsigned calls, failures_left, held_now;
-    DvErrorCode code;
-    bool hold;
-} FakeOp;
-
-struct FakeVirt {
-    DvMutex lock;
-    DvCond changed;
-    GHashTable *guests DV_GUARDED_BY(lock); /* uuid -> FakeGuest */
-    GHashTable *ops DV_GUARDED_BY(lock);    /* name -> FakeOp */
-    HostFacts *facts DV_GUARDED_BY(lock);
-    GuestEventFn sink DV_GUARDED_BY(lock);
-    void *sink_arg DV_GUARDED_BY(lock);
-    int next_vnc_port DV_GUARDED_BY(lock);
-    bool connected DV_GUARDED_BY(lock);
-    bool stopping DV_GUARDED_BY(lock);
-};
 
 static void fake_guest_free(gpointer data)
 {
@@ -77,7 +49,7 @@ static HostFacts *default_facts(void)
 
 /* --- what the test said ---------------------------------------------------------------------- */
 
-static FakeOp *op_of(FakeVirt *fake, const char *name) DV_REQUIRES(fake->lock)
+FakeOp *fake_op_of(FakeVirt *fake, const char *name)
 {
     FakeOp *op = g_hash_table_lookup(fake->ops, name);
 
@@ -89,12 +61,12 @@ static FakeOp *op_of(FakeVirt *fake, const char *name) DV_REQUIRES(fake->lock)
 }
 
 /* Every operation starts here, with the lock held on return when it may go on. */
-static bool enter(FakeVirt *fake, const char *name, GError **err) DV_NO_ANALYSIS
+bool fake_enter(FakeVirt *fake, const char *name, GError **err) DV_NO_ANALYSIS
 {
     FakeOp *op;
 
     dv_lock(&fake->lock);
-    op = op_of(fake, name);
+    op = fake_op_of(fake, name);
     op->calls++;
     op->held_now++;
     dv_cond_broadcast(&fake->changed);
@@ -114,12 +86,12 @@ static bool enter(FakeVirt *fake, const char *name, GError **err) DV_NO_ANALYSIS
     return false;
 }
 
-static void leave(FakeVirt *fake) DV_NO_ANALYSIS
+void fake_leave(FakeVirt *fake) DV_NO_ANALYSIS
 {
     dv_unlock(&fake->lock);
 }
 
-static void send_event(FakeVirt *fake, const char *uuid, GuestEventKind kind, const char *detail)
+void fake_send_event(FakeVirt *fake, const char *uuid, GuestEventKind kind, const char *detail)
 {
     GuestEvent event = {.kind = kind, .detail = detail};
     GuestEventFn sink;
@@ -134,14 +106,14 @@ static void send_event(FakeVirt *fake, const char *uuid, GuestEventKind kind, co
         sink(arg, &event);
 }
 
-static FakeGuest *find(FakeVirt *fake, const char *uuid) DV_REQUIRES(fake->lock)
+FakeGuest *fake_find(FakeVirt *fake, const char *uuid)
 {
     return g_hash_table_lookup(fake->guests, uuid);
 }
 
-static bool not_there(FakeVirt *fake, const char *uuid, GError **err) DV_NO_ANALYSIS
+bool fake_not_there(FakeVirt *fake, const char *uuid, GError **err) DV_NO_ANALYSIS
 {
-    leave(fake);
+    fake_leave(fake);
     return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
 }
 
@@ -151,12 +123,12 @@ static bool fake_host_facts(void *self, HostFacts **out, GError **err) DV_NO_ANA
 {
     FakeVirt *fake = self;
 
-    if (!enter(fake, "host_facts", err))
+    if (!fake_enter(fake, "host_facts", err))
         return false;
     *out = host_facts_copy(fake->facts);
     g_free((*out)->uptime);
     (*out)->uptime = host_uptime();
-    leave(fake);
+    fake_leave(fake);
     return true;
 }
 
@@ -166,7 +138,7 @@ static bool fake_list(void *self, GPtrArray **out, GError **err) DV_NO_ANALYSIS
     GHashTableIter iter;
     gpointer value;
 
-    if (!enter(fake, "list", err))
+    if (!fake_enter(fake, "list", err))
         return false;
     *out = g_ptr_array_new_with_free_func((GDestroyNotify)virt_guest_free);
     g_hash_table_iter_init(&iter, fake->guests);
@@ -179,7 +151,7 @@ static bool fake_list(void *self, GPtrArray **out, GError **err) DV_NO_ANALYSIS
         copy->state = guest->state;
         g_ptr_array_add(*out, copy);
     }
-    leave(fake);
+    fake_leave(fake);
     return true;
 }
 
@@ -188,11 +160,11 @@ static bool fake_state(void *self, const char *uuid, GuestState *out, GError **e
     FakeVirt *fake = self;
     const FakeGuest *guest;
 
-    if (!enter(fake, "state", err))
+    if (!fake_enter(fake, "state", err))
         return false;
-    guest = find(fake, uuid);
+    guest = fake_find(fake, uuid);
     *out = guest ? guest->state : GUEST_STATE_NONE;
-    leave(fake);
+    fake_leave(fake);
     return true;
 }
 
@@ -202,9 +174,9 @@ static bool fake_plug(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpe
     static const char *const types[] = {"bridge", "ovs", NULL};
     FakeVirt *fake = self;
 
-    if (!enter(fake, "plug", err))
+    if (!fake_enter(fake, "plug", err))
         return false;
-    leave(fake);
+    fake_leave(fake);
     for (guint i = 0; i < spec->nics->len; i++) {
         const NicSpec *nic = g_ptr_array_index(spec->nics, i);
 
@@ -215,8 +187,7 @@ static bool fake_plug(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpe
     return true;
 }
 
-static FakeGuest *add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state)
-    DV_REQUIRES(fake->lock)
+FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state)
 {
     FakeGuest *guest = g_new0(FakeGuest, 1);
 
@@ -228,7 +199,7 @@ static FakeGuest *add_guest(FakeVirt *fake, const char *uuid, const char *name, 
     return guest;
 }
 
-static bool is_active(const FakeGuest *guest)
+bool fake_is_active(const FakeGuest *guest)
 {
     return guest->state != GUEST_STATE_OFF && guest->state != GUEST_STATE_CRASHED;
 }
@@ -239,45 +210,21 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
     FakeVirt *fake = self;
     FakeGuest *guest;
 
-    if (!enter(fake, "start", err))
+    if (!fake_enter(fake, "start", err))
         return false;
-    guest = find(fake, spec->uuid);
-    if (guest && is_active(guest)) {
-        leave(fake);
+    guest = fake_find(fake, spec->uuid);
+    if (guest && fake_is_active(guest)) {
+        fake_leave(fake);
         return dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", spec->uuid);
     }
-    guest = add_guest(fake, spec->uuid, spec->name,
-                      paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
+    guest = fake_add_guest(fake, spec->uuid, spec->name,
+                           paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
     guest->vnc_listen = g_strdup(spec->vnc_listen);
     guest->vnc_port = fake->next_vnc_port++;
-    leave(fake);
-    send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");
+    fake_leave(fake);
+    fake_send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");
     if (paused)
-        send_event(fake, spec->uuid, GUEST_EVENT_PAUSED, "paused");
-    return true;
-}
-
-static bool fake_resume(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
-                        GError **err) DV_NO_ANALYSIS
-{
-    FakeVirt *fake = self;
-    FakeGuest *guest;
-    bool was_paused;
-
-    if (!enter(fake, "resume", err))
-        return false;
-    guest = find(fake, uuid);
-    if (!guest)
-        return not_there(fake, uuid, err);
-    if (!is_active(guest)) {
-        leave(fake);
-        return dv_fail(err, DV_E_HYPERVISOR, "guest %s is not running", uuid);
-    }
-    was_paused = guest->state == GUEST_STATE_PAUSED;
-    guest->state = GUEST_STATE_RUNNING;
-    leave(fake);
-    if (was_paused)
-        send_event(fake, uuid, GUEST_EVENT_RESUMED, "unpaused");
+        fake_send_event(fake, spec->uuid, GUEST_EVENT_PAUSED, "paused");
     return true;
 }
 
@@ -288,19 +235,19 @@ static bool fake_destroy(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char 
     FakeGuest *guest;
     bool was_active;
 
-    if (!enter(fake, "destroy", err))
+    if (!fake_enter(fake, "destroy", err))
         return false;
-    guest = find(fake, uuid);
+    guest = fake_find(fake, uuid);
     if (!guest) {
-        leave(fake);
+        fake_leave(fake);
         return true;
     }
-    was_active = is_active(guest);
+    was_active = fake_is_active(guest);
     g_hash_table_remove(fake->guests, uuid);
-    leave(fake);
+    fake_leave(fake);
     if (was_active)
-        send_event(fake, uuid, GUEST_EVENT_STOPPED, "destroyed");
-    send_event(fake, uuid, GUEST_EVENT_UNDEFINED, "undefined");
+        fake_send_event(fake, uuid, GUEST_EVENT_STOPPED, "destroyed");
+    fake_send_event(fake, uuid, GUEST_EVENT_UNDEFINED, "undefined");
     return true;
 }
 
@@ -312,16 +259,16 @@ static bool fake_console_output(void *self, const DvCtx *ctx G_GNUC_UNUSED, cons
     const FakeGuest *guest;
     size_t length;
 
-    if (!enter(fake, "console_output", err))
+    if (!fake_enter(fake, "console_output", err))
         return false;
-    guest = find(fake, uuid);
+    guest = fake_find(fake, uuid);
     if (!guest)
-        return not_there(fake, uuid, err);
+        return fake_not_there(fake, uuid, err);
     length = strlen(guest->console);
     *out = g_strdup(guest->console + (length > max_bytes ? length - max_bytes : 0));
     if (out_length)
         *out_length = MIN(length, max_bytes);
-    leave(fake);
+    fake_leave(fake);
     return true;
 }
 
@@ -332,15 +279,15 @@ static bool fake_vnc_console(void *self, const DvCtx *ctx G_GNUC_UNUSED, const c
     const FakeGuest *guest;
     bool has_vnc;
 
-    if (!enter(fake, "vnc_console", err))
+    if (!fake_enter(fake, "vnc_console", err))
         return false;
-    guest = find(fake, uuid);
+    guest = fake_find(fake, uuid);
     if (!guest)
-        return not_there(fake, uuid, err);
-    has_vnc = is_active(guest) && guest->vnc_listen;
+        return fake_not_there(fake, uuid, err);
+    has_vnc = fake_is_active(guest) && guest->vnc_listen;
     if (has_vnc)
         *out = (VirtConsole){.host = g_strdup(guest->vnc_listen), .port = guest->vnc_port};
-    leave(fake);
+    fake_leave(fake);
     return has_vnc ||
            dv_fail(err, DV_E_CONSOLE_TYPE_UNAVAILABLE, "guest %s has no VNC server now", uuid);
 }
@@ -350,14 +297,14 @@ static bool fake_describe(void *self, const char *uuid, char **out_xml, GError *
     FakeVirt *fake = self;
     const FakeGuest *guest;
 
-    if (!enter(fake, "describe", err))
+    if (!fake_enter(fake, "describe", err))
         return false;
-    guest = find(fake, uuid);
+    guest = fake_find(fake, uuid);
     if (!guest)
-        return not_there(fake, uuid, err);
+        return fake_not_there(fake, uuid, err);
     *out_xml = g_markup_printf_escaped(
         "<domain type='fake'><name>%s</name><uuid>%s</uuid></domain>", guest->name, guest->uuid);
-    leave(fake);
+    fake_leave(fake);
     return true;
 }
 
@@ -439,6 +386,12 @@ static const VirtOps fake_ops = {
     .plug = fake_plug,
     .start = fake_start,
     .resume = fake_resume,
+    .shutdown = fake_shutdown,
+    .power_off = fake_power_off,
+    .launch = fake_launch,
+    .pause = fake_pause,
+    .save = fake_save,
+    .define = fake_define,
     .destroy = fake_destroy,
     .console_output = fake_console_output,
     .vnc_console = fake_vnc_console,
@@ -466,131 +419,8 @@ VirtDriver *virt_fake_new(const VirtConfig *config G_GNUC_UNUSED)
     return driver;
 }
 
-/* --- steering -------------------------------------------------------------------------------- */
-
 FakeVirt *fake_virt(VirtDriver *driver)
 {
     g_assert(driver->ops == &fake_ops);
     return driver->self;
-}
-
-void fake_virt_fail(FakeVirt *fake, const char *name, DvErrorCode code, unsigned times)
-{
-    FakeOp *op;
-
-    dv_lock(&fake->lock);
-    op = op_of(fake, name);
-    op->code = code;
-    op->failures_left = times;
-    dv_unlock(&fake->lock);
-}
-
-static void set_hold(FakeVirt *fake, const char *name, bool hold)
-{
-    dv_lock(&fake->lock);
-    op_of(fake, name)->hold = hold;
-    dv_cond_broadcast(&fake->changed);
-    dv_unlock(&fake->lock);
-}
-
-void fake_virt_hold(FakeVirt *fake, const char *name)
-{
-    set_hold(fake, name, true);
-}
-
-void fake_virt_release(FakeVirt *fake, const char *name)
-{
-    set_hold(fake, name, false);
-}
-
-bool fake_virt_wait_held(FakeVirt *fake, const char *name, int64_t timeout_ms)
-{
-    int64_t deadline = dv_now_ms() + timeout_ms;
-    bool held;
-
-    dv_lock(&fake->lock);
-    while (op_of(fake, name)->held_now == 0 &&
-           dv_cond_wait_until(&fake->changed, &fake->lock, deadline))
-        ;
-    held = op_of(fake, name)->held_now > 0;
-    dv_unlock(&fake->lock);
-    return held;
-}
-
-unsigned fake_virt_calls(FakeVirt *fake, const char *name)
-{
-    unsigned calls;
-
-    dv_lock(&fake->lock);
-    calls = op_of(fake, name)->calls;
-    dv_unlock(&fake->lock);
-    return calls;
-}
-
-void fake_virt_set_connected(FakeVirt *fake, bool connected)
-{
-    dv_lock(&fake->lock);
-    fake->connected = connected;
-    dv_unlock(&fake->lock);
-}
-
-void fake_virt_guest_does(FakeVirt *fake, const char *uuid, GuestEventKind kind, const char *detail)
-{
-    static const GuestState after[] = {
-        [GUEST_EVENT_STARTED] = GUEST_STATE_RUNNING,
-        [GUEST_EVENT_STOPPED] = GUEST_STATE_OFF,
-        [GUEST_EVENT_PAUSED] = GUEST_STATE_PAUSED,
-        [GUEST_EVENT_RESUMED] = GUEST_STATE_RUNNING,
-        [GUEST_EVENT_SUSPENDED] = GUEST_STATE_SUSPENDED,
-        [GUEST_EVENT_CRASHED] = GUEST_STATE_CRASHED,
-        [GUEST_EVENT_UNDEFINED] = GUEST_STATE_NONE,
-    };
-    FakeGuest *guest;
-
-    dv_lock(&fake->lock);
-    guest = find(fake, uuid);
-    if (guest && kind == GUEST_EVENT_UNDEFINED)
-        g_hash_table_remove(fake->guests, uuid);
-    else if (guest)
-        guest->state = after[kind];
-    dv_unlock(&fake->lock);
-    send_event(fake, uuid, kind, detail);
-}
-
-void fake_virt_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state)
-{
-    dv_lock(&fake->lock);
-    add_guest(fake, uuid, name, state);
-    dv_unlock(&fake->lock);
-}
-
-void fake_virt_set_console(FakeVirt *fake, const char *uuid, const char *text)
-{
-    FakeGuest *guest;
-
-    dv_lock(&fake->lock);
-    guest = find(fake, uuid);
-    if (guest) {
-        g_free(guest->console);
-        guest->console = g_strdup(text);
-    }
-    dv_unlock(&fake->lock);
-}
-
-void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts)
-{
-    dv_lock(&fake->lock);
-    host_facts_free(fake->facts);
-    fake->facts = host_facts_copy(facts);
-    dv_unlock(&fake->lock);
-}
-
-unsigned fake_virt_guest_count(FakeVirt *fake)
-{
-    unsigned count;
-
-    dv_lock(&fake->lock);
-    count = g_hash_table_size(fake->guests);
-    dv_unlock(&fake->lock);
-    return count;
 }

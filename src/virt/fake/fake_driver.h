@@ -32,6 +32,8 @@ void fake_virt_guest_does(FakeVirt *fake, const char *uuid, GuestEventKind kind,
 /* A guest that an earlier run of the agent left. */
 void fake_virt_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state);
 void fake_virt_set_console(FakeVirt *fake, const char *uuid, const char *text);
+/* Whether the guest does nothing when it is asked to shut down. Guests react unless told. */
+void fake_virt_ignore_shutdown(FakeVirt *fake, const char *uuid, bool ignores);
 /* Copies `facts`. */
 void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts);
 unsigned fake_virt_guest_count(FakeVirt *fake);

@@ -1,4 +1,5 @@
-/* Life of a guest: define, start, resume, destroy, and what state it is in.
+/* A guest as a domain: finding and listing it, what state it is in, defining, starting, and
+ * destroying it; power.c turns it on and off.
  *
  * Only domains with nova's metadata element are ours to list; operations go by uuid, which is the
  * instance's, so they cannot hit another domain.
@@ -10,8 +11,6 @@
 #include "virt/vif/vif.h"
 
 #include <libvirt/virterror.h>
-
-#define DESTROY_ATTEMPTS 6
 
 /* clang-format off */
 static const GuestState states[] = {
@@ -44,6 +43,18 @@ bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GE
     domain = virDomainLookupByUUIDString(conn, uuid);
     if (!domain && virt_conn_last_code() != VIR_ERR_NO_DOMAIN)
         return virt_conn_fail(err, "looking up guest");
+    *out = domain;
+    return true;
+}
+
+bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
+{
+    virDomainPtr domain = NULL;
+
+    if (!guest_lookup(driver, uuid, &domain, err))
+        return false;
+    if (!domain)
+        return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
     *out = domain;
     return true;
 }
@@ -224,24 +235,35 @@ static bool check_not_running(LibvirtDriver *driver, const char *uuid, GError **
            dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", uuid);
 }
 
+static bool define(LibvirtDriver *driver, const DvCtx *ctx, const GuestSpec *spec,
+                   virDomainPtr *out, GError **err)
+{
+    g_auto(virConnectPtr) conn = NULL;
+    g_autofree char *xml = NULL;
+
+    if (!write_xml(driver, spec, &xml, err) || !virt_conn_get(driver->conn, &conn, NULL, err))
+        return false;
+    dv_debug(ctx, "domain XML: %s", xml);
+    VIRT_CALL(driver->conn, "define");
+    *out = virDomainDefineXMLFlags(conn, xml, 0);
+    return *out || virt_conn_fail(err, "defining the guest");
+}
+
+bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err)
+{
+    g_auto(virDomainPtr) domain = NULL;
+
+    return define(self, ctx, spec, &domain, err);
+}
+
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)
 {
     LibvirtDriver *driver = self;
-    g_auto(virConnectPtr) conn = NULL;
     g_auto(virDomainPtr) domain = NULL;
     g_autoptr(GError) left = NULL;
-    g_autofree char *xml = NULL;
 
-    if (!write_xml(driver, spec, &xml, err) || !check_not_running(driver, spec->uuid, err) ||
-        !virt_conn_get(driver->conn, &conn, NULL, err))
+    if (!check_not_running(driver, spec->uuid, err) || !define(driver, ctx, spec, &domain, err))
         return false;
-    dv_debug(ctx, "domain XML: %s", xml);
-    {
-        VIRT_CALL(driver->conn, "define");
-        domain = virDomainDefineXMLFlags(conn, xml, 0);
-    }
-    if (!domain)
-        return virt_conn_fail(err, "defining the guest");
     {
         VIRT_CALL(driver->conn, "start");
         if (virDomainCreateWithFlags(domain, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0)
@@ -253,60 +275,7 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
     return false;
 }
 
-static bool is_in_state(virDomainPtr domain, int wanted)
-{
-    int state = VIR_DOMAIN_NOSTATE;
-
-    return virDomainGetState(domain, &state, NULL, 0) == 0 && state == wanted;
-}
-
-bool guest_resume(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
-{
-    LibvirtDriver *driver = self;
-    g_auto(virDomainPtr) domain = NULL;
-    g_autoptr(GError) cause = NULL;
-
-    if (!guest_lookup(driver, uuid, &domain, err))
-        return false;
-    if (!domain)
-        return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
-    VIRT_CALL(driver->conn, "resume");
-    if (virDomainResume(domain) == 0)
-        return true;
-    virt_conn_fail(&cause, "resuming the guest");
-    if (is_in_state(domain, VIR_DOMAIN_RUNNING))
-        return true;
-    g_propagate_error(err, g_steal_pointer(&cause));
-    return false;
-}
-
 /* --- destroying ------------------------------------------------------------------------------ */
-
-/* Off is what we want, however it came about. A QEMU that the kernel cannot end at once (hung
- * storage) is tried again, as nova does. */
-static bool power_off(LibvirtDriver *driver, virDomainPtr domain, GError **err)
-{
-    for (int attempt = 1;; attempt++) {
-        g_autoptr(GError) cause = NULL;
-        int code;
-
-        VIRT_CALL(driver->conn, "destroy");
-        if (virDomainDestroyFlags(domain, VIR_DOMAIN_DESTROY_DEFAULT) == 0)
-            return true;
-        code = virt_conn_last_code();
-        if (code == VIR_ERR_NO_DOMAIN)
-            return true;
-        virt_conn_fail(&cause, "powering off the guest");
-        if (dv_is(cause, DV_E_UNAVAILABLE)) {
-            g_propagate_error(err, g_steal_pointer(&cause));
-            return false;
-        }
-        if (is_in_state(domain, VIR_DOMAIN_SHUTOFF))
-            return true;
-        if (code != VIR_ERR_SYSTEM_ERROR || attempt >= DESTROY_ATTEMPTS)
-            return dv_fail(err, DV_E_POWER_OFF, "%s", cause->message);
-    }
-}
 
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
 {
@@ -319,7 +288,7 @@ bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
         dv_debug(ctx, "guest %s is not defined, nothing to destroy", uuid);
         return true;
     }
-    return power_off(driver, domain, err) && undefine(driver, domain, err);
+    return guest_domain_off(driver, domain, err) && undefine(driver, domain, err);
 }
 
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)
@@ -328,10 +297,8 @@ bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)
     g_auto(virDomainPtr) domain = NULL;
     char *xml;
 
-    if (!guest_lookup(driver, uuid, &domain, err))
+    if (!guest_find(driver, uuid, &domain, err))
         return false;
-    if (!domain)
-        return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
     VIRT_CALL(driver->conn, "read XML");
     xml = virDomainGetXMLDesc(domain, 0);
     if (!xml)

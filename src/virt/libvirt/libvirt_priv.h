@@ -1,8 +1,9 @@
 /* What the files of the libvirt driver share; not for anybody outside this folder (tests excepted).
  *
- * guest.c     define, start, resume, destroy, states      console.c  console log, VNC address
- * host.c      HostFacts                                   caps.c     capabilities, traits
- * driver.c    the ops table                               conn.c, events.c, xml_*.c: own headers */
+ * guest.c     list, define, start, destroy, states        console.c  console log, VNC address
+ * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
+ * host.c      HostFacts                                   driver.c   the ops table
+ * conn.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
 #include "util/thread.h"
@@ -30,11 +31,23 @@ bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
-bool guest_resume(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err);
 /* The domain of a uuid; *out NULL when there is none. */
 bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+/* The same where there must be one: else DV_E_INSTANCE_NOT_FOUND. */
+bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+
+/* --- power.c */
+bool guest_resume(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_shutdown(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_power_down(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_launch(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
+bool guest_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+/* Ends a domain at once; off or gone: success. */
+bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,

@@ -119,6 +119,35 @@ static void a_set_that_is_freed_is_no_longer_found(void **state G_GNUC_UNUSED)
     assert_int_equal(waits_cancel(waits, NULL), 0);
 }
 
+/* A delete is on its way: neither who waits nor who comes to wait goes on waiting. */
+static void closed_waits_end_at_once_until_all_opened(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(Waits) waits = waits_new();
+    g_autoptr(WaitSet) before = waits_register(waits, "i", PLUGGED, two_ports);
+    g_autoptr(WaitSet) other = waits_register(waits, "j", PLUGGED, no_ports);
+    g_autoptr(WaitSet) meanwhile = NULL;
+    g_autoptr(WaitSet) after = NULL;
+    g_autoptr(GError) e1 = NULL;
+    g_autoptr(GError) e2 = NULL;
+    g_autoptr(GError) e3 = NULL;
+
+    waits_close(waits, "i");
+    waits_close(waits, "i");
+    meanwhile = waits_register(waits, "i", PLUGGED, two_ports);
+    assert_false(waits_wait(before, 60000, &e1));
+    assert_int_equal(e1->code, DV_E_CANCELLED);
+    assert_false(waits_wait(meanwhile, 60000, &e2));
+    assert_int_equal(e2->code, DV_E_CANCELLED);
+    assert_true(waits_wait(other, 60000, NULL));
+    waits_open(waits, "i");
+    assert_true(waits_closed(waits, "i"));
+    waits_open(waits, "i");
+    assert_false(waits_closed(waits, "i"));
+    after = waits_register(waits, "i", PLUGGED, two_ports);
+    assert_false(waits_wait(after, 1, &e3));
+    assert_int_equal(e3->code, DV_E_TIMEOUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +159,7 @@ int main(void)
         cmocka_unit_test(a_waiting_thread_is_woken),
         cmocka_unit_test(a_delete_cancels_the_wait),
         cmocka_unit_test(a_set_that_is_freed_is_no_longer_found),
+        cmocka_unit_test(closed_waits_end_at_once_until_all_opened),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -135,8 +135,10 @@ static void contract_absent_guest(void **state)
     g_autoptr(GError) e3 = NULL;
     g_autoptr(GError) e4 = NULL;
     g_autoptr(GError) e5 = NULL;
+    g_autoptr(GError) e6 = NULL;
 
     assert_int_equal(state_now(driver, uuid), GUEST_STATE_NONE);
+    must(driver->ops->power_off(driver->self, NULL, uuid, &e6), e6);
     must(driver->ops->destroy(driver->self, NULL, uuid, &e1), e1);
     assert_false(driver->ops->resume(driver->self, NULL, uuid, &e2));
     assert_int_equal(e2->code, DV_E_INSTANCE_NOT_FOUND);
@@ -147,6 +149,25 @@ static void contract_absent_guest(void **state)
     assert_false(driver->ops->describe(driver->self, uuid, &text, &e5));
     assert_int_equal(e5->code, DV_E_INSTANCE_NOT_FOUND);
     assert_null(text);
+}
+
+static void contract_absent_guest_has_no_power(void **state)
+{
+    VirtDriver *driver = *state;
+    const char *uuid = "00000000-0000-4000-8000-00000000dead";
+    g_autoptr(GError) e1 = NULL;
+    g_autoptr(GError) e2 = NULL;
+    g_autoptr(GError) e3 = NULL;
+    g_autoptr(GError) e4 = NULL;
+
+    assert_false(driver->ops->shutdown(driver->self, NULL, uuid, &e1));
+    assert_int_equal(e1->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->launch(driver->self, NULL, uuid, false, &e2));
+    assert_int_equal(e2->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->pause(driver->self, NULL, uuid, &e3));
+    assert_int_equal(e3->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->save(driver->self, NULL, uuid, &e4));
+    assert_int_equal(e4->code, DV_E_INSTANCE_NOT_FOUND);
 }
 
 static void contract_life_of_a_guest(void **state)
@@ -260,6 +281,94 @@ static void contract_console_starts_empty(void **state)
     destroy(driver, spec);
 }
 
+static void contract_powered_off_guest_stays_defined(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(8);
+    g_autoptr(GError) err = NULL;
+    EventLog log;
+
+    event_log_start(&log, driver);
+    start(driver, spec, false);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_STOPPED));
+    /* Off: ending it again is success, asking it to end too, and it cannot be paused or resumed. */
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->shutdown(driver->self, NULL, spec->uuid, &err), err);
+    assert_false(driver->ops->pause(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    assert_false(driver->ops->resume(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    destroy(driver, spec);
+    event_log_stop(&log, driver);
+}
+
+static void contract_guest_is_paused_and_resumed(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(8);
+    g_autoptr(GError) err = NULL;
+    EventLog log;
+
+    event_log_start(&log, driver);
+    start(driver, spec, false);
+    for (int i = 0; i < 2; i++) {
+        must(driver->ops->pause(driver->self, NULL, spec->uuid, &err), err);
+        assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    }
+    /* launch is for guests that are off: one that is paused stays so. */
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    must(driver->ops->resume(driver->self, NULL, spec->uuid, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_PAUSED));
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_RESUMED));
+    destroy(driver, spec);
+    event_log_stop(&log, driver);
+}
+
+static void contract_saved_guest_comes_back(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(9);
+    g_autoptr(GError) err = NULL;
+    EventLog log;
+
+    event_log_start(&log, driver);
+    start(driver, spec, false);
+    must(driver->ops->save(driver->self, NULL, spec->uuid, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    assert_true(wait_event(&log, spec->uuid, GUEST_EVENT_STOPPED));
+    assert_false(driver->ops->save(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    destroy(driver, spec);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_NONE);
+    event_log_stop(&log, driver);
+}
+
+static void contract_defining_changes_no_state(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(9);
+    g_autoptr(GError) err = NULL;
+
+    must(driver->ops->define(driver->self, NULL, spec, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, true, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    must(driver->ops->define(driver->self, NULL, spec, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+    destroy(driver, spec);
+}
+
 static bool is_sorted(const GPtrArray *texts)
 {
     for (guint i = 1; i < texts->len; i++) {
@@ -305,12 +414,17 @@ static void contract_healthy_driver_is_connected(void **state)
 /* clang-format off */
 #define CONTRACT_TESTS                                                \
         cmocka_unit_test(contract_absent_guest),                      \
+        cmocka_unit_test(contract_absent_guest_has_no_power),         \
         cmocka_unit_test(contract_life_of_a_guest),                   \
         cmocka_unit_test(contract_started_without_pause_runs),        \
         cmocka_unit_test(contract_running_guest_is_not_started_again),\
         cmocka_unit_test(contract_unknown_vif_type_is_named),         \
         cmocka_unit_test(contract_vnc_address_while_it_runs),         \
         cmocka_unit_test(contract_console_starts_empty),              \
+        cmocka_unit_test(contract_powered_off_guest_stays_defined),   \
+        cmocka_unit_test(contract_guest_is_paused_and_resumed),       \
+        cmocka_unit_test(contract_saved_guest_comes_back),            \
+        cmocka_unit_test(contract_defining_changes_no_state),         \
         cmocka_unit_test(contract_host_facts_are_complete),           \
         cmocka_unit_test(contract_healthy_driver_is_connected)
 /* clang-format on */

@@ -335,6 +335,79 @@ static void an_existing_disk_that_disk_info_does_not_know_is_refused(void **stat
     assert_true(dv_exists(path)); /* what we did not make is not undone */
 }
 
+/* ---- adoption ---- */
+
+static void forget_layout(DiskSpec *disk)
+{
+    g_clear_pointer(&disk->path, g_free);
+    g_clear_pointer(&disk->backing_path, g_free);
+    disk->format = DISK_FORMAT_RAW;
+}
+
+static void adoption_finds_what_a_boot_made(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
+    DiskSpec *swap = add_disk(f, DISK_ROLE_SWAP, 16 * MIB);
+    g_autofree char *base = base_path(f, ""), *path = NULL;
+    g_autoptr(GError) err = NULL;
+
+    create(f);
+    path = g_strdup(root->path);
+    forget_layout(root);
+    forget_layout(swap);
+    if (!disks_adopt(f->disks, f->ctx, f->spec, NULL, &err))
+        fail_msg("%s", err->message);
+    assert_string_equal(root->path, path);
+    assert_int_equal(root->format, DISK_FORMAT_QCOW2);
+    assert_string_equal(root->backing_path, base);
+    assert_true(g_str_has_suffix(swap->path, "/disk.swap"));
+    assert_true(g_str_has_suffix(swap->backing_path, "/swap_16"));
+}
+
+static void adoption_makes_again_what_the_guest_cannot_have_written(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
+    DiskSpec *swap = add_disk(f, DISK_ROLE_SWAP, 16 * MIB);
+    g_autofree char *base = base_path(f, ""), *swap_base = NULL, *log = NULL;
+    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
+    g_autoptr(GError) err = NULL;
+
+    create(f);
+    swap_base = g_strdup(swap->backing_path);
+    log = g_build_filename(dir, "console.log", NULL);
+    assert_int_equal(unlink(base), 0);
+    assert_int_equal(unlink(swap_base), 0);
+    assert_int_equal(unlink(log), 0);
+    if (!disks_adopt(f->disks, f->ctx, f->spec, &f->image, &err))
+        fail_msg("%s", err->message);
+    assert_true(dv_exists(base) && dv_exists(swap_base) && dv_exists(log));
+    assert_int_equal(root->backing_format, DISK_FORMAT_RAW);
+    /* Without the image, or with another one, there is nothing to make it of. */
+    assert_int_equal(unlink(base), 0);
+    assert_false(disks_adopt(f->disks, f->ctx, f->spec, NULL, &err));
+    assert_int_equal(dv_code(err), DV_E_INVALID_DISK);
+    g_clear_error(&err);
+    f->image.id = "another-image";
+    assert_false(disks_adopt(f->disks, f->ctx, f->spec, &f->image, &err));
+    assert_int_equal(dv_code(err), DV_E_INVALID_DISK);
+    assert_false(dv_exists(base));
+}
+
+static void adoption_makes_no_disk(void **state)
+{
+    Fixture *f = *state;
+    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
+    g_autoptr(GError) err = NULL;
+
+    create(f);
+    assert_int_equal(unlink(root->path), 0);
+    assert_false(disks_adopt(f->disks, f->ctx, f->spec, &f->image, &err));
+    assert_int_equal(dv_code(err), DV_E_INVALID_DISK);
+    assert_false(dv_exists(root->path));
+}
+
 /* ---- refusals ---- */
 
 static void a_cached_image_larger_than_the_flavor_s_disk_is_refused(void **state)
@@ -739,6 +812,9 @@ int main(void)
         TEST(a_flat_copy_keeps_holes),
         TEST(preallocation_takes_the_space),
         TEST(an_existing_disk_is_adopted_by_disk_info),
+        TEST(adoption_finds_what_a_boot_made),
+        TEST(adoption_makes_again_what_the_guest_cannot_have_written),
+        TEST(adoption_makes_no_disk),
         TEST(an_existing_disk_that_disk_info_does_not_know_is_refused),
         TEST(an_image_larger_than_the_flavor_s_disk_is_refused),
         TEST(a_cached_image_larger_than_the_flavor_s_disk_is_refused),

@@ -11,6 +11,9 @@
 
 #include <cmocka.h>
 
+/* The guest that the test hypervisor starts with, running. */
+#define TEST_GUEST "6695eb01-f6a4-8304-79aa-97f2502e193f"
+
 static VirtConfig test_config(void)
 {
     return (VirtConfig){.virt_type = "qemu",
@@ -80,8 +83,7 @@ static void domains_of_others_are_not_listed(void **state G_GNUC_UNUSED)
     /* The default test hypervisor has a running domain "test" without nova's metadata. */
     must(driver->ops->list(driver->self, &guests, &err), err);
     assert_int_equal(guests->len, 0);
-    assert_int_equal(state_now(driver, "6695eb01-f6a4-8304-79aa-97f2502e193f"),
-                     GUEST_STATE_RUNNING);
+    assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_RUNNING);
 }
 
 static void refused_start_leaves_nothing_defined(void **state G_GNUC_UNUSED)
@@ -99,6 +101,82 @@ static void refused_start_leaves_nothing_defined(void **state G_GNUC_UNUSED)
     assert_false(driver->ops->start(driver->self, NULL, spec, true, &err));
     assert_int_equal(err->code, DV_E_HYPERVISOR);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_NONE);
+}
+
+/* What a call on TEST_GUEST ends in; 0: success. */
+static int end_of(bool ok, GError **err)
+{
+    int code = ok ? 0 : (*err)->code;
+
+    g_clear_error(err);
+    return code;
+}
+
+static void guest_is_turned_on_and_off(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    const VirtOps *ops = driver->ops;
+    void *self = driver->self;
+    GError *err = NULL;
+
+    for (int i = 0; i < 2; i++) { /* shutting down what is off already is success */
+        assert_int_equal(end_of(ops->shutdown(self, NULL, TEST_GUEST, &err), &err), 0);
+        assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_OFF);
+    }
+    assert_int_equal(end_of(ops->pause(self, NULL, TEST_GUEST, &err), &err), DV_E_HYPERVISOR);
+    assert_int_equal(end_of(ops->resume(self, NULL, TEST_GUEST, &err), &err), DV_E_HYPERVISOR);
+    assert_int_equal(end_of(ops->save(self, NULL, TEST_GUEST, &err), &err), DV_E_HYPERVISOR);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+        assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_RUNNING);
+    }
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(end_of(ops->power_off(self, NULL, TEST_GUEST, &err), &err), 0);
+        assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_OFF);
+    }
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+}
+
+static void guest_is_paused_and_saved(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    const VirtOps *ops = driver->ops;
+    void *self = driver->self;
+    GError *err = NULL;
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(end_of(ops->pause(self, NULL, TEST_GUEST, &err), &err), 0);
+        assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_PAUSED);
+    }
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+    assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_PAUSED);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(end_of(ops->resume(self, NULL, TEST_GUEST, &err), &err), 0);
+        assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_RUNNING);
+    }
+    assert_int_equal(end_of(ops->save(self, NULL, TEST_GUEST, &err), &err), 0);
+    assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_OFF);
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+    assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_RUNNING);
+}
+
+static void absent_guest_cannot_be_turned_on(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    const VirtOps *ops = driver->ops;
+    void *self = driver->self;
+    const char *uuid = "00000000-0000-4000-8000-00000000dead";
+    GError *err = NULL;
+
+    assert_int_equal(end_of(ops->power_off(self, NULL, uuid, &err), &err), 0);
+    assert_int_equal(end_of(ops->shutdown(self, NULL, uuid, &err), &err), DV_E_INSTANCE_NOT_FOUND);
+    assert_int_equal(end_of(ops->launch(self, NULL, uuid, true, &err), &err),
+                     DV_E_INSTANCE_NOT_FOUND);
+    assert_int_equal(end_of(ops->pause(self, NULL, uuid, &err), &err), DV_E_INSTANCE_NOT_FOUND);
+    assert_int_equal(end_of(ops->save(self, NULL, uuid, &err), &err), DV_E_INSTANCE_NOT_FOUND);
 }
 
 typedef struct Calls {
@@ -171,7 +249,7 @@ static gpointer list_often(gpointer arg)
         GuestState state;
 
         if (!driver->ops->list(driver->self, &guests, NULL) ||
-            !driver->ops->state(driver->self, "6695eb01-f6a4-8304-79aa-97f2502e193f", &state, NULL))
+            !driver->ops->state(driver->self, TEST_GUEST, &state, NULL))
             return GINT_TO_POINTER(1);
     }
     return NULL;
@@ -197,6 +275,9 @@ int main(void)
         cmocka_unit_test(unknown_virt_type_is_bad_config),
         cmocka_unit_test(domains_of_others_are_not_listed),
         cmocka_unit_test(refused_start_leaves_nothing_defined),
+        cmocka_unit_test(guest_is_turned_on_and_off),
+        cmocka_unit_test(guest_is_paused_and_saved),
+        cmocka_unit_test(absent_guest_cannot_be_turned_on),
         cmocka_unit_test(long_calls_are_known),
         cmocka_unit_test(many_threads_share_the_connection),
     };

@@ -1,0 +1,221 @@
+/* The steps that make a guest; see spawn.h. */
+#include "agent/ops/spawn.h"
+
+#include "agent/guest_spec.h"
+#include "agent/network_cache.h"
+#include "agent/ops/boot_disks.h"
+#include "util/log.h"
+
+#include <string.h>
+
+void spawn_done(Spawn *spawn)
+{
+    g_clear_pointer(&spawn->plugged, wait_set_free);
+    g_clear_pointer(&spawn->spec, guest_spec_free);
+}
+
+static GuestSource source_of(const Spawn *spawn)
+{
+    return (GuestSource){spawn->instance, spawn->image, spawn->bdms, spawn->network, spawn->ctx};
+}
+
+/* ---- devices ---- */
+
+bool spawn_spec(Spawn *spawn, GError **err)
+{
+    GuestSource source = source_of(spawn);
+
+    g_clear_pointer(&spawn->spec, guest_spec_free);
+    spawn->spec = guest_spec_build(spawn->agent, &source, err);
+    return spawn->spec != NULL;
+}
+
+static const DiskSpec *disk_of_bdm(const Spawn *spawn, const Ovo *bdm, unsigned *ephemerals)
+{
+    bool blank = strcmp(ovo_str_or(bdm, "source_type", ""), "blank") == 0;
+    bool swap = g_strcmp0(ovo_str_or(bdm, "guest_format", NULL), "swap") == 0;
+    unsigned wanted = 0;
+
+    if (!blank)
+        return ovo_i64_or(bdm, "boot_index", -1) == 0 ? guest_spec_disk(spawn->spec, DISK_ROLE_ROOT)
+                                                      : NULL;
+    if (swap)
+        return guest_spec_disk(spawn->spec, DISK_ROLE_SWAP);
+    wanted = (*ephemerals)++;
+    for (guint i = 0; i < spawn->spec->disks->len; i++) {
+        const DiskSpec *disk = g_ptr_array_index(spawn->spec->disks, i);
+
+        if (disk->role == DISK_ROLE_EPHEMERAL && wanted-- == 0)
+            return disk;
+    }
+    return NULL;
+}
+
+static bool name_mappings(Spawn *spawn, GError **err)
+{
+    unsigned ephemerals = 0;
+    size_t count = spawn->bdms ? ovo_count(spawn->bdms, NULL) : 0;
+
+    for (size_t i = 0; i < count; i++) {
+        g_autoptr(Ovo) bdm = ovo_at(spawn->bdms, NULL, i);
+        const DiskSpec *disk = disk_of_bdm(spawn, bdm, &ephemerals);
+        g_autofree char *device = disk ? g_strconcat("/dev/", disk->target, NULL) : NULL;
+
+        if (!disk)
+            continue;
+        if (!ovo_has_value(bdm, "device_name"))
+            ovo_set_str(bdm, "device_name", device);
+        if (!ovo_has_value(bdm, "disk_bus"))
+            ovo_set_str(bdm, "disk_bus", disk->bus);
+        if (!conductor_save(spawn->agent->con, spawn->ctx, bdm, err))
+            return false;
+    }
+    return true;
+}
+
+bool spawn_name_devices(Spawn *spawn, GError **err)
+{
+    const DiskSpec *root = guest_spec_disk(spawn->spec, DISK_ROLE_ROOT);
+
+    if (!name_mappings(spawn, err))
+        return dv_within(err, "naming block devices");
+    if (root && !ovo_has_value(spawn->instance, "root_device_name")) {
+        g_autofree char *device = g_strconcat("/dev/", root->target, NULL);
+
+        ovo_set_str(spawn->instance, "root_device_name", device);
+    }
+    return true;
+}
+
+/* ---- disks and guest ---- */
+
+bool spawn_disks(Spawn *spawn, GError **err)
+{
+    BootDisks disks = {spawn->agent, spawn->ctx,     spawn->instance, spawn->image,
+                       spawn->args,  spawn->network, spawn->spec};
+
+    return boot_disks_create(&disks, err);
+}
+
+/* Ports that are not active yet will be reported by network-vif-plugged. NULL-terminated, borrowed.
+ */
+static GPtrArray *ports_to_plug(const NetworkInfo *network)
+{
+    GPtrArray *ports = g_ptr_array_new();
+
+    for (size_t i = 0; i < network_info_count(network); i++) {
+        const Vif *vif = network_info_at(network, i);
+
+        if (!vif->active)
+            g_ptr_array_add(ports, (void *)vif->id);
+    }
+    g_ptr_array_add(ports, NULL);
+    return ports;
+}
+
+bool spawn_guest(Spawn *spawn, GError **err)
+{
+    const VirtDriver *virt = spawn->agent->virt;
+    g_autoptr(GPtrArray) ports = ports_to_plug(spawn->network);
+
+    if (spawn->agent->config.vif_plugging_timeout_s > 0)
+        spawn->plugged = waits_register(spawn->agent->waits, spawn->spec->uuid,
+                                        "network-vif-plugged", (const char *const *)ports->pdata);
+    return virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err) &&
+           virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, err);
+}
+
+bool spawn_plugged(Spawn *spawn, GError **err)
+{
+    int64_t timeout_s = spawn->agent->config.vif_plugging_timeout_s;
+    g_autoptr(GError) cause = NULL;
+
+    if (!spawn->plugged || waits_wait(spawn->plugged, timeout_s * 1000, &cause))
+        return true;
+    if (dv_is(cause, DV_E_CANCELLED)) {
+        g_propagate_error(err, g_steal_pointer(&cause));
+        return false;
+    }
+    if (spawn->agent->config.vif_plugging_is_fatal)
+        return dv_fail(err, DV_E_VIF_PLUG, "%s", cause->message);
+    dv_warning(spawn->ctx, "%s; going on, as vif_plugging_is_fatal is off", cause->message);
+    return true;
+}
+
+bool spawn_resume(Spawn *spawn, GError **err)
+{
+    const VirtDriver *virt = spawn->agent->virt;
+
+    return virt->ops->resume(virt->self, spawn->ctx, spawn->spec->uuid, err);
+}
+
+/* ---- what is remembered of a guest that runs ---- */
+
+/* The defaults that this host chose, so that a later host builds the same machine. */
+static void record_defaults(Spawn *spawn)
+{
+    const DiskSpec *root = guest_spec_disk(spawn->spec, DISK_ROLE_ROOT);
+    const char *machine = spawn->spec->machine_type;
+    const struct {
+        const char *key, *value;
+    } defaults[] = {
+        {"image_hw_machine_type", machine},
+        {"image_hw_cdrom_bus", strstr(machine, "q35") ? "sata" : "ide"},
+        {"image_hw_disk_bus", root ? root->bus : "virtio"},
+        {"image_hw_input_bus", spawn->spec->usb_tablet ? "usb" : NULL},
+        {"image_hw_pointer_model", spawn->spec->usb_tablet ? "usbtablet" : NULL},
+        {"image_hw_video_model", spawn->spec->video_model ? spawn->spec->video_model : "virtio"},
+        {"image_hw_vif_model", "virtio"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
+        if (defaults[i].value && !ovo_dict_str(spawn->instance, "system_metadata", defaults[i].key))
+            ovo_dict_set(spawn->instance, "system_metadata", defaults[i].key, defaults[i].value);
+    }
+}
+
+static void record_access_ips(Spawn *spawn)
+{
+    const char *label = spawn->agent->config.default_access_ip_network_name;
+
+    if (!label || ovo_has_value(spawn->instance, "access_ip_v4") ||
+        ovo_has_value(spawn->instance, "access_ip_v6"))
+        return;
+    for (size_t i = 0; i < network_info_count(spawn->network); i++) {
+        const Vif *vif = network_info_at(spawn->network, i);
+
+        if (g_strcmp0(vif->label, label) != 0)
+            continue;
+        for (size_t j = 0; j < vif->subnet_count; j++) {
+            const VifSubnet *subnet = &vif->subnets[j];
+            const char *field = subnet->version == 6 ? "access_ip_v6" : "access_ip_v4";
+
+            if (subnet->ips && subnet->ips[0] && !ovo_has_value(spawn->instance, field))
+                ovo_set_str(spawn->instance, field, subnet->ips[0]);
+        }
+        return;
+    }
+}
+
+void spawn_record(Spawn *spawn)
+{
+    GuestSource source = source_of(spawn);
+
+    if (guest_needs_config_drive(spawn->agent, &source))
+        ovo_set_str(spawn->instance, "config_drive", "True");
+    record_defaults(spawn);
+    record_access_ips(spawn);
+    ovo_set_i64(spawn->instance, "power_state", GUEST_STATE_RUNNING);
+}
+
+/* ---- networks ---- */
+
+bool spawn_bind_networks(Agent *agent, const DvCtx *ctx, const Ovo *instance, NetworkInfo **out,
+                         GError **err)
+{
+    NetworkInstance who = network_instance_of(agent, instance);
+    g_autoptr(NetworkInfo) old = network_cache_read(instance, err);
+
+    return old && neutron_bind_host(agent->neutron, ctx, &who, NULL, err) &&
+           neutron_refresh(agent->neutron, ctx, &who, old, NULL, out, err);
+}

@@ -1,0 +1,53 @@
+/* Making a guest: what a boot, a rebuild, an unshelve and the end of a resize have in common.
+ *
+ * Each function is one step with an outside effect, so that an operation puts those it needs into
+ * its own table, between saves of its own: spec, devices, disks, guest (paused), plugged, resume,
+ * and at last the fields of a running instance. What saves and claims surround them is for the
+ * operation to say.
+ *
+ * Ownership  the caller's fields are borrowed; spawn_done frees what the steps made.
+ * Errors     those of guest_spec.h, virt/disk/disks.h, virt/driver.h; DV_E_VIF_PLUG.
+ * Threads    on the operation's worker.
+ * Sources    nova virt/libvirt/driver.py spawn, compute/manager.py _build_resources (Zed). */
+#pragma once
+
+#include "agent/agent.h"
+
+typedef struct Spawn {
+    /* given; borrowed until spawn_done */
+    Agent *agent;
+    const DvCtx *ctx;
+    Ovo *instance;
+    const Ovo *image; /* glance metadata dict, NULL: what the instance remembers of its image */
+    const Ovo *bdms;  /* BlockDeviceMappingList */
+    const Ovo *args;  /* passwords and injected files for the config drive; may be NULL */
+    const NetworkInfo *network;
+    /* made by the steps */
+    GuestSpec *spec;
+    WaitSet *plugged;
+} Spawn;
+
+void spawn_done(Spawn *spawn);
+
+/* Describes the guest. DV_E_UNSUPPORTED: what this host cannot give. */
+bool spawn_spec(Spawn *spawn, GError **err);
+/* Device names and buses go into the mappings that lack them, which are saved; the root device's
+ * name goes into the instance, which is not. */
+bool spawn_name_devices(Spawn *spawn, GError **err);
+/* Makes the disks; nothing stays behind when it fails. */
+bool spawn_disks(Spawn *spawn, GError **err);
+/* Plugs the ports and starts the guest paused, its waits for the ports registered before. Nothing
+ * is defined when it fails. */
+bool spawn_guest(Spawn *spawn, GError **err);
+/* Waits for network-vif-plugged, as vif_plugging_timeout and vif_plugging_is_fatal say. */
+bool spawn_plugged(Spawn *spawn, GError **err);
+bool spawn_resume(Spawn *spawn, GError **err);
+
+/* Into the instance object, unsaved: power state, config drive, the defaults that this host chose,
+ * access addresses. */
+void spawn_record(Spawn *spawn);
+
+/* The ports exist: binds those that are not bound to this host, and reads their network info, which
+ * is not stored. *out is the caller's. */
+bool spawn_bind_networks(Agent *agent, const DvCtx *ctx, const Ovo *instance, NetworkInfo **out,
+                         GError **err);

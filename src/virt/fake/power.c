@@ -1,0 +1,157 @@
+/* Turning guests of the hypervisor in memory on and off, as virt/driver.h promises it. */
+#include "virt/fake/fake_priv.h"
+
+/* Enters and finds the guest: NULL when there is none or the operation is to fail. */
+static FakeGuest *enter_with(FakeVirt *fake, const char *op, const char *uuid,
+                             GError **err) DV_NO_ANALYSIS
+{
+    FakeGuest *guest;
+
+    if (!fake_enter(fake, op, err))
+        return NULL;
+    guest = fake_find(fake, uuid);
+    if (!guest)
+        fake_not_there(fake, uuid, err);
+    return guest;
+}
+
+static bool not_running(FakeVirt *fake, const char *uuid, GError **err) DV_NO_ANALYSIS
+{
+    fake_leave(fake);
+    return dv_fail(err, DV_E_HYPERVISOR, "guest %s is not running", uuid);
+}
+
+bool fake_resume(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                 GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest = enter_with(fake, "resume", uuid, err);
+    bool was_paused;
+
+    if (!guest)
+        return false;
+    if (!fake_is_active(guest))
+        return not_running(fake, uuid, err);
+    was_paused = guest->state == GUEST_STATE_PAUSED;
+    guest->state = GUEST_STATE_RUNNING;
+    fake_leave(fake);
+    if (was_paused)
+        fake_send_event(fake, uuid, GUEST_EVENT_RESUMED, "unpaused");
+    return true;
+}
+
+/* A guest whose CPUs stand still sees no ACPI event either. */
+bool fake_shutdown(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                   GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest = enter_with(fake, "shutdown", uuid, err);
+    bool reacts;
+
+    if (!guest)
+        return false;
+    reacts = guest->state == GUEST_STATE_RUNNING && !guest->ignores;
+    if (reacts)
+        guest->state = GUEST_STATE_OFF;
+    fake_leave(fake);
+    if (reacts)
+        fake_send_event(fake, uuid, GUEST_EVENT_STOPPED, "shutdown");
+    return true;
+}
+
+bool fake_power_off(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                    GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest;
+    bool was_active;
+
+    if (!fake_enter(fake, "power_off", err))
+        return false;
+    guest = fake_find(fake, uuid);
+    was_active = guest && fake_is_active(guest);
+    if (guest)
+        guest->state = GUEST_STATE_OFF;
+    fake_leave(fake);
+    if (was_active)
+        fake_send_event(fake, uuid, GUEST_EVENT_STOPPED, "destroyed");
+    return true;
+}
+
+bool fake_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, bool paused,
+                 GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest = enter_with(fake, "launch", uuid, err);
+    bool was_saved;
+
+    if (!guest)
+        return false;
+    if (fake_is_active(guest)) {
+        fake_leave(fake);
+        return true;
+    }
+    was_saved = guest->saved;
+    guest->saved = false;
+    guest->state = paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING;
+    if (!guest->vnc_port)
+        guest->vnc_port = fake->next_vnc_port++;
+    fake_leave(fake);
+    fake_send_event(fake, uuid, GUEST_EVENT_STARTED, was_saved ? "restored" : "booted");
+    if (paused)
+        fake_send_event(fake, uuid, GUEST_EVENT_PAUSED, "paused");
+    return true;
+}
+
+bool fake_pause(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest = enter_with(fake, "pause", uuid, err);
+    bool was_running;
+
+    if (!guest)
+        return false;
+    if (!fake_is_active(guest))
+        return not_running(fake, uuid, err);
+    was_running = guest->state == GUEST_STATE_RUNNING;
+    guest->state = GUEST_STATE_PAUSED;
+    fake_leave(fake);
+    if (was_running)
+        fake_send_event(fake, uuid, GUEST_EVENT_PAUSED, "paused");
+    return true;
+}
+
+bool fake_save(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+               GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest = enter_with(fake, "save", uuid, err);
+
+    if (!guest)
+        return false;
+    if (!fake_is_active(guest))
+        return not_running(fake, uuid, err);
+    guest->state = GUEST_STATE_OFF;
+    guest->saved = true;
+    fake_leave(fake);
+    fake_send_event(fake, uuid, GUEST_EVENT_STOPPED, "saved");
+    return true;
+}
+
+bool fake_define(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *spec,
+                 GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest;
+
+    if (!fake_enter(fake, "define", err))
+        return false;
+    guest = fake_find(fake, spec->uuid);
+    if (!guest)
+        guest = fake_add_guest(fake, spec->uuid, spec->name, GUEST_STATE_OFF);
+    g_free(guest->vnc_listen);
+    guest->vnc_listen = g_strdup(spec->vnc_listen);
+    fake_leave(fake);
+    return true;
+}
