@@ -397,13 +397,12 @@ static void add_addresses(NicSpec *nic, const Vif *vif)
     nic->address_versions = (int *)(void *)g_array_free(versions, FALSE);
 }
 
-static void add_nics(const GuestSource *source, GuestSpec *spec)
+void guest_spec_add_ports(GuestSpec *spec, const NetworkInfo *network, const char *model)
 {
-    const char *model = guest_image_prop(source, "hw_vif_model");
-    size_t count = source->network ? network_info_count(source->network) : 0;
+    size_t count = network ? network_info_count(network) : 0;
 
     for (size_t i = 0; i < count; i++) {
-        const Vif *vif = network_info_at(source->network, i);
+        const Vif *vif = network_info_at(network, i);
         NicSpec *nic = guest_spec_add_nic(spec);
 
         nic->port_id = g_strdup(vif->id);
@@ -414,6 +413,8 @@ static void add_nics(const GuestSource *source, GuestSpec *spec)
         nic->bridge = g_strdup(vif->bridge);
         nic->ovs_interfaceid = g_strdup(vif->ovs_interfaceid);
         nic->ovs_hybrid = vif->ovs_hybrid_plug;
+        nic->ovs_create = vif->delegate_create;
+        nic->ovs_datapath = g_strdup(vif->datapath_type);
         nic->mtu = vif->mtu;
         nic->create_bridge = g_strcmp0(vif->type, "bridge") == 0;
         add_addresses(nic, vif);
@@ -511,7 +512,7 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
     spec->console_log_path = g_build_filename(spec->instance_dir, "console.log", NULL);
     if (!add_disks(agent, source, flavor, spec, err))
         return NULL;
-    add_nics(source, spec);
+    guest_spec_add_ports(spec, source->network, guest_image_prop(source, "hw_vif_model"));
     fill_kernel(source, spec, strcmp(agent->virt_config.virt_type, "qemu") == 0);
     fill_devices(agent, source, flavor, spec);
     fill_metadata(agent, source, flavor, spec);

@@ -18,6 +18,9 @@ typedef struct GuestSource {
 /* DV_E_UNSUPPORTED names what the request needs and this agent cannot do: nothing is ignored. */
 GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GError **err);
 
+/* Adds a NicSpec for each port; network may be NULL. model NULL: virtio. */
+void guest_spec_add_ports(GuestSpec *spec, const NetworkInfo *network, const char *model);
+
 /* An image property: from the image's properties, or the instance's system_metadata ("image_"
  * prefix). NULL when unset. */
 const char *guest_image_prop(const GuestSource *source, const char *name);

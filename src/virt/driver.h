@@ -58,9 +58,12 @@ typedef struct VirtOps {
     /* Guests that this driver made (nova's domains), one bulk call: GPtrArray of VirtGuest. */
     bool (*list)(void *self, GPtrArray **out, GError **err);
     bool (*state)(void *self, const char *uuid, GuestState *out, GError **err);
-    /* Creates the bridge of a linuxbridge port where it is missing; libvirt plugs the rest at
+    /* Makes what the guest's ports need on the host before each start; libvirt plugs the rest at
      * start. */
     bool (*plug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+    /* Takes that away when the guest is gone; of spec, only nics are read. What is not there:
+     * success. A port that fails does not keep the others; the first error is told. */
+    bool (*unplug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
     /* Defines the guest (persistent) and starts it paused or running. On failure nothing is left
      * defined. DV_E_INSTANCE_EXISTS: it runs already, and goes on untouched. */
     bool (*start)(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);

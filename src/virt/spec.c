@@ -29,6 +29,7 @@ static void nic_spec_free(gpointer data)
     g_free(nic->type);
     g_free(nic->bridge);
     g_free(nic->ovs_interfaceid);
+    g_free(nic->ovs_datapath);
     for (unsigned i = 0; i < nic->address_count; i++)
         g_free(nic->addresses[i]);
     g_free(nic->addresses);

@@ -12,6 +12,7 @@
 #include "agent/op.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/spawn.h"
+#include "agent/ops/unplug.h"
 
 #include "services/peer.h"
 #include "services/scheduler.h"
@@ -317,8 +318,11 @@ static void boot_destroy_guest(void *self)
     const VirtDriver *virt = boot->agent->virt;
     g_autoptr(GError) err = NULL;
 
-    if (!virt->ops->destroy(virt->self, boot->ctx, boot->uuid, &err))
+    if (!virt->ops->destroy(virt->self, boot->ctx, boot->uuid, &err)) {
         note_cleanup_failure(boot, "guest", err);
+        return;
+    }
+    op_unplug(boot->agent, boot->ctx, boot->uuid, boot->network);
 }
 
 static bool boot_plugged(void *self, GError **err)

@@ -4,6 +4,7 @@
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
 #include "agent/ops/boot_disks.h"
+#include "agent/ops/unplug.h"
 #include "util/log.h"
 
 #include <string.h>
@@ -117,12 +118,18 @@ bool spawn_guest(Spawn *spawn, GError **err)
 {
     const VirtDriver *virt = spawn->agent->virt;
     g_autoptr(GPtrArray) ports = ports_to_plug(spawn->network);
+    g_autoptr(GError) cause = NULL;
 
     if (spawn->agent->config.vif_plugging_timeout_s > 0)
         spawn->plugged = waits_register(spawn->agent->waits, spawn->spec->uuid,
                                         "network-vif-plugged", (const char *const *)ports->pdata);
-    return virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err) &&
-           virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, err);
+    if (virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
+        virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
+        return true;
+    if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) /* a guest that runs already keeps its ports */
+        op_unplug(spawn->agent, spawn->ctx, spawn->spec->uuid, spawn->network);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
 }
 
 bool spawn_plugged(Spawn *spawn, GError **err)

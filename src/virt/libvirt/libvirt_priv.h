@@ -30,6 +30,7 @@ typedef struct LibvirtDriver {
 bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+bool guest_unplug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
