@@ -64,6 +64,7 @@ libs    = $(patsubst %,$(B)/lib%.a,$(1) $(DEPS_$(1)))
 UNIT_SRC   := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 FLOW_SRC   := $(shell find tests/flow -name 'test_*.c' 2>/dev/null | sort)
 WIRE_SRC   := $(shell find tests/wire -name 'test_*.c' 2>/dev/null | sort)
+VIRT_SRC   := $(shell find tests/virt -name 'test_*.c' 2>/dev/null | sort)
 FUZZ_SRC   := $(shell find tests/fuzz -name 'fuzz_*.c' 2>/dev/null | sort)
 FAKES_SRC  := $(shell find tests/fakes -name '*.c' 2>/dev/null | sort)
 INTEROP_SRC := $(shell find tests/interop -name '*.c' 2>/dev/null | sort)
@@ -76,7 +77,7 @@ UNIT_FAKES_services := tests/fakes/http_server.c tests/fakes/keystone.c
 TSAN_TESTS := $(filter tests/unit/util/% tests/unit/rpc/% tests/unit/agent/% tests/unit/services/% \
               tests/unit/scheduler_hints/%,$(UNIT_SRC))
 
-.PHONY: all help deps check check-all unit asan tsan wire flow interop fuzz lint tidy format demo bench \
+.PHONY: all help deps check check-all unit asan tsan wire flow virt interop fuzz lint tidy format demo bench \
         install clean docs sample $(patsubst %,unit-%,$(FOLDERS)) \
         $(patsubst %,asan-%,$(FOLDERS)) $(patsubst %,tsan-%,$(FOLDERS))
 
@@ -119,7 +120,7 @@ $(B)/libfakes.a: $(call obj,$(FAKES_SRC))
 	$(call say,AR)
 	$(Q)ar rcsD $@ $^
 
-$(B)/tests/flow/% $(B)/tests/wire/% $(B)/tests/interop/%: CPPFLAGS += -Itests
+$(B)/tests/flow/% $(B)/tests/wire/% $(B)/tests/virt/% $(B)/tests/interop/%: CPPFLAGS += -Itests
 $(B)/tests/flow/%: tests/flow/%.c $(B)/libfakes.a $(call libs,agent)
 	@mkdir -p $(@D)
 	$(call say,LD)
@@ -128,6 +129,10 @@ $(B)/tests/wire/%: tests/wire/%.c $(B)/libfakes.a $(call libs,agent)
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(B)/libfakes.a $(call libs,agent) $(PKG_LIBS) -lcmocka
+$(B)/tests/virt/%: tests/virt/%.c $(call libs,virt)
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,virt) $(PKG_LIBS) -lcmocka
 $(B)/tests/interop/%: tests/interop/%.c $(call libs,services)
 	@mkdir -p $(@D)
 	$(call say,LD)
@@ -158,6 +163,9 @@ wire: $(call test_bins,$(WIRE_SRC))
 #: flow         whole operations on the fake driver
 flow: $(call test_bins,$(FLOW_SRC))
 	@TEST_TIMEOUT=600 tests/run $^
+#: virt         the hypervisor driver on real QEMU guests and a libvirtd of its own (as root)
+virt: $(call test_bins,$(VIRT_SRC))
+	@tests/virt/run $^
 #: interop      against oslo.messaging on a real RabbitMQ, and nova's own conductor and metadata code
 interop: $(call test_bins,$(INTEROP_SRC))
 	@bad=0; for part in metadata objects run; do tests/interop/$$part $(B) || bad=1; done; exit $$bad
