@@ -3,7 +3,7 @@
  * guest.c     list, define, start, destroy, states        console.c  console log, VNC address
  * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
  * host.c      HostFacts                                   driver.c   the ops table
- * conn.c, events.c, xml_*.c have headers of their own. */
+ * conn.c, hangup.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
 #include "util/thread.h"
