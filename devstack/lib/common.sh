@@ -158,7 +158,7 @@ need() {
     for name in "$@"; do
         wait "${TASKS[$name]}" && continue
         say "fatal: $name did not come up" >&2
-        wait
+        wait "${TASKS[@]}" # these only: the daemons are children of ours as well
         exit 1
     done
 }

@@ -178,7 +178,7 @@ config_nova() {
 $(nova_default)
 service_down_time=120
 report_interval=30
-rpc_response_timeout=180
+rpc_response_timeout=60
 enabled_apis=osapi_compute
 osapi_compute_listen=$IP
 osapi_compute_workers=1
@@ -240,7 +240,7 @@ notify_nova_on_port_status_changes=true
 notify_nova_on_port_data_changes=true
 dhcp_agents_per_network=1
 agent_down_time=300
-rpc_response_timeout=180
+rpc_response_timeout=60
 [experimental]
 linuxbridge=true
 [database]

@@ -388,7 +388,7 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
     if (!check_driver(config, err) || !check_rabbit(config, err) || !check_release(config, err) ||
         !check_paths(config, err) || !check_service_user(config, err))
         return false;
-    if (!*filled.host)
+    if (!filled.host || !*filled.host)
         return fail_option(config, "DEFAULT", "host", "want a name", err);
     name = options_instance_name(&filled, 1, "00000000-0000-0000-0000-000000000000");
     if (!name)

@@ -123,6 +123,10 @@ class Agent:
         """Starts it again and waits until nova sees a new report."""
         cloud_command("start", "agent")
 
+    def restart(self):
+        """The same, after it was stopped in good order."""
+        cloud_command("restart", "agent")
+
 
 class Server:
     """A nova server of a test."""

@@ -63,9 +63,9 @@ static bool place(const uint8_t *data, size_t size, Sparse *out, bool clear)
 static void check_accepted(const Sparse *s, const ImageFacts *facts)
 {
     static const char *const all_types[] = {"monolithicSparse", "streamOptimized", NULL};
-    uint8_t head[1024];
+    uint8_t head[1024] = {0};
 
-    memcpy(head, s->bytes, sizeof(head));
+    memcpy(head, s->bytes, MIN(sizeof(head), s->size)); /* what is behind the end is not there */
     must(facts->format != IMAGE_QED);
     if (facts->format == IMAGE_RAW || facts->format == IMAGE_ISO)
         must(facts->virtual_bytes == s->size && memcmp(head, "QFI\xfb", 4) != 0);

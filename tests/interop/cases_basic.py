@@ -107,7 +107,7 @@ def failure_passes_through_c(lab):
     nova = nova_exceptions()
     try:
         lab.client.call("compute", "host1", "relay", {
-            "topic": "conductor", "what": "boom",
+            "topic": "conductor", "version": "3.0", "what": "boom",
             "args": {"cls": "InstanceNotFound", "module": "nova.exception", "message": "far"}},
             version="6.0")
         raise AssertionError("no exception")
@@ -253,7 +253,7 @@ def garbage_is_survived(lab):
     raw.publish("compute.host1", b"x" * (33 * MIB))
     for broken in ({"args": "x"}, {"version": 6}, {"_context_is_admin": {}}, {"method": None},
                    {"namespace": []}):
-        raw.publish("compute.host1", raw.request("echo", **{"args": {}, **broken}))
+        raw.publish("compute.host1", raw.request(**{"method": "echo", "args": {}, **broken}))
         inner, _ = raw.reply()
         failure = json.loads(inner["failure"])
         eq((failure["module"], failure["class"]), ("builtins", "ValueError"))

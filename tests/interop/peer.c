@@ -121,7 +121,7 @@ static void do_context(Peer *peer G_GNUC_UNUSED, RpcRequest *request)
 static void do_relay(Peer *peer, RpcRequest *request)
 {
     json_t *args = rpc_request_args(request);
-    const RpcTarget target = {.topic = text_of(args, "topic"), .version = "1.0"};
+    const RpcTarget target = {.topic = text_of(args, "topic"), .version = text_of(args, "version")};
     json_t *result = NULL;
     g_auto(RpcRemote) remote = {0};
     g_autoptr(GError) err = NULL;
