@@ -6,6 +6,6 @@
 #include "agent/agent.h"
 #include "objects/network_info.h"
 
-/* Nobody waits for it and nothing hangs on it: what could not be taken away is logged, as nova does.
- * network may be NULL. */
+/* Nobody waits for it and nothing hangs on it: what could not be taken away is logged, as nova
+ * does. network may be NULL. */
 void op_unplug(Agent *agent, const DvCtx *ctx, const char *uuid, const NetworkInfo *network);
