@@ -28,7 +28,7 @@ DEPS_virt            := priv util
 DEPS_scheduler_hints := services virt priv rpc objects util
 DEPS_agent           := scheduler_hints services virt priv rpc objects util
 
-PKGS      := glib-2.0 jansson librabbitmq libcurl libvirt libvirt-qemu libxml-2.0 uuid
+PKGS      := glib-2.0 jansson librabbitmq libcurl libvirt libvirt-qemu libxml-2.0 libmicrohttpd uuid
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 
@@ -63,8 +63,8 @@ libs    = $(patsubst %,$(B)/lib%.a,$(1) $(DEPS_$(1)))
 
 UNIT_SRC   := $(shell find tests/unit -name 'test_*.c' 2>/dev/null | sort)
 FLOW_SRC   := $(shell find tests/flow -name 'test_*.c' 2>/dev/null | sort)
-WIRE_SRC   := $(shell find tests/wire -name 'test_*.c' 2>/dev/null | sort)
 VIRT_SRC   := $(shell find tests/virt -name 'test_*.c' 2>/dev/null | sort)
+WIRE_SRC   := $(shell find tests/wire -name 'test_*.c' 2>/dev/null | sort)
 FUZZ_SRC   := $(shell find tests/fuzz -name 'fuzz_*.c' 2>/dev/null | sort)
 FAKES_SRC  := $(shell find tests/fakes -name '*.c' 2>/dev/null | sort)
 INTEROP_SRC := $(shell find tests/interop -name '*.c' 2>/dev/null | sort)
@@ -168,7 +168,7 @@ virt: $(call test_bins,$(VIRT_SRC))
 	@tests/virt/run $^
 #: interop      against oslo.messaging on a real RabbitMQ, and nova's own conductor and metadata code
 interop: $(call test_bins,$(INTEROP_SRC))
-	@bad=0; for part in metadata objects run; do tests/interop/$$part $(B) || bad=1; done; exit $$bad
+	@bad=0; for part in metadata notifications objects run; do tests/interop/$$part $(B) || bad=1; done; exit $$bad
 #: fuzz         each libFuzzer target for FUZZ_SECONDS (default 20)
 FUZZ_SECONDS ?= 20
 fuzz:

@@ -215,6 +215,8 @@ enabled=true
 server_listen=$IP
 server_proxyclient_address=$IP
 novncproxy_base_url=http://$IP:6080/vnc_lite.html
+[drover]
+health_listen=unix:$RUN/drover-health
 $(nova_neighbours)
 X
 }

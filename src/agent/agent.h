@@ -7,13 +7,16 @@
 #include "agent/gate.h"
 #include "agent/options.h"
 #include "agent/pending.h"
+#include "agent/vitals.h"
 #include "agent/waits.h"
 #include "rpc/rpc.h"
 #include "scheduler_hints/tracker.h"
 #include "services/conductor.h"
 #include "services/glance.h"
 #include "services/neutron.h"
+#include "services/peer.h"
 #include "services/placement.h"
+#include "services/vendordata.h"
 #include "util/lanes.h"
 #include "util/pool.h"
 #include "util/timer.h"
@@ -22,9 +25,12 @@
 
 #include <stdatomic.h>
 
+typedef struct Notifier Notifier;
+
 typedef enum {
     POOL_GENERAL,
     POOL_BUILD,
+    POOL_SNAPSHOT, /* copies and uploads of disks */
     POOL_PERIODIC, /* one worker: periodic jobs never run beside each other */
     POOL_BEAT,     /* one worker: the heartbeat waits for nobody */
     POOL_COUNT
@@ -40,15 +46,20 @@ typedef struct Agent {
     DvLanes *lanes;
     Gate *gate; /* opened by the start, closed by the stop */
     Rpc *rpc;
+    Notifier *notifier; /* NULL: the operator wants no notifications */
     Conductor *con;
+    Peers *peers;
     HttpClient *http;
     Service *placement, *neutron, *glance;
+    Vendordata *vendordata;
     VirtDriver *virt;
     Disks *disks;
     Tracker *tracker;
     Waits *waits;
     Pending *refreshes;   /* instances with a queued network cache refresh */
     Pending *ports;       /* the users' ports that a boot is taking just now */
+    Pending *saves;       /* instances whose guest's memory is being saved just now */
+    Vitals vitals;        /* what the parts report of themselves */
     atomic_bool stopping; /* set once by main */
 } Agent;
 

@@ -4,7 +4,10 @@
 #include "agent/dispatch.h"
 
 #include "agent/faults.h"
+#include "agent/methods.h"
+#include "agent/notify.h"
 #include "util/log.h"
+#include "util/metrics.h"
 
 typedef struct Job {
     Agent *agent;
@@ -22,12 +25,16 @@ void dispatch_record_fault(Agent *agent, const DvCtx *ctx, const char *uuid, con
     g_autofree char *text = message ? g_strdup(message) : fault_message(err);
     g_autofree char *details = NULL;
     RpcFault fault;
+    int code;
 
     fault_of_error(err, &fault);
+    /* A message of its own is that of an exception that nova wraps around the cause: those are 500.
+     */
+    code = message || !fault.code ? 500 : fault.code;
     /* Details are shown to administrators only; nova puts a traceback there for code 500. */
-    details = fault.code == 500 || !fault.code ? dv_redact(err->message) : g_strdup("");
-    if (!conductor_fault_create(agent->con, ctx, uuid, fault.code ? fault.code : 500, text, details,
-                                agent->config.host, &save_err) &&
+    details = code == 500 ? dv_redact(err->message) : g_strdup("");
+    if (!conductor_fault_create(agent->con, ctx, uuid, code, text, details, agent->config.host,
+                                &save_err) &&
         !dv_is(save_err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(ctx, "instance fault not recorded: %s", save_err->message);
 }
@@ -131,6 +138,21 @@ static bool may_run(const Job *job, GError **err)
            dv_fail(err, DV_E_CANCELLED, "%s: the service is stopping", job->method->name);
 }
 
+/* For /metrics: how often, how it ended, how long it took without the wait for its lane. */
+static void count(const AgentMethod *method, bool ok, int64_t took_ms)
+{
+    g_autofree char *total = g_strdup_printf(
+        "drover_operations_total{method=\"%s\",outcome=\"%s\"}", method->name,
+        ok ? "done" : "failed");
+    g_autofree char *seconds = g_strdup_printf("drover_operation_seconds{method=\"%s\"}",
+                                               method->name);
+
+    dv_metric_add(dv_metric(total, "Requests worked on; builds that failed are done, see "
+                                   "drover_builds_total."),
+                  1);
+    dv_histogram_time(dv_histogram(seconds, "How long the work on a request took."), took_ms);
+}
+
 static void job_run(void *arg)
 {
     Job *job = arg;
@@ -139,16 +161,24 @@ static void job_run(void *arg)
     g_autoptr(GError) err = NULL;
     g_autoptr(Ovo) args = ovo_view_dict(rpc_request_args(request), &err);
     json_t *result = NULL;
+    int64_t start_ms = 0;
+    bool ok = false;
     bool old_form = rpc_request_version(request) && rpc_request_version(request)[0] == '5';
 
-    if (args && may_run(job, &err) &&
-        dispatch_run(job->agent, job->method, ctx, args, old_form, &result, &err)) {
+    if (args && may_run(job, &err)) {
+        start_ms = dv_now_ms();
+        ok = dispatch_run(job->agent, job->method, ctx, args, old_form, &result, &err);
+        count(job->method, ok, dv_now_ms() - start_ms);
+    }
+    if (ok) {
         rpc_request_reply(request, result);
     } else {
         RpcFault fault;
         g_autofree char *text = dv_redact(err->message);
 
         dv_warning(ctx, "%s failed: %s", job->method->name, text);
+        if (args && start_ms && methods_find(job->method->name) == job->method)
+            notify_failed_request(job->agent, ctx, job->method->name, args, err);
         fault_of_error(err, &fault);
         fault.message = text;
         ovo_value_free(result);

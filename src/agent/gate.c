@@ -59,3 +59,13 @@ bool gate_pass(Gate *gate)
     dv_unlock(&gate->lock);
     return open;
 }
+
+bool gate_is_open(Gate *gate)
+{
+    bool open;
+
+    dv_lock(&gate->lock);
+    open = gate->state == GATE_OPEN;
+    dv_unlock(&gate->lock);
+    return open;
+}

@@ -16,3 +16,4 @@ void gate_open(Gate *gate);
 void gate_close(Gate *gate);
 /* Waits until the gate is open; false when it was closed before. */
 bool gate_pass(Gate *gate);
+bool gate_is_open(Gate *gate);

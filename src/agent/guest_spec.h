@@ -15,14 +15,19 @@ typedef struct GuestSource {
     const DvCtx *ctx;
 } GuestSource;
 
-/* DV_E_UNSUPPORTED names what the request needs and this agent cannot do: nothing is ignored. */
+/* What the request needs and this agent cannot do is refused by name, with nova's exception:
+ * nothing is ignored (guest_requests.c). */
 GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GError **err);
 
-/* Adds a NicSpec for each port; network may be NULL. model NULL: virtio. */
-void guest_spec_add_ports(GuestSpec *spec, const NetworkInfo *network, const char *model);
+/* One port of the source's network alone, for a guest that is there already; nic_spec_free frees
+ * it. */
+NicSpec *guest_nic_build(const Agent *agent, const GuestSource *source, const char *port_id,
+                         GError **err);
+/* Only the guest's name and ports, for plugging them. */
+GuestSpec *guest_spec_of_ports(const Ovo *instance, const NetworkInfo *network);
 
 /* An image property: from the image's properties, or the instance's system_metadata ("image_"
- * prefix). NULL when unset. */
+ * prefix), under its name or an older one. NULL when unset. */
 const char *guest_image_prop(const GuestSource *source, const char *name);
 /* True when the instance gets a config drive. */
 bool guest_needs_config_drive(const Agent *agent, const GuestSource *source);

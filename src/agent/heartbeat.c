@@ -28,12 +28,14 @@ static void beat_run(void *arg)
             dv_info(beat->ctx, "service is up");
         beat->troubled = false;
         beat->lived = true;
+        atomic_store(&beat->agent->vitals.beat_ms, dv_now_ms());
     } else if (!beat->troubled) {
         beat->troubled = true;
         dv_error(beat->ctx, "heartbeat failed: %s", err->message);
     }
     dv_metric_set(dv_metric("drover_heartbeat_ok", "1 when the last heartbeat went through"),
                   !beat->troubled);
+    atomic_store(&beat->agent->vitals.beat_turn_ms, dv_now_ms());
     atomic_store(&beat->queued, false);
 }
 
@@ -52,6 +54,7 @@ Heartbeat *heartbeat_start(Agent *agent, Ovo *service)
     beat->agent = agent;
     beat->ctx = dv_ctx_new_admin();
     beat->service = service;
+    atomic_store(&agent->vitals.beat_turn_ms, dv_now_ms());
     beat->timer_id = dv_timer_add(agent->timer, 0, agent->config.report_interval_s * 1000, beat_due,
                                   beat, NULL);
     return beat;

@@ -20,11 +20,24 @@ static void look_due(void *arg)
     power_sync_want(look->agent, look->uuid);
 }
 
-WaitSet *lifecycle_wait_stopped(Agent *agent, const char *instance_uuid)
+WaitSet *lifecycle_expect_stop(Agent *agent, const char *instance_uuid)
 {
     static const char *const any[] = {"", NULL};
 
     return waits_register(agent->waits, instance_uuid, WAIT_STOPPED, any);
+}
+
+bool lifecycle_wait(Agent *agent, WaitSet *stop, const char *instance_uuid, int64_t timeout_ms,
+                    bool *out_stopped, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    *out_stopped = waits_wait(stop, timeout_ms, &cause);
+    if (!dv_is(cause, DV_E_CANCELLED))
+        return true;
+    return waits_closed(agent->waits, instance_uuid)
+               ? dv_fail(err, DV_E_DELETING, "the instance is being deleted")
+               : dv_fail(err, DV_E_CANCELLED, "the service is stopping");
 }
 
 void lifecycle_event(void *self, const GuestEvent *event)
@@ -37,7 +50,8 @@ void lifecycle_event(void *self, const GuestEvent *event)
              event->detail ? event->detail : "");
     if (off || event->kind == GUEST_EVENT_UNDEFINED)
         waits_deliver(agent->waits, event->uuid, WAIT_STOPPED, "", "completed");
-    if (agent_stopping(agent) || event->kind == GUEST_EVENT_UNDEFINED ||
+    /* Before the gate is open the start looks at all guests itself. */
+    if (!gate_is_open(agent->gate) || event->kind == GUEST_EVENT_UNDEFINED ||
         !agent->config.handle_lifecycle_events)
         return;
     /* An operation on this instance is under way: it causes these events and saves the state

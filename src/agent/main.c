@@ -6,12 +6,16 @@
  * owns all process-wide state; everybody else gets a pointer. */
 #include "agent/agent.h"
 #include "agent/cli.h"
+#include "agent/health_http.h"
 #include "agent/heartbeat.h"
 #include "agent/lifecycle.h"
 #include "agent/methods.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/periodic.h"
+#include "agent/recovery.h"
 #include "agent/startup.h"
+#include "agent/watchdog.h"
 
 #include "util/log.h"
 #include "util/thread.h"
@@ -29,10 +33,13 @@ typedef struct Process {
     RpcConfig rpc_config;
     AuthConfig service_user;
     ServiceConfig placement, neutron, glance;
+    VendordataConfig vendordata;
     TrackerConfig tracker_config;
     RpcServer *servers[2];
     Heartbeat *beat;
     Periodic *periodic;
+    HealthHttp *health; /* NULL when nobody wants to ask */
+    Watchdog *watchdog;
     GThread *starter;
     atomic_int exit_code;
 } Process;
@@ -63,7 +70,8 @@ static bool read_config(Process *process, GError **err)
            options_service(options, "placement", &process->service_user, &process->placement,
                            err) &&
            options_service(options, "neutron", &process->service_user, &process->neutron, err) &&
-           options_service(options, "glance", &process->service_user, &process->glance, err);
+           options_service(options, "glance", &process->service_user, &process->glance, err) &&
+           options_vendordata(options, &process->vendordata, err);
 }
 
 static void say_warnings(const DvConfig *options)
@@ -115,6 +123,8 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_GENERAL] = dv_pool_new("general",
                                              (unsigned)agent->config.executor_thread_pool_size);
     agent->pools[POOL_BUILD] = dv_pool_new("build", (unsigned)agent->config.max_concurrent_builds);
+    agent->pools[POOL_SNAPSHOT] = dv_pool_new("snapshot",
+                                              (unsigned)agent->config.max_concurrent_snapshots);
     agent->pools[POOL_PERIODIC] = dv_pool_new("periodic", 1);
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
@@ -123,28 +133,37 @@ static bool wire(Process *process, GError **err)
 {
     Agent *agent = &process->agent;
 
+    atomic_store(&agent->vitals.begin_ms, dv_now_ms());
+    process->watchdog = watchdog_new(agent);
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
     agent->gate = gate_new();
     agent->waits = waits_new();
     agent->refreshes = pending_new();
     agent->ports = pending_new();
+    agent->saves = pending_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
     agent->virt_config.disks = agent->disks;
     agent->rpc = rpc_new(&process->rpc_config, agent->timer, err);
-    if (!agent->rpc)
+    if (!agent->rpc || !notifier_new(&agent->config.notify, &process->rpc_config, agent->rpc,
+                                     agent->timer, &agent->notifier, err))
         return false;
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
+    agent->peers = peers_new(agent->rpc);
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
-    if (!agent->glance)
+    agent->vendordata = agent->glance ? vendordata_new(agent->http, &process->vendordata, err)
+                                      : NULL;
+    if (!agent->vendordata)
         return false;
     agent->tracker = tracker_new(&process->tracker_config, agent->con, agent->placement, host_facts,
                                  agent);
-    return true;
+    if (agent->config.health_listen)
+        process->health = health_http_start(agent, agent->config.health_listen, err);
+    return process->health || !agent->config.health_listen;
 }
 
 /* In the opposite order; everything that could still call into a part has been stopped before. */
@@ -152,10 +171,13 @@ static void unwire(Process *process)
 {
     Agent *agent = &process->agent;
 
+    health_http_stop(process->health);
+    watchdog_free(process->watchdog);
     heartbeat_free(process->beat);
     periodic_free(process->periodic);
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);
@@ -164,9 +186,12 @@ static void unwire(Process *process)
     for (size_t i = 0; i < POOL_COUNT; i++)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
+    notifier_free(agent->notifier);
+    peers_free(agent->peers);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
@@ -185,8 +210,10 @@ static bool open_hypervisor(Agent *agent, const DvCtx *ctx, GError **err)
         g_autoptr(GError) cause = NULL;
 
         agent->virt = virt_libvirt_new(&agent->virt_config, &cause);
-        if (agent->virt)
+        if (agent->virt) {
+            atomic_store(&agent->vitals.virt, agent->virt);
             return true;
+        }
         if (!dv_is(cause, DV_E_UNAVAILABLE)) {
             g_propagate_error(err, g_steal_pointer(&cause));
             return false;
@@ -220,8 +247,10 @@ static bool first_audit(Agent *agent, const DvCtx *ctx, GError **err)
 {
     g_autoptr(GError) cause = NULL;
 
-    if (tracker_audit(agent->tracker, ctx, true, &cause))
+    if (tracker_audit(agent->tracker, ctx, true, &cause)) {
+        atomic_store(&agent->vitals.audit_ms, dv_now_ms());
         return true;
+    }
     if (dv_is(cause, DV_E_BAD_CONFIG) || !tracker_node_identity(agent->tracker, NULL, NULL)) {
         g_propagate_error(err, g_steal_pointer(&cause));
         return false;
@@ -237,17 +266,23 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
     Agent *agent = &process->agent;
     g_autoptr(Ovo) service = NULL;
 
-    if (!rpc_start(agent->rpc, err) || !open_hypervisor(agent, ctx, err) ||
-        !startup_register(agent, ctx, &service, err) || !serve(process, err))
+    watchdog_say(process->watchdog, "STATUS=waiting for RabbitMQ, libvirt or nova-conductor");
+    if (!rpc_start(agent->rpc, err) || !notifier_start(agent->notifier, err) ||
+        !open_hypervisor(agent, ctx, err) || !startup_register(agent, ctx, &service, err) ||
+        !serve(process, err))
         return false;
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
-    if (!startup_recover(agent, ctx, err) || !first_audit(agent, ctx, err))
+    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    watchdog_say(process->watchdog, "STATUS=recovering instances and auditing the host");
+    if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
     gate_open(agent->gate);
-    agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
+    atomic_store(&agent->vitals.ready, true);
     startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
+    watchdog_start(process->watchdog);
+    watchdog_say(process->watchdog, "READY=1\nSTATUS=running");
     return true;
 }
 
@@ -279,6 +314,7 @@ static void stop(Process *process)
     int64_t deadline_ms = dv_now_ms() + agent->config.graceful_shutdown_timeout_s * 1000;
 
     dv_info(NULL, "stopping");
+    watchdog_say(process->watchdog, "STOPPING=1\nSTATUS=ending operations");
     atomic_store(&agent->stopping, true);
     gate_close(agent->gate);
     g_thread_join(process->starter);
@@ -290,9 +326,12 @@ static void stop(Process *process)
     if (!dv_pool_stop(agent->pools[POOL_BUILD], deadline_ms))
         dv_warning(NULL, "builds still run at the end of graceful_shutdown_timeout");
     waits_cancel(agent->waits, NULL);
+    if (!dv_pool_stop(agent->pools[POOL_SNAPSHOT], deadline_ms))
+        dv_warning(NULL, "snapshots still run at the end of graceful_shutdown_timeout");
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);
+    notifier_stop(agent->notifier, dv_now_ms() + FLUSH_MS);
     rpc_stop(agent->rpc, dv_now_ms() + FLUSH_MS);
 }
 

@@ -9,6 +9,8 @@ typedef struct Refresh {
     Agent *agent;
     DvCtx *ctx;
     char *uuid;
+    char *port_id; /* NULL: all */
+    char *key;     /* in agent->refreshes */
 } Refresh;
 
 static const char *const refresh_attrs[] = {"info_cache", NULL};
@@ -41,8 +43,20 @@ void network_cache_set(Ovo *instance, const NetworkInfo *info)
         ovo_set_str(cache, "network_info", text);
 }
 
-bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
-                           GError **err)
+bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+                         GError **err)
+{
+    g_autofree char *text = network_info_text(info);
+
+    if (!conductor_info_cache_save(agent->con, ctx, ovo_str_or(instance, "uuid", ""), text, err))
+        return false;
+    network_cache_set(instance, info);
+    return true;
+}
+
+/* port_id NULL: all ports. */
+static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id,
+                    NetworkInfo **out_info, GError **err)
 {
     NetworkInstance who = network_instance_of(agent, instance);
     g_autoptr(NetworkInfo) old = network_cache_read(instance, err);
@@ -50,63 +64,77 @@ bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, Networ
     g_autofree char *before = NULL;
     g_autofree char *after = NULL;
 
-    if (!old || !neutron_refresh(agent->neutron, ctx, &who, old, NULL, &info, err))
+    if (!old || !neutron_refresh(agent->neutron, ctx, &who, old, port_id, &info, err))
         return dv_within(err, "refreshing the network info cache");
     before = network_info_text(old);
     after = network_info_text(info);
-    if (strcmp(before, after) != 0) {
-        if (!conductor_info_cache_save(agent->con, ctx, who.uuid, after, err))
-            return false;
-        network_cache_set(instance, info);
-    }
+    if (strcmp(before, after) != 0 && !network_cache_store(agent, ctx, instance, info, err))
+        return false;
     if (out_info)
         *out_info = g_steal_pointer(&info);
     return true;
 }
 
+bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
+                           GError **err)
+{
+    return refresh(agent, ctx, instance, NULL, out_info, err);
+}
+
 static void refresh_free(void *arg)
 {
-    Refresh *refresh = arg;
+    Refresh *job = arg;
 
-    dv_ctx_unref(refresh->ctx);
-    g_free(refresh->uuid);
-    g_free(refresh);
+    dv_ctx_unref(job->ctx);
+    g_free(job->uuid);
+    g_free(job->port_id);
+    g_free(job->key);
+    g_free(job);
 }
 
 static void refresh_run(void *arg)
 {
-    Refresh *refresh = arg;
-    Agent *agent = refresh->agent;
+    Refresh *job = arg;
+    Agent *agent = job->agent;
     g_autoptr(GError) err = NULL;
     g_autoptr(Ovo) instance = NULL;
     const char *host;
 
-    pending_remove(agent->refreshes, refresh->uuid);
-    if (!conductor_instance_get(agent->con, refresh->ctx, refresh->uuid, refresh_attrs, &instance,
-                                &err)) {
+    pending_remove(agent->refreshes, job->key);
+    if (!conductor_instance_get(agent->con, job->ctx, job->uuid, refresh_attrs, &instance, &err)) {
         if (!dv_is(err, DV_E_INSTANCE_NOT_FOUND))
-            dv_warning(refresh->ctx, "network info cache not refreshed: %s", err->message);
-        refresh_free(refresh);
+            dv_warning(job->ctx, "network info cache not refreshed: %s", err->message);
+        refresh_free(job);
         return;
     }
     host = ovo_str_or(instance, "host", "");
     if (strcmp(host, agent->config.host) == 0 &&
-        !network_cache_refresh(agent, refresh->ctx, instance, NULL, &err) &&
+        !refresh(agent, job->ctx, instance, job->port_id, NULL, &err) &&
         !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
-        dv_warning(refresh->ctx, "%s", err->message);
-    refresh_free(refresh);
+        dv_warning(job->ctx, "%s", err->message);
+    refresh_free(job);
+}
+
+void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instance_uuid,
+                             const char *port_id)
+{
+    g_autofree char *key = port_id ? g_strconcat(instance_uuid, "/", port_id, NULL)
+                                   : g_strdup(instance_uuid);
+    Refresh *job;
+
+    if (!pending_add(agent->refreshes, key))
+        return;
+    job = g_new0(Refresh, 1);
+    job->agent = agent;
+    job->ctx = dv_ctx_with_instance(ctx, instance_uuid);
+    job->uuid = g_strdup(instance_uuid);
+    job->port_id = g_strdup(port_id);
+    job->key = g_steal_pointer(&key);
+    dv_lanes_submit(agent->lanes, instance_uuid, agent->pools[POOL_GENERAL], refresh_run, job,
+                    refresh_free);
 }
 
 void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
 {
-    Refresh *refresh;
-
-    if (!pending_add(agent->refreshes, instance_uuid))
-        return;
-    refresh = g_new0(Refresh, 1);
-    refresh->agent = agent;
-    refresh->ctx = dv_ctx_with_instance(ctx, instance_uuid);
-    refresh->uuid = g_strdup(instance_uuid);
-    dv_lanes_submit(agent->lanes, instance_uuid, agent->pools[POOL_GENERAL], refresh_run, refresh,
-                    refresh_free);
+    network_cache_want_port(agent, ctx, instance_uuid, NULL);
 }

@@ -7,17 +7,25 @@
 
 #include "agent/agent.h"
 
-/* Queues a refresh behind what the instance is doing; again while one is queued: nothing. port_id
- * NULL: all ports. */
+/* Queues a refresh behind what the instance is doing; again while one is queued: nothing. */
 void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
+/* The same of one port. */
+void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instance_uuid,
+                             const char *port_id);
 
 /* Reads the ports and stores the cache when it differs. `instance` gets the new text. out_info may
  * be NULL. */
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                            GError **err);
+/* Stores the cache, in conductor and in `instance`. */
+bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+                         GError **err);
 /* The cache as the instance object carries it; an empty one when it has none. */
 NetworkInfo *network_cache_read(const Ovo *instance, GError **err);
 /* Puts the text into the instance object (its info_cache child) without saving. */
 void network_cache_set(Ovo *instance, const NetworkInfo *info);
+/* The same, and stores it through conductor. */
+bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+                         GError **err);
 /* What neutron needs to know of an instance; strings borrowed from it and the config. */
 NetworkInstance network_instance_of(const Agent *agent, const Ovo *instance);

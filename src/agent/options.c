@@ -4,8 +4,10 @@
  * options_ignored.c. The table is built once and lives for ever. */
 #include "agent/options.h"
 
+#include "agent/health_http.h"
 #include "agent/options_priv.h"
 
+#include "objects/notification.h"
 #include "util/fs.h"
 
 #include <arpa/inet.h>
@@ -49,6 +51,7 @@ static void *build_table(void *unused G_GNUC_UNUSED)
     g_autoptr(GArray) rows = g_array_new(FALSE, FALSE, sizeof(DvOption));
 
     append_part(rows, &options_part_nova);
+    append_part(rows, &options_part_guest);
     append_part(rows, &options_part_libvirt);
     append_part(rows, &options_part_oslo);
     options_keystone_rows(rows);
@@ -177,6 +180,7 @@ static void fill_periodic(const DvConfig *config, PeriodicConfig *out)
     *out = (PeriodicConfig){
         .enable = dv_config_bool(config, "DEFAULT", "periodic_enable"),
         .fuzzy_delay_s = dv_config_int(config, "DEFAULT", "periodic_fuzzy_delay"),
+        .minute_s = MINUTE_S,
         .update_resources_s = spacing_s(config, "DEFAULT", "update_resources_interval"),
         .sync_power_state_s = spacing_s(config, "DEFAULT", "sync_power_state_interval"),
         .heal_instance_info_cache_s = MAX(heal_s, 0), /* here 0 is never for nova too */
@@ -206,18 +210,17 @@ static void fill_notify(const DvConfig *config, NotifyConfig *out)
 {
     const char *const *drivers = dv_config_list(config, "oslo_messaging_notifications", "driver");
     const char *format = dv_config_str(config, "notifications", "notification_format");
-    bool v2 = g_strv_contains(drivers, "messagingv2");
 
     *out = (NotifyConfig){
-        .enabled = v2 || g_strv_contains(drivers, "messaging"),
-        .v2 = v2,
+        .v1 = g_strv_contains(drivers, "messaging"),
+        .v2 = g_strv_contains(drivers, "messagingv2"),
         .unversioned = g_strcmp0(format, "versioned") != 0,
         .versioned = format && strcmp(format, "unversioned") != 0,
         .topics = dv_config_list(config, "oslo_messaging_notifications", "topics"),
         .versioned_topics = dv_config_list(config, "notifications",
                                            "versioned_notifications_topics"),
-        .on_state_change = str(config, "notifications", "notify_on_state_change"),
-        .default_level = dv_config_str(config, "notifications", "default_level"),
+        .transport_url = str(config, "oslo_messaging_notifications", "transport_url"),
+        .audit_period = dv_config_str(config, "DEFAULT", "instance_usage_audit_period"),
         .bdms_in_notifications = dv_config_bool(config, "notifications", "bdms_in_notifications"),
         .retry = dv_config_int(config, "oslo_messaging_notifications", "retry"),
     };
@@ -235,6 +238,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .report_interval_s = dv_config_int(config, "DEFAULT", "report_interval"),
         .service_down_time_s = dv_config_int(config, "DEFAULT", "service_down_time"),
         .control_plane_release = dv_config_str(config, "drover", "control_plane_release"),
+        .health_listen = str(config, "drover", "health_listen"),
         .pin_compute = str(config, "upgrade_levels", "compute"),
         .pin_conductor = str(config, "upgrade_levels", "conductor"),
         .rpc_response_timeout_s = dv_config_int(config, "DEFAULT", "rpc_response_timeout"),
@@ -253,6 +257,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
             config, "DEFAULT", "block_device_allocate_retries_interval"),
         .shutdown_timeout_s = dv_config_int(config, "DEFAULT", "shutdown_timeout"),
         .shutdown_retry_interval_s = dv_config_int(config, "compute", "shutdown_retry_interval"),
+        .wait_soft_reboot_s = dv_config_int(config, "libvirt", "wait_soft_reboot_seconds"),
         .graceful_shutdown_timeout_s = dv_config_int(config, "DEFAULT",
                                                      "graceful_shutdown_timeout"),
         .resume_guests_state_on_host_boot = dv_config_bool(config, "DEFAULT",
@@ -273,12 +278,15 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .maximum_instance_delete_attempts = dv_config_int(config, "DEFAULT",
                                                           "maximum_instance_delete_attempts"),
         .reboot_timeout_s = dv_config_int(config, "DEFAULT", "reboot_timeout"),
+        .rescue_kernel_id = dv_config_str(config, "libvirt", "rescue_kernel_id"),
+        .rescue_ramdisk_id = dv_config_str(config, "libvirt", "rescue_ramdisk_id"),
         .rescue_timeout_s = dv_config_int(config, "DEFAULT", "rescue_timeout"),
         .resize_confirm_window_s = dv_config_int(config, "DEFAULT", "resize_confirm_window"),
         .shelved_offload_time_s = dv_config_int(config, "DEFAULT", "shelved_offload_time"),
         .max_disk_devices_to_attach = dv_config_int(config, "compute",
                                                     "max_disk_devices_to_attach"),
         .max_local_block_devices = dv_config_int(config, "DEFAULT", "max_local_block_devices"),
+        .live_snapshots = !dv_config_bool(config, "workarounds", "disable_libvirt_livesnapshot"),
         .password_length = dv_config_int(config, "DEFAULT", "password_length"),
         .flat_injected = dv_config_bool(config, "DEFAULT", "flat_injected"),
         .ovs_bridge = dv_config_str(config, "neutron", "ovs_bridge"),
@@ -288,6 +296,9 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
             config, "workarounds", "wait_for_vif_plugged_event_during_hard_reboot"),
     };
     fill_vnc(config, &out->vnc);
+    options_spice(config, &out->spice);
+    options_serial(config, &out->serial);
+    options_config_drive(config, &out->config_drive);
     fill_notify(config, &out->notify);
     fill_periodic(config, &out->periodic);
 }
@@ -350,6 +361,34 @@ static bool check_release(const DvConfig *config, GError **err)
                        err);
 }
 
+static bool check_notifications(const DvConfig *config, GError **err)
+{
+    static const char *const known[] = {"messaging", "messagingv2", "noop", "", NULL};
+    const char *const *drivers = dv_config_list(config, "oslo_messaging_notifications", "driver");
+    int64_t begin_ms, end_ms;
+
+    for (size_t i = 0; drivers[i]; i++) {
+        if (!is_one_of(drivers[i], known))
+            dv_warning(NULL,
+                       "[oslo_messaging_notifications] driver %s is not supported: it is sent no"
+                       " notifications",
+                       drivers[i]);
+    }
+    return notification_period(dv_config_str(config, "DEFAULT", "instance_usage_audit_period"), 0,
+                               &begin_ms, &end_ms) ||
+           fail_option(config, "DEFAULT", "instance_usage_audit_period",
+                       "want hour, day, month or year, perhaps with @OFFSET", err);
+}
+
+static bool check_health(const DvConfig *config, GError **err)
+{
+    const char *listen = str(config, "drover", "health_listen");
+    g_autoptr(GError) why = NULL;
+
+    return !listen || health_http_check(listen, &why) ||
+           fail_option(config, "drover", "health_listen", why->message, err);
+}
+
 static bool check_paths(const DvConfig *config, GError **err)
 {
     static const char *const names[] = {"state_path", "instances_path"};
@@ -386,6 +425,7 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
 
     fill_agent(config, &filled);
     if (!check_driver(config, err) || !check_rabbit(config, err) || !check_release(config, err) ||
+        !check_health(config, err) || !check_notifications(config, err) ||
         !check_paths(config, err) || !check_service_user(config, err))
         return false;
     if (!filled.host || !*filled.host)
@@ -558,13 +598,22 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
         .force_raw_images = dv_config_bool(config, "DEFAULT", "force_raw_images"),
         .use_virtio_for_bridges = dv_config_bool(config, "libvirt", "use_virtio_for_bridges"),
         .swtpm_enabled = dv_config_bool(config, "libvirt", "swtpm_enabled"),
+        .preallocate = strcmp(dv_config_str(config, "DEFAULT", "preallocate_images"), "space") == 0,
+        .disable_apic = dv_config_bool(config, "workarounds", "libvirt_disable_apic"),
+        .hw_disk_discard = str(config, "libvirt", "hw_disk_discard"),
+        .disk_prefix = str(config, "libvirt", "disk_prefix"),
+        .perf_events = dv_config_list(config, "libvirt", "enabled_perf_events"),
+        .num_pcie_ports = dv_config_int(config, "libvirt", "num_pcie_ports"),
         .max_queues = dv_config_int(config, "libvirt", "max_queues"),
         .rx_queue_size = dv_config_int(config, "libvirt", "rx_queue_size"),
         .tx_queue_size = dv_config_int(config, "libvirt", "tx_queue_size"),
+        .device_detach_attempts = dv_config_int(config, "libvirt", "device_detach_attempts"),
+        .device_detach_timeout_s = dv_config_int(config, "libvirt", "device_detach_timeout"),
         .package_version = DROVER_VERSION,
     };
 
-    if (!check_virt(config, &filled, err))
+    if (!check_virt(config, &filled, err) ||
+        !options_serial_range(config, &filled.serial_port_first, &filled.serial_port_end, err))
         return false;
     *out = filled;
     return true;
@@ -585,6 +634,14 @@ bool options_disks(const DvConfig *config, DisksConfig *out, GError **err)
         .mkisofs_cmd = dv_config_str(config, "DEFAULT", "mkisofs_cmd"),
         .default_ephemeral_format = str(config, "DEFAULT", "default_ephemeral_format"),
         .preallocate_images = dv_config_str(config, "DEFAULT", "preallocate_images"),
+        .snapshots_directory = dv_config_str(config, "libvirt", "snapshots_directory"),
+        .snapshot_image_format = str(config, "libvirt", "snapshot_image_format"),
+        .snapshot_compression = dv_config_bool(config, "libvirt", "snapshot_compression"),
+        .remove_unused_bases = dv_config_bool(config, "image_cache", "remove_unused_base_images"),
+        .unused_age_s = dv_config_int(config, "image_cache",
+                                      "remove_unused_original_minimum_age_seconds"),
+        .unused_resized_age_s = dv_config_int(config, "image_cache",
+                                              "remove_unused_resized_minimum_age_seconds"),
     };
 
     if (!is_one_of(filled.images_type, kinds))
@@ -626,10 +683,12 @@ bool options_check(const DvConfig *config, GError **err)
     VirtConfig virt;
     DisksConfig disks;
     ServiceConfig service;
+    VendordataConfig vendordata;
 
     return options_agent(config, &agent, err) && options_virt(config, &virt, err) &&
            options_disks(config, &disks, err) &&
            options_service(config, "placement", NULL, &service, err) &&
            options_service(config, "neutron", NULL, &service, err) &&
-           options_service(config, "glance", NULL, &service, err);
+           options_service(config, "glance", NULL, &service, err) &&
+           options_vendordata(config, &vendordata, err);
 }

@@ -14,6 +14,7 @@
 #include "rpc/rpc.h"
 #include "scheduler_hints/tracker.h"
 #include "services/auth.h"
+#include "services/vendordata.h"
 #include "util/config.h"
 #include "util/log.h"
 #include "virt/disk/disks.h"
@@ -28,16 +29,35 @@ typedef struct VncConfig {
     int64_t token_ttl_s; /* [consoleauth] token_ttl */
 } VncConfig;
 
+typedef struct SpiceConfig {
+    bool enabled, agent_enabled;
+    const char *server_listen;              /* the guest's listen address */
+    const char *server_proxyclient_address; /* what the console proxy connects to */
+    const char *html5proxy_base_url;
+} SpiceConfig;
+
+typedef struct SerialConfig {
+    bool enabled;
+    const char *base_url; /* of the proxy */
+    const char
+        *proxyclient_address; /* the guest's listen address, and what the proxy connects to */
+} SerialConfig;
+
+/* Of [api]. */
+typedef struct ConfigDriveConfig {
+    const char *dhcp_domain;       /* "": none */
+    const char *ec2_skip_versions; /* separated by spaces */
+} ConfigDriveConfig;
+
 /* Of [notifications] and [oslo_messaging_notifications]. */
 typedef struct NotifyConfig {
-    bool enabled;                        /* some driver of driver = messaging, messagingv2 is set */
-    bool v2;                             /* messagingv2: with the envelope */
+    bool v1, v2; /* driver: messaging, messagingv2 (with the envelope); none: nothing is sent */
     bool unversioned;                    /* notification_format unversioned or both */
     bool versioned;                      /* notification_format versioned or both */
-    const char *const *topics;           /* legacy topics: "notifications" */
+    const char *const *topics;           /* unversioned: "notifications" */
     const char *const *versioned_topics; /* "versioned_notifications" */
-    const char *on_state_change;         /* NULL, "vm_state", "vm_and_task_state" */
-    const char *default_level;           /* "INFO" */
+    const char *transport_url;           /* other brokers, or NULL */
+    const char *audit_period;            /* instance_usage_audit_period: "month", "day@6" */
     bool bdms_in_notifications;
     int64_t retry; /* -1: for ever */
 } NotifyConfig;
@@ -47,6 +67,7 @@ typedef struct NotifyConfig {
 typedef struct PeriodicConfig {
     bool enable;           /* periodic_enable */
     int64_t fuzzy_delay_s; /* periodic_fuzzy_delay: random first delay up to this */
+    int64_t minute_s;      /* of the jobs that have no option for it */
     int64_t update_resources_s;
     int64_t sync_power_state_s;
     int64_t heal_instance_info_cache_s;
@@ -72,6 +93,7 @@ typedef struct AgentConfig {
     int64_t report_interval_s;
     int64_t service_down_time_s;
     const char *control_plane_release; /* [drover]: "auto", "zed", ... "2026.1" */
+    const char *health_listen;         /* [drover]: address for health and metrics, or NULL */
     const char *pin_compute;           /* [upgrade_levels] compute, or NULL */
     const char *pin_conductor;         /* [upgrade_levels] conductor, or NULL */
 
@@ -91,6 +113,7 @@ typedef struct AgentConfig {
     int64_t block_device_allocate_retries_interval_s;
     int64_t shutdown_timeout_s; /* of a guest asked to power off */
     int64_t shutdown_retry_interval_s;
+    int64_t wait_soft_reboot_s;          /* [libvirt] wait_soft_reboot_seconds */
     int64_t graceful_shutdown_timeout_s; /* of the agent: running operations at SIGTERM */
 
     /* behaviour */
@@ -104,10 +127,12 @@ typedef struct AgentConfig {
     int64_t reclaim_instance_interval_s; /* 0: delete at once */
     int64_t instance_build_timeout_s;    /* 0: never */
     int64_t maximum_instance_delete_attempts;
+    const char *rescue_kernel_id, *rescue_ramdisk_id; /* [libvirt], or NULL: the instance's own */
     int64_t reboot_timeout_s, rescue_timeout_s, resize_confirm_window_s; /* 0: off */
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */
     int64_t max_local_block_devices;
+    bool live_snapshots; /* not [workarounds] disable_libvirt_livesnapshot */
     int64_t password_length;
     bool flat_injected;
     const char *ovs_bridge;           /* [neutron] ovs_bridge */
@@ -116,6 +141,9 @@ typedef struct AgentConfig {
     const char *const *wait_for_vif_plugged_event_during_hard_reboot; /* vnic types */
 
     VncConfig vnc;
+    SpiceConfig spice;
+    SerialConfig serial;
+    ConfigDriveConfig config_drive;
     NotifyConfig notify;
     PeriodicConfig periodic;
 } AgentConfig;
@@ -146,11 +174,20 @@ bool options_service(const DvConfig *config, const char *group, const AuthConfig
 void options_service_user(const DvConfig *config, AuthConfig *out);
 bool options_virt(const DvConfig *config, VirtConfig *out, GError **err);
 bool options_disks(const DvConfig *config, DisksConfig *out, GError **err);
+bool options_vendordata(const DvConfig *config, VendordataConfig *out, GError **err);
 void options_tracker(const DvConfig *config, TrackerConfig *out);
 
 /* The guest's name of an instance by instance_name_template (options_name.c). Caller frees; NULL
  * when the template is wrong, which options_agent has excluded. */
 char *options_instance_name(const AgentConfig *config, int64_t id, const char *uuid);
+
+/* Parts of options_agent and options_virt (options_guest.c). */
+void options_spice(const DvConfig *config, SpiceConfig *out);
+void options_serial(const DvConfig *config, SerialConfig *out);
+void options_config_drive(const DvConfig *config, ConfigDriveConfig *out);
+/* [serial_console] port_range: first to end - 1. */
+bool options_serial_range(const DvConfig *config, int64_t *out_first, int64_t *out_end,
+                          GError **err);
 
 /* All the checks at once, for --check-config and the start: fills and drops every struct. */
 bool options_check(const DvConfig *config, GError **err);

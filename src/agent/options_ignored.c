@@ -18,7 +18,7 @@ static const DvOption rows[] = {
     OTHERS("privsep_osbrick"), OTHERS("vif_plug_ovs_privileged"),
     OTHERS("vif_plug_linux_bridge_privileged"), OTHERS("os_vif_linux_bridge"),
     OTHERS("nova_sys_admin"), OTHERS("profiler"), OTHERS("quota"), OTHERS("remote_debug"),
-    OTHERS("scheduler"), OTHERS("vendordata_dynamic_auth"), OTHERS("vmware"), OTHERS("wsgi"),
+    OTHERS("scheduler"), OTHERS("vmware"), OTHERS("wsgi"),
     OTHERS("xenserver"), OTHERS("zvm"),
     /* volume encryption keys, signatures, shares: used by what drover does not have yet */
     OTHERS("barbican"), OTHERS("barbican_service_user"), OTHERS("key_manager"), OTHERS("manila"),

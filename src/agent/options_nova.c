@@ -25,7 +25,7 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "report_interval", "10", "Seconds between two heartbeats.", AT_LEAST(1)),
     OPT_INT("DEFAULT", "service_down_time", "60", "Seconds without a heartbeat after which a service"
             " counts as down; raised to 2.5 report intervals where it is less than one.",
-            AT_LEAST(1), IGNORED),
+            AT_LEAST(1)),
     OPT_INT("DEFAULT", "long_rpc_timeout", "1800", "Seconds that long calls to peers may take.",
             AT_LEAST(1), IGNORED),
     OPT_STR("upgrade_levels", "compute", NULL, "Version or release name that calls to peer hosts"
@@ -39,7 +39,7 @@ static const DvOption rows[] = {
     /* ---- concurrency and time limits ---- */
     OPT_INT("DEFAULT", "max_concurrent_builds", "10", "Boots at a time; 0: no limit.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "max_concurrent_snapshots", "5", "Snapshots at a time; 0: no limit.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("DEFAULT", "max_concurrent_live_migrations", "1", "Live migrations at a time.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("DEFAULT", "vif_plugging_is_fatal", "true", "Whether a boot fails when neutron does not"
@@ -63,17 +63,16 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "reimage_timeout_per_gb", "20", "Seconds per GiB to wait for a volume's new"
             " image.", AT_LEAST(1), UNHONOURED),
     OPT_INT("DEFAULT", "reboot_timeout", "0", "Seconds after which a reboot counts as stuck; 0:"
-            " never.", AT_LEAST(0), UNHONOURED),
+            " never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "instance_build_timeout", "0", "Seconds after which a boot counts as stuck;"
-            " 0: never.", AT_LEAST(0), UNHONOURED),
+            " 0: never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "rescue_timeout", "0", "Seconds after which a rescue is ended; 0: never.",
-            AT_LEAST(0), UNHONOURED),
+            AT_LEAST(0)),
     OPT_INT("DEFAULT", "resize_confirm_window", "0", "Seconds after which a resize confirms itself;"
-            " 0: never.", AT_LEAST(0), UNHONOURED),
+            " 0: never.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "shelved_offload_time", "0", "Seconds until a shelved instance leaves the"
-            " host; -1: never.", UNHONOURED),
-    OPT_INT("DEFAULT", "shelved_poll_interval", "3600", "Seconds between two looks for these.",
-            UNHONOURED),
+            " host; -1: never."),
+    OPT_INT("DEFAULT", "shelved_poll_interval", "3600", "Seconds between two looks for these."),
 
     /* ---- capacity ---- */
     OPT_INT("DEFAULT", "reserved_host_memory_mb", "512", "MiB of memory kept from guests.",
@@ -107,7 +106,7 @@ static const DvOption rows[] = {
     OPT_LIST("compute", "vmdk_allowed_types", "streamOptimized,monolithicSparse", "Kinds of VMDK"
              " image that may be used."),
     OPT_INT("compute", "max_disk_devices_to_attach", "-1", "Disks per guest; -1: no limit.",
-            AT_LEAST(-1), UNHONOURED),
+            AT_LEAST(-1)),
     OPT_INT("compute", "max_concurrent_disk_ops", "0", "Disk copies at a time; 0: no limit.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("compute", "live_migration_wait_for_vif_plug", "true", "Whether a live migration waits"
@@ -120,19 +119,19 @@ static const DvOption rows[] = {
 
     /* ---- instances ---- */
     OPT_BOOL("DEFAULT", "resume_guests_state_on_host_boot", "false", "Start the guests that ran"
-             " before this host was booted.", UNHONOURED),
+             " before this host was booted."),
     OPT_STR("DEFAULT", "running_deleted_instance_action", "reap", "What happens to a guest whose"
-            " instance is deleted.", CHOICES("reap|log|shutdown|noop"), UNHONOURED),
+            " instance is deleted.", CHOICES("reap|log|shutdown|noop")),
     OPT_INT("DEFAULT", "running_deleted_instance_poll_interval", "1800", "Seconds between two looks"
-            " for these; 0: 60, below 0: never.", UNHONOURED),
+            " for these; 0: 60, below 0: never."),
     OPT_INT("DEFAULT", "running_deleted_instance_timeout", "0", "Seconds after the deletion that"
-            " they are left alone.", UNHONOURED),
+            " they are left alone."),
     OPT_INT("DEFAULT", "reclaim_instance_interval", "0", "Seconds for which a deleted instance can"
-            " be restored; 0: deletes are final.", UNHONOURED),
+            " be restored; 0: deletes are final."),
     OPT_INT("DEFAULT", "instance_delete_interval", "300", "Seconds between two tries to remove what"
-            " a delete left behind; 0: 60, below 0: never.", UNHONOURED),
+            " a delete left behind; 0: 60, below 0: never."),
     OPT_INT("DEFAULT", "maximum_instance_delete_attempts", "5", "How often that is tried.",
-            AT_LEAST(1), UNHONOURED),
+            AT_LEAST(1)),
     OPT_STR("DEFAULT", "default_access_ip_network_name", NULL, "Network whose addresses become an"
             " instance's access addresses."),
     OPT_BOOL("DEFAULT", "force_config_drive", "false", "Give every instance a config drive."),
@@ -164,14 +163,14 @@ static const DvOption rows[] = {
     OPT_STR("image_cache", "subdirectory_name", "_base", "Folder of the image cache, below"
             " instances_path.", OLD("DEFAULT.image_cache_subdirectory_name")),
     OPT_INT("image_cache", "manager_interval", "2400", "Seconds between two cleanings of the cache.",
-            AT_LEAST(-1), UNHONOURED, OLD("DEFAULT.image_cache_manager_interval")),
+            AT_LEAST(-1), OLD("DEFAULT.image_cache_manager_interval")),
     OPT_BOOL("image_cache", "remove_unused_base_images", "true", "Remove images nobody uses.",
-             UNHONOURED, OLD("DEFAULT.remove_unused_base_images")),
+             OLD("DEFAULT.remove_unused_base_images")),
     OPT_INT("image_cache", "remove_unused_original_minimum_age_seconds", "86400", "Age at which an"
-            " unused image is removed.", UNHONOURED,
+            " unused image is removed.",
             OLD("DEFAULT.remove_unused_original_minimum_age_seconds")),
     OPT_INT("image_cache", "remove_unused_resized_minimum_age_seconds", "3600", "The same for"
-            " resized ones.", UNHONOURED,
+            " resized ones.",
             OLD("libvirt.remove_unused_resized_minimum_age_seconds")),
     OPT_INT("image_cache", "precache_concurrency", "1", "Hosts that fetch at a time.", IGNORED),
     OPT_BOOL("ephemeral_storage_encryption", "enabled", "false", "Encrypt LVM disks.", UNHONOURED),
@@ -193,7 +192,8 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "volume_usage_poll_interval", "0", "Seconds between two readings of volume"
             " usage; 0: never.", UNHONOURED),
     OPT_BOOL("DEFAULT", "instance_usage_audit", "false", "Send usage notifications.", UNHONOURED),
-    OPT_STR("DEFAULT", "instance_usage_audit_period", "month", "How often.", UNHONOURED),
+    OPT_STR("DEFAULT", "instance_usage_audit_period", "month", "The span of time that"
+            " \"exists\" notifications tell of: hour, day, month or year, perhaps with @OFFSET."),
     OPT_BOOL("DEFAULT", "run_external_periodic_tasks", "true", "Not used by nova-compute.",
              IGNORED),
 
@@ -208,12 +208,6 @@ static const DvOption rows[] = {
     OPT_INT("consoleauth", "token_ttl", "600", "Seconds for which a console address is valid.",
             AT_LEAST(0), OLD("DEFAULT.console_token_ttl")),
     OPT_STR("consoleauth", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("spice", "enabled", "false", "Give guests a SPICE console.", UNHONOURED),
-    OPT_STR("spice", "*", NULL, NULL, IGNORED),
-    OPT_BOOL("serial_console", "enabled", "false", "Give guests a serial console on TCP.",
-             UNHONOURED),
-    OPT_STR("serial_console", "*", NULL, NULL, IGNORED),
-    OPT_STR("rdp", "*", NULL, NULL, IGNORED),
 
     /* ---- devices ---- */
     OPT_MULTI("pci", "device_spec", NULL, "PCI devices for guests.", UNHONOURED,
@@ -226,16 +220,16 @@ static const DvOption rows[] = {
 
     /* ---- notifications ---- */
     OPT_STR("notifications", "notification_format", "unversioned", "Format of notifications.",
-            CHOICES("unversioned|versioned|both"), OLD("DEFAULT.notification_format"), UNHONOURED),
+            CHOICES("unversioned|versioned|both"), OLD("DEFAULT.notification_format")),
     OPT_LIST("notifications", "versioned_notifications_topics", "versioned_notifications", "Topics"
-             " of versioned notifications.", IGNORED),
+             " of versioned notifications."),
+    /* instance.update is sent by who writes the database: conductor. */
     OPT_STR("notifications", "notify_on_state_change", NULL, "Which changes of state are notified.",
-            CHOICES("|vm_state|vm_and_task_state"), OLD("DEFAULT.notify_on_state_change"),
-            UNHONOURED),
+            CHOICES("|vm_state|vm_and_task_state"), OLD("DEFAULT.notify_on_state_change"), IGNORED),
     OPT_STR("notifications", "default_level", "INFO", "Priority of notifications that have none.",
             CHOICES("DEBUG|INFO|WARN|ERROR|CRITICAL"), OLD("DEFAULT.default_notification_level"),
             IGNORED),
-    OPT_BOOL("notifications", "bdms_in_notifications", "false", "Include block devices.", IGNORED),
+    OPT_BOOL("notifications", "bdms_in_notifications", "false", "Include block devices."),
 
     /* ---- workarounds ---- */
     OPT_BOOL("workarounds", "handle_virt_lifecycle_events", "true", "Follow the hypervisor's events"
@@ -244,8 +238,8 @@ static const DvOption rows[] = {
              " policies again on this host."),
     OPT_BOOL("workarounds", "disable_deep_image_inspection", "false", "Do not check an image's"
              " content against its declared format."),
-    OPT_BOOL("workarounds", "disable_libvirt_livesnapshot", "false", "Snapshot only paused guests.",
-             UNHONOURED),
+    OPT_BOOL("workarounds", "disable_libvirt_livesnapshot", "false", "Suspend guests for their"
+             " snapshots."),
     OPT_BOOL("workarounds", "skip_cpu_compare_on_dest", "false", "Let libvirt compare CPUs.",
              UNHONOURED),
     OPT_BOOL("workarounds", "skip_cpu_compare_at_startup", "false", "Do not compare cpu_models with"
@@ -258,7 +252,7 @@ static const DvOption rows[] = {
              " live migration.", UNHONOURED),
     OPT_LIST("workarounds", "wait_for_vif_plugged_event_during_hard_reboot", "", "Kinds of port for"
              " which a hard reboot waits."),
-    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC.", UNHONOURED),
+    OPT_BOOL("workarounds", "libvirt_disable_apic", "false", "Guests without APIC."),
     OPT_BOOL("workarounds", "never_download_image_if_on_rbd", "false", "Fail rather than copy.",
              UNHONOURED),
     OPT_BOOL("workarounds", "disable_rootwrap", "false", "Use sudo.", IGNORED),

@@ -71,14 +71,14 @@ static const DvOption oslo_rows[] = {
     OPT_INT(RABBIT, "conn_pool_min_size", "2", "drover has two connections.", IGNORED),
     OPT_INT(RABBIT, "conn_pool_ttl", "1200", "drover has two connections.", IGNORED),
     OPT_MULTI("oslo_messaging_notifications", "driver", NULL, "messagingv2, messaging, or none of"
-              " them: no notifications.", OLD("DEFAULT.notification_driver"), UNHONOURED),
+              " them: no notifications.", OLD("DEFAULT.notification_driver")),
     OPT_LIST("oslo_messaging_notifications", "topics", "notifications", "Topics of unversioned"
              " notifications.", OLD("rpc_notifier2.topics|DEFAULT.notification_topics")),
     OPT_INT("oslo_messaging_notifications", "retry", "-1", "Tries to send one; -1: for ever.",
             AT_LEAST(-1)),
     OPT_STR("oslo_messaging_notifications", "transport_url", NULL, "Other brokers for"
             " notifications.", OLD("DEFAULT.notification_transport_url"),
-            .flags = CONF_SECRET | CONF_UNHONOURED),
+            SECRET),
     OPT_BOOL("oslo_messaging_metrics", "metrics_enabled", "false", "Metrics to a socket.",
              UNHONOURED),
     OPT_STR("oslo_messaging_metrics", "*", NULL, NULL, IGNORED),
@@ -117,6 +117,8 @@ static const DvOption oslo_rows[] = {
 static const DvOption drover_rows[] = {
     OPT_STR("drover", "control_plane_release", "auto", "Release of the control plane (zed, 2023.1,"
             " 2023.2, 2024.1 ...); auto: found out from conductor."),
+    OPT_STR("drover", "health_listen", "", "Where to answer GET /healthz, /readyz and /metrics:"
+            " ADDRESS:PORT, [IPV6]:PORT or unix:/PATH; empty: nowhere."),
 };
 /* clang-format on */
 

@@ -13,6 +13,7 @@ typedef struct OptionPart {
 } OptionPart;
 
 extern const OptionPart options_part_nova;    /* nova's own groups but [libvirt] */
+extern const OptionPart options_part_guest;   /* consoles, config drive, vendor data */
 extern const OptionPart options_part_libvirt; /* [libvirt] */
 extern const OptionPart options_part_oslo;    /* messaging, notifications, log, locks */
 extern const OptionPart options_part_drover;  /* [drover] */

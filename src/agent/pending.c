@@ -42,3 +42,13 @@ void pending_remove(Pending *pending, const char *key)
     g_hash_table_remove(pending->keys, key);
     dv_unlock(&pending->lock);
 }
+
+bool pending_has(Pending *pending, const char *key)
+{
+    bool has;
+
+    dv_lock(&pending->lock);
+    has = g_hash_table_contains(pending->keys, key);
+    dv_unlock(&pending->lock);
+    return has;
+}

@@ -15,3 +15,4 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pending, pending_free)
 /* False when the key was in it already. */
 bool pending_add(Pending *pending, const char *key);
 void pending_remove(Pending *pending, const char *key);
+bool pending_has(Pending *pending, const char *key);

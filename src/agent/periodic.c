@@ -1,7 +1,12 @@
 /* Periodic jobs; see periodic.h. */
 #include "agent/periodic.h"
 
+#include "agent/cleanup.h"
+#include "agent/health.h"
+#include "agent/image_cache.h"
 #include "agent/network_cache.h"
+#include "agent/ops/shelve.h"
+#include "agent/polls.h"
 #include "agent/power_sync.h"
 #include "services/scheduler.h"
 #include "util/log.h"
@@ -20,7 +25,7 @@ typedef struct Job {
     uint64_t timer_id;
 } Job;
 
-#define JOBS_MAX 8
+#define JOBS_MAX 24
 
 struct Periodic {
     Agent *agent;
@@ -33,7 +38,15 @@ struct Periodic {
 
 static bool audit(Periodic *periodic, const DvCtx *ctx, GError **err)
 {
-    return tracker_audit(periodic->agent->tracker, ctx, false, err);
+    Agent *agent = periodic->agent;
+    g_autoptr(GPtrArray) guests = NULL;
+
+    if (!tracker_audit(agent->tracker, ctx, false, err))
+        return false;
+    atomic_store(&agent->vitals.audit_ms, dv_now_ms());
+    if (agent->virt->ops->list(agent->virt->self, &guests, NULL))
+        health_count_guests(guests);
+    return true;
 }
 
 static bool sync_power_states(Periodic *periodic, const DvCtx *ctx, GError **err)
@@ -101,6 +114,56 @@ static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **er
     return true;
 }
 
+static bool clean_image_cache(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return image_cache_pass(periodic->agent, ctx, err);
+}
+
+static bool poll_shelved(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return shelve_offload_due(periodic->agent, ctx, err);
+}
+
+static bool confirm_resizes(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return poll_unconfirmed_resizes(periodic->agent, ctx, err);
+}
+
+static bool end_rescues(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return poll_rescued(periodic->agent, ctx, err);
+}
+
+static bool reclaim(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_reclaim(periodic->agent, ctx, err);
+}
+
+static bool stuck_builds(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_stuck_builds(periodic->agent, ctx, err);
+}
+
+static bool stuck_reboots(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_stuck_reboots(periodic->agent, ctx, err);
+}
+
+static bool running_deleted(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_running_deleted(periodic->agent, ctx, err);
+}
+
+static bool pending_deletes(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_pending_deletes(periodic->agent, ctx, err);
+}
+
+static bool console_tokens(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_console_tokens(periodic->agent, ctx, err);
+}
+
 #define SPACING(field) offsetof(PeriodicConfig, field)
 
 static const JobRow job_rows[] = {
@@ -108,6 +171,16 @@ static const JobRow job_rows[] = {
     {"sync_power_states", SPACING(sync_power_state_s), true, sync_power_states},
     {"heal_instance_info_cache", SPACING(heal_instance_info_cache_s), false, heal_network_cache},
     {"sync_scheduler_instance_info", SPACING(scheduler_instance_sync_s), false, sync_scheduler},
+    {"image_cache", SPACING(image_cache_s), false, clean_image_cache},
+    {"shelved_instances", SPACING(shelved_poll_s), false, poll_shelved},
+    {"poll_unconfirmed_resizes", SPACING(minute_s), false, confirm_resizes},
+    {"poll_rescued_instances", SPACING(minute_s), false, end_rescues},
+    {"reclaim_queued_deletes", SPACING(minute_s), false, reclaim},
+    {"check_instance_build_time", SPACING(minute_s), false, stuck_builds},
+    {"poll_rebooting_instances", SPACING(minute_s), false, stuck_reboots},
+    {"cleanup_running_deleted_instances", SPACING(running_deleted_poll_s), true, running_deleted},
+    {"run_pending_deletes", SPACING(instance_delete_s), false, pending_deletes},
+    {"cleanup_expired_console_auth_tokens", SPACING(instance_delete_s), false, console_tokens},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(job_rows) <= JOBS_MAX);
 

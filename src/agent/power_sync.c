@@ -1,6 +1,8 @@
 /* Power states brought in line; see power_sync.h. */
 #include "agent/power_sync.h"
 
+#include "agent/methods.h"
+#include "agent/ops/outcome.h"
 #include "util/log.h"
 
 typedef struct Sync {
@@ -8,36 +10,44 @@ typedef struct Sync {
     char *uuid;
 } Sync;
 
+/* system_metadata: how long its guest gets to stop. */
+static const char *const sync_attrs[] = {"system_metadata", NULL};
 static const char *const no_attrs[] = {NULL};
 
-/* nova calls its own API to stop the instance; the guest is off already, so what remains is the
- * record. The user sees the same action, event and states. */
-static bool record_stop(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestState state,
-                        GError **err)
+/* nova calls its own API here, which casts back to the host: the user sees the same action, event
+ * and states when the request is made and carried out in one go. */
+static bool begin(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *task,
+                  const char *action, GError **err)
 {
     static const char *const from_null[] = {"", NULL};
-    static const char *const from_off[] = {"powering-off", NULL};
-    const char *uuid = ovo_str_or(instance, "uuid", "");
 
-    ovo_set_str(instance, "task_state", "powering-off");
+    ovo_set_str(instance, "task_state", task);
     ovo_set_i64(instance, "progress", 0);
-    if (!conductor_instance_save(agent->con, ctx, instance, from_null, err) ||
-        !conductor_action_start(agent->con, ctx, uuid, "stop", err) ||
-        !conductor_event_start(agent->con, ctx, uuid, "compute_stop_instance", agent->config.host,
-                               err))
-        return false;
-    ovo_set_i64(instance, "power_state", state);
-    ovo_set_str(instance, "vm_state", "stopped");
-    ovo_set_null(instance, "task_state");
-    return conductor_instance_save(agent->con, ctx, instance, from_off, err) &&
-           conductor_event_finish(agent->con, ctx, uuid, "compute_stop_instance", NULL, NULL, err);
+    return conductor_instance_save(agent->con, ctx, instance, from_null, err) &&
+           conductor_action_start(agent->con, ctx, ovo_str_or(instance, "uuid", ""), action, err);
 }
 
-static bool stop_record(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestState state,
-                        GError **err)
+static bool stop(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestState state, GError **err)
 {
-    dv_warning(ctx, "the guest is off although the instance is active: recorded as stopped");
-    return record_stop(agent, ctx, instance, state, err);
+    dv_warning(ctx, "instance is %s but the guest's power state is %d: it is stopped",
+               ovo_str_or(instance, "vm_state", "?"), (int)state);
+    return begin(agent, ctx, instance, "powering-off", "stop", err) &&
+           outcome_stop(agent, ctx, instance, true, err);
+}
+
+static bool stop_or_delete(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestState state,
+                           GError **err)
+{
+    g_autoptr(Ovo) args = NULL;
+
+    if (!ovo_bool_or(instance, "shutdown_terminate", false))
+        return stop(agent, ctx, instance, state, err);
+    dv_warning(ctx, "the guest is off, and the instance is to end with it: it is deleted");
+    if (!begin(agent, ctx, instance, "deleting", "delete", err))
+        return false;
+    args = ovo_new_dict();
+    ovo_set_child(args, "instance", instance);
+    return dispatch_run(agent, methods_find("terminate_instance"), ctx, args, false, NULL, err);
 }
 
 static bool only_warn(Agent *agent G_GNUC_UNUSED, const DvCtx *ctx, Ovo *instance, GuestState state,
@@ -48,16 +58,31 @@ static bool only_warn(Agent *agent G_GNUC_UNUSED, const DvCtx *ctx, Ovo *instanc
     return true;
 }
 
-/* What to do when the power state does not fit the vm_state. */
+/* What to do when the power state does not fit the vm_state. Others than these are as they should
+ * be, or are another operation's: building, rescued, resized, suspended, error. */
 static const struct {
     const char *vm_state;
     GuestState state;
     bool (*run)(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestState state, GError **err);
 } sync_rows[] = {
-    {"active", GUEST_STATE_OFF, stop_record},     {"active", GUEST_STATE_CRASHED, stop_record},
-    {"active", GUEST_STATE_SUSPENDED, only_warn}, {"active", GUEST_STATE_PAUSED, only_warn},
-    {"active", GUEST_STATE_NONE, only_warn},      {"stopped", GUEST_STATE_RUNNING, only_warn},
-    {"paused", GUEST_STATE_OFF, only_warn},
+    {"active", GUEST_STATE_OFF, stop_or_delete},
+    {"active", GUEST_STATE_CRASHED, stop_or_delete},
+    {"active", GUEST_STATE_SUSPENDED, stop},
+    {"active", GUEST_STATE_PAUSED, only_warn}, /* whoever paused it may let it go on */
+    {"active", GUEST_STATE_NONE, only_warn},   /* the hypervisor may just be starting */
+    {"stopped", GUEST_STATE_RUNNING, stop},
+    {"stopped", GUEST_STATE_PAUSED, stop},
+    {"stopped", GUEST_STATE_SUSPENDED, stop},
+    {"paused", GUEST_STATE_OFF, stop},
+    {"paused", GUEST_STATE_CRASHED, stop},
+    {"soft-delete", GUEST_STATE_RUNNING, only_warn},
+    {"soft-delete", GUEST_STATE_PAUSED, only_warn},
+    {"soft-delete", GUEST_STATE_CRASHED, only_warn},
+    {"soft-delete", GUEST_STATE_SUSPENDED, only_warn},
+    {"deleted", GUEST_STATE_RUNNING, only_warn},
+    {"deleted", GUEST_STATE_PAUSED, only_warn},
+    {"deleted", GUEST_STATE_CRASHED, only_warn},
+    {"deleted", GUEST_STATE_SUSPENDED, only_warn},
 };
 
 bool power_sync_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestState state,
@@ -106,7 +131,7 @@ static void sync_run(void *arg)
     GuestState state = GUEST_STATE_NONE;
 
     if ((!agent->virt->ops->state(agent->virt->self, sync->uuid, &state, &err) ||
-         !conductor_instance_get(agent->con, ctx, sync->uuid, no_attrs, &instance, &err) ||
+         !conductor_instance_get(agent->con, ctx, sync->uuid, sync_attrs, &instance, &err) ||
          !power_sync_instance(agent, ctx, instance, state, &err)) &&
         !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(ctx, "power sync: %s", err->message);
@@ -140,26 +165,40 @@ static bool differs(const Ovo *instance, GuestState state)
     return false;
 }
 
+/* uuid -> VirtGuest of the listing. */
+static GHashTable *by_uuid(const GPtrArray *guests)
+{
+    GHashTable *table = g_hash_table_new(g_str_hash, g_str_equal);
+
+    for (guint i = 0; i < guests->len; i++) {
+        VirtGuest *guest = g_ptr_array_index(guests, i);
+
+        g_hash_table_insert(table, guest->uuid, guest);
+    }
+    return table;
+}
+
 bool power_sync_all(Agent *agent, const DvCtx *ctx, GError **err)
 {
     g_autoptr(GPtrArray) guests = NULL;
+    g_autoptr(GHashTable) table = NULL;
     g_autoptr(Ovo) list = NULL;
+    size_t count;
 
     if (!conductor_instances_by_host(agent->con, ctx, agent->config.host, no_attrs, &list, err) ||
         !agent->virt->ops->list(agent->virt->self, &guests, err))
         return false;
-    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+    count = ovo_count(list, NULL);
+    if (count != guests->len)
+        dv_warning(ctx, "%u instances in the database, %u guests on this host", (unsigned)count,
+                   guests->len);
+    table = by_uuid(guests);
+    for (size_t i = 0; i < count; i++) {
         g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
         const char *uuid = instance ? ovo_str_or(instance, "uuid", NULL) : NULL;
-        GuestState state = GUEST_STATE_NONE;
+        const VirtGuest *guest = uuid ? g_hash_table_lookup(table, uuid) : NULL;
 
-        for (guint j = 0; uuid && j < guests->len; j++) {
-            const VirtGuest *guest = g_ptr_array_index(guests, j);
-
-            if (strcmp(guest->uuid, uuid) == 0)
-                state = guest->state;
-        }
-        if (uuid && differs(instance, state))
+        if (uuid && differs(instance, guest ? guest->state : GUEST_STATE_NONE))
             power_sync_want(agent, uuid);
     }
     return true;

@@ -1,5 +1,5 @@
-/* Service start: the control plane's release, our service record, and what an earlier run left
- * unfinished.
+/* Service start: the control plane's release, our service record, and the builds that an earlier
+ * run lost. What it left of instances that are ours is in recovery.h.
  *
  * Threads    main, before requests are consumed.
  * Sources    nova service.py, compute/manager.py init_host, _init_instance (Zed);
@@ -15,9 +15,6 @@ void startup_refresh(Agent *agent);
 /* Waits for conductor (for ever, unless stopping), finds the release, checks the minimum service
  * version, reads or creates the service record. *out_service is the caller's. */
 bool startup_register(Agent *agent, const DvCtx *ctx, Ovo **out_service, GError **err);
-/* Recovers the instances of this host one by one; one that cannot be recovered is reported and the
- * rest go on. Fails only when the list cannot be read. */
-bool startup_recover(Agent *agent, const DvCtx *ctx, GError **err);
 /* Tells the scheduler which instances are here. Failures are logged. */
 void startup_announce(Agent *agent, const DvCtx *ctx);
 /* Instances that the scheduler gave to this host and that died with the agent before they were

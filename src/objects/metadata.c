@@ -48,9 +48,9 @@ typedef struct Metadata {
     const char *availability_zone;
     char *user_data; /* decoded, or NULL */
     size_t user_data_length;
-    json_t *injected;    /* borrowed list of [path, base64], or NULL */
-    json_t *vendor_data; /* owned */
-    GPtrArray *files;    /* MetadataFile */
+    json_t *injected;                   /* borrowed list of [path, base64], or NULL */
+    json_t *vendor_data, *vendor_data2; /* owned */
+    GPtrArray *files;                   /* MetadataFile */
 } Metadata;
 
 static void metadata_done(Metadata *md)
@@ -58,6 +58,7 @@ static void metadata_done(Metadata *md)
     g_free(md->hostname);
     g_free(md->user_data);
     json_decref(md->vendor_data);
+    json_decref(md->vendor_data2);
     if (md->files)
         g_ptr_array_unref(md->files);
 }
@@ -349,7 +350,7 @@ static bool add_openstack(Metadata *md, GError **err)
                      metadata_network(md->network));
         if (version >= NEWTON_TWO)
             add_json(md, g_strdup_printf("openstack/%s/vendor_data2.json", name),
-                     json_pack("{s:O}", "static", md->vendor_data));
+                     json_incref(md->vendor_data2));
     }
     return true;
 }
@@ -417,6 +418,30 @@ static bool add_content(Metadata *md, GError **err)
     return true;
 }
 
+/* *out stays NULL without a text. */
+static bool read_json(const char *text, json_t **out, GError **err)
+{
+    json_error_t where;
+
+    if (!text)
+        return true;
+    *out = json_loads(text, JSON_DECODE_ANY, &where);
+    return *out ||
+           dv_fail(err, DV_E_BAD_CONFIG, "vendor data, line %d: %s", where.line, where.text);
+}
+
+static bool read_vendor_data(Metadata *md, GError **err)
+{
+    if (!read_json(md->extra->vendordata_json, &md->vendor_data, err) ||
+        !read_json(md->extra->vendordata2_json, &md->vendor_data2, err))
+        return false;
+    if (!md->vendor_data)
+        md->vendor_data = json_object();
+    if (!md->vendor_data2)
+        md->vendor_data2 = json_pack("{s:O}", "static", md->vendor_data);
+    return true;
+}
+
 static bool read_instance(Metadata *md, GError **err)
 {
     const char *hostname = ovo_str_or(md->instance, "hostname", NULL);
@@ -430,17 +455,7 @@ static bool read_instance(Metadata *md, GError **err)
                                 : ovo_str_or(md->instance, "availability_zone", NULL);
     if (user_data && !decode(user_data, &md->user_data, &md->user_data_length, err))
         return dv_within(err, "user data");
-    if (md->extra->vendordata_json) {
-        json_error_t where;
-
-        md->vendor_data = json_loads(md->extra->vendordata_json, JSON_DECODE_ANY, &where);
-        if (!md->vendor_data)
-            return dv_fail(err, DV_E_BAD_CONFIG, "vendor data, line %d: %s", where.line,
-                           where.text);
-    } else {
-        md->vendor_data = json_object();
-    }
-    return true;
+    return read_vendor_data(md, err);
 }
 
 GPtrArray *metadata_files(const Ovo *instance, const NetworkInfo *network,

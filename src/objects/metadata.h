@@ -26,7 +26,8 @@ typedef struct MetadataExtra {
     const char *const *security_groups; /* names; NULL: those of instance.security_groups */
     const char *dhcp_domain;            /* [api] dhcp_domain; NULL: its default */
     const char *ec2_skip_versions;      /* [api] config_drive_skip_versions; NULL: its default */
-    const char *vendordata_json;        /* text of [api] vendordata_jsonfile_path; NULL: {} */
+    const char *vendordata_json;        /* vendor_data.json; NULL: {} */
+    const char *vendordata2_json;       /* vendor_data2.json; NULL: {"static": vendor_data.json} */
 } MetadataExtra;
 
 /* All files, GPtrArray of MetadataFile with its free function; caller unrefs. */

@@ -166,6 +166,19 @@ static void entry_free(gpointer p)
 
 /* ---- the list ---- */
 
+/* NULL with err when the element is no VIF. */
+static Entry *entry_new(json_t *json, GError **err)
+{
+    Entry *entry = g_new0(Entry, 1);
+
+    entry->json = json;
+    entry->arena = g_ptr_array_new_with_free_func(g_free);
+    if (entry_read(entry, err))
+        return entry;
+    entry_free(entry);
+    return NULL;
+}
+
 NetworkInfo *network_info_take(json_t *vifs, GError **err)
 {
     g_autoptr(NetworkInfo) info = g_new0(NetworkInfo, 1);
@@ -180,15 +193,13 @@ NetworkInfo *network_info_take(json_t *vifs, GError **err)
     }
     json_array_foreach(vifs, i, json)
     {
-        Entry *entry = g_new0(Entry, 1);
+        Entry *entry = entry_new(json, err);
 
-        entry->json = json;
-        entry->arena = g_ptr_array_new_with_free_func(g_free);
-        g_ptr_array_add(info->entries, entry);
-        if (!entry_read(entry, err)) {
+        if (!entry) {
             dv_within(err, "network info: element %zu", i);
             return NULL;
         }
+        g_ptr_array_add(info->entries, entry);
     }
     return g_steal_pointer(&info);
 }
@@ -260,6 +271,31 @@ const Vif *network_info_find(const NetworkInfo *info, const char *port_id)
 json_t *network_info_json_at(const NetworkInfo *info, size_t i)
 {
     return json_array_get(info->list, i);
+}
+
+json_t *network_info_value_at(const NetworkInfo *info, size_t i)
+{
+    return json_incref(network_info_json_at(info, i));
+}
+
+bool network_info_put(NetworkInfo *info, const NetworkInfo *from, size_t i, GError **err)
+{
+    json_t *copy = json_deep_copy(network_info_json_at(from, i));
+    Entry *entry = entry_new(copy, err);
+
+    if (!entry) {
+        json_decref(copy);
+        return false;
+    }
+    if (info->entries->len >= MAX_VIFS) {
+        entry_free(entry);
+        json_decref(copy);
+        return dv_fail(err, DV_E_BAD_INPUT, "network info: more than %d VIFs", MAX_VIFS);
+    }
+    network_info_remove(info, entry->vif.id);
+    g_ptr_array_add(info->entries, entry);
+    json_array_append_new(info->list, copy);
+    return true;
 }
 
 bool network_info_remove(NetworkInfo *info, const char *port_id)

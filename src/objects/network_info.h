@@ -55,7 +55,11 @@ char *network_info_text(const NetworkInfo *info); /* caller frees */
 size_t network_info_count(const NetworkInfo *info);
 const Vif *network_info_at(const NetworkInfo *info, size_t i);
 const Vif *network_info_find(const NetworkInfo *info, const char *port_id); /* NULL: not there */
-/* The JSON dict of VIF i, borrowed; for results of attach_interface and migrate data. */
+/* The JSON dict of VIF i, borrowed; for migrate data. */
 json_t *network_info_json_at(const NetworkInfo *info, size_t i);
+/* The same as a new reference: the result of attach_interface. */
+json_t *network_info_value_at(const NetworkInfo *info, size_t i);
+/* Puts a copy of VIF i of `from` at the end; one with the same id goes. */
+bool network_info_put(NetworkInfo *info, const NetworkInfo *from, size_t i, GError **err);
 /* Drops a VIF; false when it is not there. */
 bool network_info_remove(NetworkInfo *info, const char *port_id);

@@ -37,16 +37,17 @@ struct RpcConn {
     int64_t down_since_ms;   /* [thread: conn] 0: up, or never tried */
 
     DvMutex lock;
-    DvCond ended;          /* with lock */
-    GQueue mail;           /* [lock] of MailItem */
-    size_t mail_bytes;     /* [lock] */
-    int socket_fd;         /* [lock] of the live link, for cutting it; -1 */
-    bool thread_ended;     /* [lock] */
-    atomic_bool stopping;  /* [atomic] */
-    atomic_bool is_up;     /* [atomic] */
-    atomic_bool signalled; /* [atomic] the eventfd is set and not read yet */
-    int event_fd;          /* [const] */
-    DvMetric *reconnects;  /* [const] */
+    DvCond ended;            /* with lock */
+    GQueue mail;             /* [lock] of MailItem */
+    size_t mail_bytes;       /* [lock] */
+    int socket_fd;           /* [lock] of the live link, for cutting it; -1 */
+    bool thread_ended;       /* [lock] */
+    atomic_bool stopping;    /* [atomic] */
+    atomic_bool is_up;       /* [atomic] */
+    atomic_bool signalled;   /* [atomic] the eventfd is set and not read yet */
+    _Atomic int64_t turn_ms; /* [atomic] when the loop last came round */
+    int event_fd;            /* [const] */
+    DvMetric *reconnects;    /* [const] */
 };
 
 RpcConn *rpc_conn_new(const RpcConnConfig *config, const RpcConnOps *ops, void *self)
@@ -58,6 +59,7 @@ RpcConn *rpc_conn_new(const RpcConnConfig *config, const RpcConnOps *ops, void *
     conn->self = self;
     conn->event_fd = -1;
     conn->socket_fd = -1;
+    atomic_init(&conn->turn_ms, dv_now_ms());
     conn->reconnect = rpc_reconnect_new(config->rpc, config->url->host_count, NULL);
     conn->reconnects = dv_metric("drover_rpc_reconnects_total", "Broker connections lost.");
     dv_mutex_init(&conn->lock);
@@ -90,6 +92,11 @@ void rpc_conn_free(RpcConn *conn)
 bool rpc_conn_up(RpcConn *conn)
 {
     return atomic_load(&conn->is_up);
+}
+
+int64_t rpc_conn_turn_ms(RpcConn *conn)
+{
+    return atomic_load(&conn->turn_ms);
 }
 
 void rpc_conn_wake(RpcConn *conn)
@@ -269,6 +276,7 @@ static void run_once(RpcConn *conn)
     int64_t wake_ms = now_ms + CONN_MAX_SLEEP_MS;
     bool more = false;
 
+    atomic_store(&conn->turn_ms, now_ms);
     if (!conn->link && now_ms >= conn->retry_at_ms)
         link_try(conn);
     if (conn->link && !drain(conn, &more, &err)) {

@@ -39,6 +39,9 @@ void rpc_conn_stop(RpcConn *conn, int64_t deadline_ms);
 void rpc_conn_free(RpcConn *conn);
 
 bool rpc_conn_up(RpcConn *conn);
+/* When the thread last came round its loop (dv_now_ms base); it does so every 15 s at the latest,
+ * unless the broker keeps it waiting. */
+int64_t rpc_conn_turn_ms(RpcConn *conn);
 /* Runs `work` soon. */
 void rpc_conn_wake(RpcConn *conn);
 /* False when the mailbox is full or the conn is stopping; the item is then still the caller's. */

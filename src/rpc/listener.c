@@ -381,6 +381,11 @@ bool rpc_listener_ready(RpcListener *listener)
     return ready;
 }
 
+int64_t rpc_listener_turn_ms(RpcListener *listener)
+{
+    return rpc_conn_turn_ms(listener->conn);
+}
+
 RpcFeed *rpc_listener_add(RpcListener *listener, RpcQueue *queues, size_t count, RpcFeedFn fn,
                           void *self, GError **err)
 {

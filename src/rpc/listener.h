@@ -20,6 +20,7 @@ void rpc_listener_stop(RpcListener *listener, int64_t deadline_ms);
 void rpc_listener_free(RpcListener *listener);
 /* Connected, and every feed consuming. */
 bool rpc_listener_ready(RpcListener *listener);
+int64_t rpc_listener_turn_ms(RpcListener *listener); /* rpc_conn_turn_ms */
 
 /* Takes the contents of `queues`. The feed lives until rpc_listener_free. */
 RpcFeed *rpc_listener_add(RpcListener *listener, RpcQueue *queues, size_t count, RpcFeedFn fn,

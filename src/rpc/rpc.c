@@ -79,9 +79,30 @@ bool rpc_start(Rpc *rpc, GError **err)
     return rpc_sender_start(rpc->sender, err) && rpc_listener_start(rpc->listener, err);
 }
 
+bool rpc_start_sending(Rpc *rpc, GError **err)
+{
+    dv_lock(&rpc->lock);
+    g_assert(!rpc->started);
+    rpc->started = true;
+    dv_unlock(&rpc->lock);
+    return rpc_sender_start(rpc->sender, err);
+}
+
 bool rpc_connected(Rpc *rpc)
 {
     return rpc_sender_ready(rpc->sender) && rpc_listener_ready(rpc->listener);
+}
+
+void rpc_status(Rpc *rpc, RpcStatus *out)
+{
+    int64_t turn_ms = MIN(rpc_listener_turn_ms(rpc->listener), rpc_sender_turn_ms(rpc->sender));
+
+    *out = (RpcStatus){
+        .listening = rpc_listener_ready(rpc->listener),
+        .sending = rpc_sender_ready(rpc->sender),
+        .quiet_ms = MAX(dv_now_ms() - turn_ms, 0),
+    };
+    out->unsent = rpc_sender_load(rpc->sender, &out->unsent_limit);
 }
 
 /* ---- stopping ---- */

@@ -65,8 +65,21 @@ typedef struct RpcConfig {
 Rpc *rpc_new(const RpcConfig *config, DvTimer *timer, GError **err);
 /* Starts both threads. The broker need not be there yet. */
 bool rpc_start(Rpc *rpc, GError **err);
+/* The same for one that only sends notifications: it has no listening connection. */
+bool rpc_start_sending(Rpc *rpc, GError **err);
 /* True while both connections are up. */
 bool rpc_connected(Rpc *rpc);
+
+/* For health. */
+typedef struct RpcStatus {
+    bool listening;   /* connected, and every queue is consumed */
+    bool sending;     /* connected */
+    int64_t quiet_ms; /* since the slower of the two threads came round its loop, 15 s at most
+                         unless the broker keeps it waiting */
+    size_t unsent, unsent_limit; /* messages that wait to be confirmed by the broker */
+} RpcStatus;
+/* Never blocks. */
+void rpc_status(Rpc *rpc, RpcStatus *out);
 /* Ends both threads after flushing what is queued (until deadline, dv_now_ms base); waiting calls
  * end with DV_E_CANCELLED. */
 void rpc_stop(Rpc *rpc, int64_t deadline_ms);
@@ -155,7 +168,15 @@ bool rpc_cast(Rpc *rpc, const DvCtx *ctx, const RpcTarget *target, const char *m
 
 /* ---- notifications ---- */
 
-/* Publishes to "<topic>.<priority>" on the control exchange, declaring that queue first. `body` is
- * stolen. `v2` wraps it in the envelope. Queued, never blocks; failures are logged. */
-void rpc_notify(Rpc *rpc, const DvCtx *ctx, const char *topic, const char *priority, json_t *body,
-                bool v2);
+/* Strings are borrowed for the call. */
+typedef struct RpcNotice {
+    const char *const *topics; /* NULL-terminated: one message to each */
+    const char *priority;      /* "INFO" */
+    const char *publisher_id, *event_type;
+    bool v1, v2;     /* without and with the envelope: oslo's drivers messaging and messagingv2 */
+    int64_t keep_ms; /* how long to keep it while the broker is away; 0: half an hour */
+} RpcNotice;
+/* Publishes to "<topic>.<priority>" on the control exchange, declaring that queue first. `payload`
+ * is stolen. The context goes along without its secrets. Queued, never blocks; failures are
+ * logged. */
+void rpc_notify(Rpc *rpc, const DvCtx *ctx, const RpcNotice *notice, json_t *payload);

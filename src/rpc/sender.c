@@ -556,6 +556,22 @@ bool rpc_sender_ready(RpcSender *sender)
     return rpc_conn_up(sender->conn);
 }
 
+int64_t rpc_sender_turn_ms(RpcSender *sender)
+{
+    return rpc_conn_turn_ms(sender->conn);
+}
+
+size_t rpc_sender_load(RpcSender *sender, size_t *out_limit)
+{
+    size_t undone;
+
+    dv_lock(&sender->lock);
+    undone = sender->undone;
+    dv_unlock(&sender->lock);
+    *out_limit = SENDER_MAIL_ITEMS;
+    return undone;
+}
+
 bool rpc_sender_post(RpcSender *sender, RpcOut *out, GError **err)
 {
     dv_lock(&sender->lock);

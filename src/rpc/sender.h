@@ -57,6 +57,9 @@ bool rpc_sender_flush(RpcSender *sender, int64_t deadline_ms);
 void rpc_sender_stop(RpcSender *sender, int64_t deadline_ms);
 void rpc_sender_free(RpcSender *sender);
 bool rpc_sender_ready(RpcSender *sender);
+int64_t rpc_sender_turn_ms(RpcSender *sender); /* rpc_conn_turn_ms */
+/* How many messages were posted and are not done, and how many may be. */
+size_t rpc_sender_load(RpcSender *sender, size_t *out_limit);
 
 /* Takes `out`; `done` is called exactly once, also at stop. False: the mailbox is full or we are
  * stopping; `out` is freed without calling `done`. */

@@ -16,7 +16,7 @@
 
 /* ---- what a claim tests ---- */
 
-static bool test_claim(const Ovo *instance, GError **err)
+bool hint_claim_test(const Ovo *instance, GError **err)
 {
     g_autoptr(Ovo) pci = ovo_child(instance, "pci_requests");
 
@@ -29,20 +29,25 @@ static bool test_claim(const Ovo *instance, GError **err)
     return true;
 }
 
-static bool find_root(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const TrackerClaim *how,
-                      bool *out_volume, GError **err)
+bool hint_root_of(Tracker *tracker, const DvCtx *ctx, Ovo *instance, bool *out_volume, GError **err)
 {
     g_autoptr(GPtrArray) one = g_ptr_array_new();
     g_autoptr(GHashTable) roots = NULL;
-    TrackerRoot root = how ? how->root : ROOT_UNKNOWN;
+    const char *uuid = ovo_str_or(instance, "uuid", "");
 
-    if (root == ROOT_UNKNOWN) {
-        g_ptr_array_add(one, instance);
-        if (!hint_roots(tracker, ctx, one, &roots, err))
-            return false;
-        root = GPOINTER_TO_INT(g_hash_table_lookup(roots, ovo_str_or(instance, "uuid", "")));
-    }
-    *out_volume = root == ROOT_VOLUME;
+    g_ptr_array_add(one, instance);
+    if (!hint_roots(tracker, ctx, one, &roots, err))
+        return false;
+    *out_volume = GPOINTER_TO_INT(g_hash_table_lookup(roots, uuid)) == ROOT_VOLUME;
+    return true;
+}
+
+static bool find_root(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const TrackerClaim *how,
+                      bool *out_volume, GError **err)
+{
+    if (!how || how->root == ROOT_UNKNOWN)
+        return hint_root_of(tracker, ctx, instance, out_volume, err);
+    *out_volume = how->root == ROOT_VOLUME;
     return true;
 }
 
@@ -176,7 +181,7 @@ bool tracker_claim_with(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const
     bool volume, entered;
     int64_t id;
 
-    if (!test_claim(instance, err) || !find_root(tracker, ctx, instance, how, &volume, err))
+    if (!hint_claim_test(instance, err) || !find_root(tracker, ctx, instance, how, &volume, err))
         return dv_within(err, "claim on node %s", node);
     guest = hint_guest_read(instance, volume, err);
     if (!guest)

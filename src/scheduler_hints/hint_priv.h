@@ -27,9 +27,16 @@ typedef struct HintGuest {
     bool gone;        /* kept so that an older listing does not bring it back */
 } HintGuest;
 
+/* Room held for an instance on its way in or out, beside what it uses as a guest. */
+typedef struct HintMove {
+    HintUsage usage;
+    uint64_t touched; /* as a guest's; likewise what follows */
+    bool claiming, gone;
+} HintMove;
+
 typedef struct HintBook {
     GHashTable *guests; /* uuid -> HintGuest */
-    GArray *moves;      /* HintUsage held for migrations, by the last audit */
+    GHashTable *moves;  /* instance uuid -> HintMove */
     GHashTable *keys;   /* stats keys seen since the last audit: they stay, as "0" */
     int64_t failed_builds;
     uint64_t time; /* counts changes */
@@ -57,9 +64,16 @@ void hint_book_put(HintBook *book, HintGuest *guest);
 HintGuest *hint_book_find(const HintBook *book, const char *uuid);
 void hint_book_touch(HintBook *book, HintGuest *guest);
 void hint_book_drop(HintBook *book, const char *uuid);
+/* uuid -> HintMove, empty. */
+GHashTable *hint_moves_new(void);
+void hint_book_hold(HintBook *book, const char *uuid, const HintUsage *usage, bool claiming);
+/* Nothing held: nothing happens. */
+void hint_book_release(HintBook *book, const char *uuid);
+/* The first save of a move claim was made. */
+void hint_book_settle_move(HintBook *book, const char *uuid);
 /* The audit's truth of time `since` replaces everything but what changed here later. Takes the
  * guests (HintGuest, out of the array) and moves. */
-void hint_book_rebuild(HintBook *book, GPtrArray *guests, GArray *moves, uint64_t since);
+void hint_book_rebuild(HintBook *book, GPtrArray *guests, GHashTable *moves, uint64_t since);
 void hint_book_read(HintBook *book, HintUsage reserved, HintRecord *out);
 void hint_record_done(HintRecord *record);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(HintRecord, hint_record_done)
@@ -170,9 +184,14 @@ bool hint_node_flush(Tracker *tracker, const DvCtx *ctx, const HostFacts *facts,
  * Asks conductor once for those never seen (roots.c). */
 bool hint_roots(Tracker *tracker, const DvCtx *ctx, const GPtrArray *instances, GHashTable **out,
                 GError **err);
+/* Whether the root disk of one instance is a volume. */
+bool hint_root_of(Tracker *tracker, const DvCtx *ctx, Ovo *instance, bool *out_volume,
+                  GError **err);
+/* DV_E_NO_CAPACITY when the instance asks for what no claim can give out (claims.c). */
+bool hint_claim_test(const Ovo *instance, GError **err);
 /* Space held for instances on their way in or out. `by_uuid`: instances of this host (moves.c). */
 bool hint_moves(Tracker *tracker, const DvCtx *ctx, const Ovo *migrations, GHashTable *by_uuid,
-                GArray **out, GError **err);
+                GHashTable **out, GError **err);
 /* Allocations on our provider whose instance is gone are removed; troubles are logged (heal.c). */
 void hint_heal_allocations(Tracker *tracker, const DvCtx *ctx, const char *provider_uuid,
                            const Ovo *migrations, GHashTable *by_uuid);

@@ -149,7 +149,7 @@ static bool collect(Tracker *tracker, const DvCtx *ctx, const Ovo *migrations, G
 }
 
 static bool hold(Tracker *tracker, const DvCtx *ctx, const char *node, const Move *move,
-                 GHashTable *by_uuid, GArray *held, GError **err)
+                 GHashTable *by_uuid, GHashTable *held, GError **err)
 {
     const char *uuid = ovo_str_or(move->instance, "uuid", "");
     const Ovo *here = g_hash_table_lookup(by_uuid, uuid);
@@ -157,6 +157,7 @@ static bool hold(Tracker *tracker, const DvCtx *ctx, const char *node, const Mov
     g_autoptr(GPtrArray) one = g_ptr_array_new();
     g_autoptr(GHashTable) roots = NULL;
     HintUsage usage;
+    HintMove *entry;
 
     if (!flavor)
         return true;
@@ -166,15 +167,17 @@ static bool hold(Tracker *tracker, const DvCtx *ctx, const char *node, const Mov
     if (!hint_flavor_usage(flavor, GPOINTER_TO_INT(g_hash_table_lookup(roots, uuid)) == ROOT_VOLUME,
                            &usage, err))
         return dv_within(err, "migration of instance %s", uuid);
-    g_array_append_val(held, usage);
+    entry = g_new0(HintMove, 1);
+    entry->usage = usage;
+    g_hash_table_replace(held, g_strdup(uuid), entry);
     return true;
 }
 
 bool hint_moves(Tracker *tracker, const DvCtx *ctx, const Ovo *migrations, GHashTable *by_uuid,
-                GArray **out, GError **err)
+                GHashTable **out, GError **err)
 {
     g_autoptr(GHashTable) moves = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, move_free);
-    g_autoptr(GArray) held = g_array_new(FALSE, FALSE, sizeof(HintUsage));
+    g_autoptr(GHashTable) held = hint_moves_new();
     g_autofree char *node = tracker_node(tracker);
     GHashTableIter iter;
     gpointer move;

@@ -31,18 +31,23 @@ static void guest_destroy(gpointer guest)
     hint_guest_free(guest);
 }
 
+GHashTable *hint_moves_new(void)
+{
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+}
+
 void hint_book_init(HintBook *book)
 {
     *book = (HintBook){0};
     book->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_destroy);
-    book->moves = g_array_new(FALSE, FALSE, sizeof(HintUsage));
+    book->moves = hint_moves_new();
     book->keys = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 }
 
 void hint_book_done(HintBook *book)
 {
     g_clear_pointer(&book->guests, g_hash_table_unref);
-    g_clear_pointer(&book->moves, g_array_unref);
+    g_clear_pointer(&book->moves, g_hash_table_unref);
     g_clear_pointer(&book->keys, g_hash_table_unref);
 }
 
@@ -145,7 +150,59 @@ void hint_book_drop(HintBook *book, const char *uuid)
     hint_book_touch(book, guest);
 }
 
-void hint_book_rebuild(HintBook *book, GPtrArray *guests, GArray *moves, uint64_t since)
+/* ---- moves ---- */
+
+void hint_book_hold(HintBook *book, const char *uuid, const HintUsage *usage, bool claiming)
+{
+    HintMove *move = g_new0(HintMove, 1);
+
+    move->usage = *usage;
+    move->claiming = claiming;
+    move->touched = ++book->time;
+    g_hash_table_replace(book->moves, g_strdup(uuid), move);
+}
+
+void hint_book_release(HintBook *book, const char *uuid)
+{
+    HintMove *move = g_hash_table_lookup(book->moves, uuid);
+
+    if (!move || move->gone)
+        return;
+    move->gone = true; /* an older listing must not bring it back */
+    move->claiming = false;
+    move->touched = ++book->time;
+}
+
+void hint_book_settle_move(HintBook *book, const char *uuid)
+{
+    HintMove *move = g_hash_table_lookup(book->moves, uuid);
+
+    if (!move)
+        return;
+    move->claiming = false;
+    move->touched = ++book->time;
+}
+
+/* Puts what changed here after `since` over the audit's table. */
+static void keep_newer_moves(HintBook *book, GHashTable *fresh, uint64_t since)
+{
+    GHashTableIter iter;
+    gpointer uuid, value;
+
+    g_hash_table_iter_init(&iter, book->moves);
+    while (g_hash_table_iter_next(&iter, &uuid, &value)) {
+        HintMove *move = value;
+
+        if (!move->claiming && move->touched <= since)
+            continue;
+        g_hash_table_iter_steal(&iter);
+        g_hash_table_replace(fresh, uuid, move);
+    }
+}
+
+/* ---- the audit's truth ---- */
+
+void hint_book_rebuild(HintBook *book, GPtrArray *guests, GHashTable *moves, uint64_t since)
 {
     GHashTable *fresh = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, guest_destroy);
     GHashTableIter iter;
@@ -167,7 +224,8 @@ void hint_book_rebuild(HintBook *book, GPtrArray *guests, GArray *moves, uint64_
     }
     g_hash_table_unref(book->guests);
     book->guests = fresh;
-    g_array_unref(book->moves);
+    keep_newer_moves(book, moves, since);
+    g_hash_table_unref(book->moves);
     book->moves = moves;
     book->time++;
 
@@ -248,8 +306,13 @@ void hint_book_read(HintBook *book, HintUsage reserved, HintRecord *out)
         if (!guest->gone)
             usage_add(&out->used, &guest->usage);
     }
-    for (guint i = 0; i < book->moves->len; i++)
-        usage_add(&out->used, &g_array_index(book->moves, HintUsage, i));
+    g_hash_table_iter_init(&iter, book->moves);
+    while (g_hash_table_iter_next(&iter, &key, &value)) {
+        const HintMove *move = value;
+
+        if (!move->gone)
+            usage_add(&out->used, &move->usage);
+    }
     out->guests = counted(counters, "num_instances");
     ovo_set_str(out->stats, "failed_builds", failed);
     g_hash_table_iter_init(&iter, counters);

@@ -93,7 +93,7 @@ typedef struct Audit {
     Ovo *service, *instances, *migrations;
     GHashTable *by_uuid; /* uuid -> Ovo, of instances */
     GPtrArray *guests;   /* HintGuest */
-    GArray *moves;       /* HintUsage */
+    GHashTable *moves;   /* uuid -> HintMove */
     uint64_t since;      /* book time before anything was read */
     bool new_node;
 } Audit;
@@ -106,7 +106,7 @@ static void audit_done(Audit *audit)
     ovo_unref(audit->migrations);
     g_clear_pointer(&audit->by_uuid, g_hash_table_unref);
     g_clear_pointer(&audit->guests, g_ptr_array_unref);
-    g_clear_pointer(&audit->moves, g_array_unref);
+    g_clear_pointer(&audit->moves, g_hash_table_unref);
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Audit, audit_done)
 

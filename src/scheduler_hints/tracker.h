@@ -59,6 +59,20 @@ bool tracker_claim_with(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const
                         const TrackerClaim *how, GError **err);
 /* Gives a claim back and clears host, node, launched_on in the object (not saved). */
 void tracker_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance);
+/* ---- moves: resize and cold migration (move_claims.c) ---- */
+
+/* Destination: takes room for `flavor` beside what the instance uses now. Writes the destination
+ * and the status pre-migrating into the migration, and what changes for the instance into its
+ * migration context; both are saved. On failure nothing is taken. */
+bool tracker_move_claim(Tracker *tracker, const DvCtx *ctx, Ovo *instance, Ovo *migration,
+                        const Ovo *flavor, const char *node, GError **err);
+/* Gives it back, and takes the migration context out of the instance; troubles are logged. */
+void tracker_move_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance);
+/* The move is over: nothing more is held for it here, and the instance uses what its `flavor`
+ * says, or, when its host is another by now, nothing. */
+bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const Ovo *flavor,
+                      GError **err);
+
 /* Server group policy against what really runs here. NULL group hint: success. */
 bool tracker_check_affinity(Tracker *tracker, const DvCtx *ctx, const Ovo *instance,
                             const Ovo *request_spec, GError **err);

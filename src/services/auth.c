@@ -5,6 +5,7 @@
 #include "services/auth_priv.h"
 
 #include <jansson.h>
+#include <stdatomic.h>
 
 #include "util/clock.h"
 #include "util/log.h"
@@ -20,6 +21,7 @@ struct Service {
     char **interfaces;         /* [const] */
     DvMutex lock;
     GHashTable *kept; /* [lock] what -> Kept */
+    atomic_bool away; /* [atomic] the last call found nobody who serves */
 };
 
 typedef struct Kept {
@@ -107,6 +109,11 @@ void service_free(Service *service)
     g_hash_table_unref(service->kept);
     dv_mutex_done(&service->lock);
     g_free(service);
+}
+
+bool service_away(const Service *service)
+{
+    return atomic_load(&service->away);
 }
 
 /* ---- what is kept for the clients ---- */
@@ -266,7 +273,9 @@ static bool access_drop(Service *service, const Access *a)
 
 typedef struct Call {
     const char *method, *path, *microversion, *accept_type;
-    const char *body; /* or NULL */
+    const char *body;         /* or NULL */
+    const char *content_type; /* of body or upload */
+    const HttpUpload *upload; /* or NULL */
     bool (*sink)(void *arg, const void *data, size_t length, GError **err);
     void *sink_arg;
 } Call;
@@ -292,6 +301,7 @@ static bool send_once(Service *service, const DvCtx *ctx, const Access *a, const
                            .url = a->url,
                            .body = call->body,
                            .body_length = call->body ? strlen(call->body) : 0,
+                           .upload = call->upload,
                            .tls = &service->conf.auth.tls,
                            .timeout_ms = service->conf.auth.timeout_ms,
                            .connect_retries = service->conf.connect_retries,
@@ -299,7 +309,7 @@ static bool send_once(Service *service, const DvCtx *ctx, const Access *a, const
                            .sink_arg = call->sink_arg};
 
     add_header(headers, "Accept", call->accept_type);
-    add_header(headers, "Content-Type", call->body ? "application/json" : NULL);
+    add_header(headers, "Content-Type", call->body || call->upload ? call->content_type : NULL);
     add_header(headers, "User-Agent", "drover/" DROVER_VERSION);
     add_header(headers, "X-Auth-Token", a->token);
     add_header(headers, "X-Service-Token", a->service ? auth_token_value(a->service) : NULL);
@@ -384,17 +394,32 @@ static bool answer_read(const Service *service, const Call *call, const HttpResp
     return true;
 }
 
-bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *method,
-                  const char *path, const char *microversion, json_t *body, const int *accept,
-                  int *out_status, json_t **out_json, GError **err)
+static bool call_perform(Service *service, const DvCtx *ctx, ServiceIdentity identity,
+                         const Call *call, const int *accept, int *out_status, json_t **out_json,
+                         GError **err)
+{
+    g_auto(HttpResponse) r = {0};
+    g_autoptr(GError) why = NULL;
+    bool ok = exchange(service, ctx, identity, call, &r, &why) &&
+              (is_accepted(r.status, accept) || status_fail(service, call, &r, &why)) &&
+              (!out_json || answer_read(service, call, &r, out_json, &why));
+
+    atomic_store(&service->away, dv_is(why, DV_E_UNAVAILABLE) || dv_is(why, DV_E_TIMEOUT));
+    if (!ok) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return false;
+    }
+    if (out_status)
+        *out_status = r.status;
+    return true;
+}
+
+/* With `body` (stolen, may be NULL) as the call's. */
+static bool call_json(Service *service, const DvCtx *ctx, ServiceIdentity identity, Call *call,
+                      json_t *body, const int *accept, int *out_status, json_t **out_json,
+                      GError **err)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-    Call call = {.method = method,
-                 .path = path,
-                 .microversion = microversion,
-                 .accept_type = "application/json",
-                 .body = text};
-    g_auto(HttpResponse) r = {0};
     bool ok;
 
     if (body && !text) {
@@ -402,13 +427,58 @@ bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, 
         return dv_fail(err, DV_E_INTERNAL, "%s: a body that is no JSON", service->conf.name);
     }
     json_decref(body);
-    ok = exchange(service, ctx, identity, &call, &r, err) &&
-         (is_accepted(r.status, accept) || status_fail(service, &call, &r, err)) &&
-         (!out_json || answer_read(service, &call, &r, out_json, err));
-    if (ok && out_status)
-        *out_status = r.status;
+    call->body = text;
+    ok = call_perform(service, ctx, identity, call, accept, out_status, out_json, err);
     free(text); /* jansson's */
     return ok;
+}
+
+bool service_url(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                 char **out_url, GError **err)
+{
+    g_auto(Access) a = {0};
+
+    if (!access_get(service, ctx, identity, path, &a, err))
+        return false;
+    *out_url = g_steal_pointer(&a.url);
+    return true;
+}
+
+bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *method,
+                  const char *path, const char *microversion, json_t *body, const int *accept,
+                  int *out_status, json_t **out_json, GError **err)
+{
+    Call call = {.method = method,
+                 .path = path,
+                 .microversion = microversion,
+                 .accept_type = "application/json",
+                 .content_type = "application/json"};
+
+    return call_json(service, ctx, identity, &call, body, accept, out_status, out_json, err);
+}
+
+bool service_patch(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                   const char *content_type, json_t *body, const int *accept, int *out_status,
+                   GError **err)
+{
+    Call call = {.method = "PATCH",
+                 .path = path,
+                 .accept_type = "application/json",
+                 .content_type = content_type};
+
+    return call_json(service, ctx, identity, &call, body, accept, out_status, NULL, err);
+}
+
+bool service_upload(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                    const HttpUpload *upload, const int *accept, int *out_status, GError **err)
+{
+    const Call call = {.method = "PUT",
+                       .path = path,
+                       .accept_type = "*/*",
+                       .content_type = "application/octet-stream",
+                       .upload = upload};
+
+    return call_perform(service, ctx, identity, &call, accept, out_status, NULL, err);
 }
 
 bool service_download(Service *service, const DvCtx *ctx, ServiceIdentity identity,

@@ -42,6 +42,9 @@ Service *service_new(HttpClient *http, const ServiceConfig *config, GError **err
 void service_free(Service *service);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Service, service_free)
 
+/* The last service_call found nobody, or one that cannot serve (5xx). For health; never blocks. */
+bool service_away(const Service *service);
+
 typedef enum {
     AS_SERVICE, /* the group's own credentials */
     AS_USER,    /* the context's token when it has one, else the group's own */
@@ -57,6 +60,18 @@ typedef struct json_t json_t;
 bool service_call(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *method,
                   const char *path, const char *microversion, json_t *body, const int *accept,
                   int *out_status, json_t **out_json, GError **err);
+/* The URL that a call of `path` would go to. Asks keystone when no token is at hand. Caller frees.
+ */
+bool service_url(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                 char **out_url, GError **err);
+/* PATCH with a body of another type than application/json. Errors as service_call. */
+bool service_patch(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                   const char *content_type, json_t *body, const int *accept, int *out_status,
+                   GError **err);
+/* PUT of a file as it is (application/octet-stream). An answer that comes before the whole file was
+ * sent counts. Errors as service_call. */
+bool service_upload(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
+                    const HttpUpload *upload, const int *accept, int *out_status, GError **err);
 /* GET that streams a 2xx body into a sink (http.h). */
 bool service_download(Service *service, const DvCtx *ctx, ServiceIdentity identity,
                       const char *path,

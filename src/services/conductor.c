@@ -21,6 +21,7 @@ struct Conductor {
     ConductorTransport transport; /* [const] */
     atomic_int release;           /* [atomic] NovaRelease */
     _Atomic uint64_t calls;       /* [atomic] */
+    atomic_bool silent;           /* [atomic] the last call had no answer */
 };
 
 /* What a save method on conductor's side reads besides the changes; NULL: everything. */
@@ -52,6 +53,7 @@ Conductor *conductor_new_with(const ConductorTransport *transport, NovaRelease r
     con->transport = *transport;
     atomic_init(&con->release, (int)release);
     atomic_init(&con->calls, 0);
+    atomic_init(&con->silent, false);
     return con;
 }
 
@@ -75,6 +77,11 @@ uint64_t conductor_calls(const Conductor *con)
     return atomic_load(&con->calls);
 }
 
+bool conductor_silent(const Conductor *con)
+{
+    return atomic_load(&con->silent);
+}
+
 /* ---- the general forms ---- */
 
 /* One call; a remote exception becomes the code of its class. args is stolen. */
@@ -85,9 +92,14 @@ static bool conductor_call(Conductor *con, const DvCtx *ctx, const RpcTarget *ta
     g_auto(RpcRemote) remote = {0};
     g_autoptr(GError) why = NULL;
 
+    bool ok;
+
     atomic_fetch_add(&con->calls, 1);
-    if (con->transport.call(con->transport.self, ctx, target, method, args, timeout_ms, out,
-                            &remote, &why))
+    ok = con->transport.call(con->transport.self, ctx, target, method, args, timeout_ms, out,
+                             &remote, &why);
+    if (!dv_is(why, DV_E_CANCELLED))
+        atomic_store(&con->silent, dv_is(why, DV_E_TIMEOUT) || dv_is(why, DV_E_UNAVAILABLE));
+    if (ok)
         return true;
     if (dv_is(why, DV_E_REMOTE))
         return remote_fail(err, &remote);
@@ -305,6 +317,23 @@ bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const ch
                          json_pack("[ss]", host, node), NULL, "MigrationList", false, out, err);
 }
 
+bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                   const char *status, Ovo **out, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (conductor_get(con, ctx, "Migration", "get_by_instance_and_status",
+                      json_pack("[ss]", instance_uuid, status), NULL, "Migration", true, out,
+                      &cause))
+        return true;
+    if (dv_is(cause, DV_E_NOT_FOUND)) {
+        *out = NULL;
+        return true;
+    }
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}
+
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err)
 {
@@ -317,7 +346,17 @@ bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *ho
                          NULL, "MigrationList", false, out, err);
 }
 
+bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t older_than_s,
+                                   const char *host, Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "MigrationList", "get_unconfirmed_by_dest_compute",
+                         json_pack("[Is]", (json_int_t)older_than_s, host),
+                         json_pack("{sb}", "use_slave", 1), "MigrationList", false, out, err);
+}
+
 /* ---- compute_task ---- */
+
+#define MIGRATE_SERVER_TIMEOUT_MS (1800 * 1000) /* nova's long_rpc_timeout */
 
 /* Arguments that pass unchanged from build_and_run_instance to build_instances. */
 static const char *const build_passed[] = {
@@ -342,5 +381,27 @@ bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args
     atomic_fetch_add(&con->calls, 1);
     if (!con->transport.cast(con->transport.self, ctx, &task_api, "build_instances", sent, err))
         return dv_within(err, "conductor: build_instances");
+    return true;
+}
+
+bool conductor_migrate_server(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err)
+{
+    static const char *const passed[] = {"instance", "flavor", "request_spec", "host_list"};
+    const RpcTarget target = {
+        .topic = "conductor", .namespace_ = "compute_task", .version = "1.20"};
+    json_auto_t *received = ovo_json(args);
+    json_t *sent = json_pack("{s{sO?} sb sb sn sn sn sb}", "scheduler_hint", "filter_properties",
+                             json_object_get(received, "filter_properties"), "live", 0, "rebuild",
+                             0, "block_migration", "disk_over_commit", "reservations",
+                             "clean_shutdown", 1);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(passed); i++) {
+        json_t *value = json_object_get(received, passed[i]);
+
+        json_object_set_new(sent, passed[i], value ? json_incref(value) : json_null());
+    }
+    if (!conductor_call(con, ctx, &target, "migrate_server", sent, MIGRATE_SERVER_TIMEOUT_MS, NULL,
+                        err))
+        return dv_within(err, "conductor: migrate_server");
     return true;
 }

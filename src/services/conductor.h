@@ -23,6 +23,8 @@ void conductor_set_release(Conductor *con, NovaRelease release);
 NovaRelease conductor_release(const Conductor *con);
 /* Calls sent so far, for metrics and the bench. */
 uint64_t conductor_calls(const Conductor *con);
+/* The last call had no answer. For health; never blocks. */
+bool conductor_silent(const Conductor *con);
 
 /* ---- the two general forms; args and kwargs are stolen, NULL is empty ---- */
 bool conductor_class_action(Conductor *con, const DvCtx *ctx, const char *objname,
@@ -75,8 +77,14 @@ bool conductor_bdms_get(Conductor *con, const DvCtx *ctx, const char *instance_u
 /* network_info: JSON text of the VIF list. */
 bool conductor_info_cache_save(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                const char *network_info, GError **err);
+/* address: the MAC, which the port's id makes unique in the record; tag NULL: none. */
 bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                           const char *port_id, const char *address, const char *tag, GError **err);
+/* VirtualInterfaceList; its addresses are plain MACs. */
+bool conductor_vifs_get(Conductor *con, const DvCtx *ctx, const char *instance_uuid, Ovo **out,
+                        GError **err);
+/* One port's record; absent: success. */
+bool conductor_vif_delete(Conductor *con, const DvCtx *ctx, const char *port_id, GError **err);
 bool conductor_vifs_delete(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                            GError **err);
 bool conductor_event_start(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
@@ -97,6 +105,8 @@ bool conductor_console_authorize(Conductor *con, const DvCtx *ctx, const char *i
                                  char **out_token, GError **err);
 bool conductor_console_clean(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                              GError **err);
+/* Tokens of all instances that are not valid any more. */
+bool conductor_console_clean_expired(Conductor *con, const DvCtx *ctx, GError **err);
 /* InstanceGroup of an instance; *out NULL when it is in none. */
 bool conductor_group_of_instance(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                  Ovo **out, GError **err);
@@ -113,11 +123,21 @@ bool conductor_migrations_in_progress_and_error(Conductor *con, const DvCtx *ctx
                                                 const char *node, Ovo **out, GError **err);
 bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const char *host,
                                       const char *node, Ovo **out, GError **err);
+/* The instance's migration with that status; *out NULL when there is none. */
+bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                   const char *status, Ovo **out, GError **err);
 /* Evacuations away from this host that are not completed. */
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err);
+
+/* Resizes to this host that are finished and were last touched before `older_than_s` seconds. */
+bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t older_than_s,
+                                   const char *host, Ovo **out, GError **err);
 
 /* ---- compute_task: the boot goes back to the scheduler ---- */
 /* args (borrowed): those of build_and_run_instance as received, the instance saved as scheduling
  * and filter_properties.retry telling why. */
 bool conductor_build_instances(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err);
+/* The same for a resize: args (borrowed) are those of prep_resize, with filter_properties.retry
+ * telling why. Waits until conductor has found another host, or none. */
+bool conductor_migrate_server(Conductor *con, const DvCtx *ctx, const Ovo *args, GError **err);

@@ -191,6 +191,24 @@ bool conductor_vif_create(Conductor *con, const DvCtx *ctx, const char *instance
     return conductor_create(con, ctx, vif, err);
 }
 
+bool conductor_vifs_get(Conductor *con, const DvCtx *ctx, const char *instance_uuid, Ovo **out,
+                        GError **err)
+{
+    return conductor_get(con, ctx, "VirtualInterfaceList", "get_by_instance_uuid",
+                         json_pack("[s]", instance_uuid), NULL, "VirtualInterfaceList", false, out,
+                         err);
+}
+
+bool conductor_vif_delete(Conductor *con, const DvCtx *ctx, const char *port_id, GError **err)
+{
+    g_autoptr(Ovo) vif = NULL;
+
+    if (!conductor_get(con, ctx, "VirtualInterface", "get_by_uuid", json_pack("[s]", port_id), NULL,
+                       "VirtualInterface", true, &vif, err))
+        return false;
+    return !vif || conductor_destroy(con, ctx, vif, err);
+}
+
 bool conductor_vifs_delete(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                            GError **err)
 {
@@ -283,4 +301,10 @@ bool conductor_console_clean(Conductor *con, const DvCtx *ctx, const char *insta
 {
     return conductor_class_action(con, ctx, "ConsoleAuthToken", "clean_console_auths_for_instance",
                                   json_pack("[s]", instance_uuid), NULL, NULL, err);
+}
+
+bool conductor_console_clean_expired(Conductor *con, const DvCtx *ctx, GError **err)
+{
+    return conductor_class_action(con, ctx, "ConsoleAuthToken", "clean_expired_console_auths", NULL,
+                                  NULL, NULL, err);
 }

@@ -1,4 +1,4 @@
-/* Glance v2 over REST; see glance.h.
+/* Glance v2 over REST: records and downloads; see glance.h. What writes is in glance_write.c.
  *
  * A download is hashed while it is written, so that what ends up in the image cache is what glance
  * recorded, whatever a proxy or a broken store did on the way. */
@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "services/auth_priv.h"
+#include "services/glance_priv.h"
 #include "util/log.h"
 
 enum { RETRY_PAUSE_MS = 1000, MAX_PROPERTIES = 2000 };
@@ -111,7 +112,7 @@ static void properties_read(GlanceImage *image, const json_t *record)
     }
 }
 
-static GlanceImage *image_read(const json_t *record, GError **err)
+GlanceImage *glance_image_read(const json_t *record, GError **err)
 {
     g_autoptr(GlanceImage) image = g_new0(GlanceImage, 1);
 
@@ -134,18 +135,31 @@ static GlanceImage *image_read(const json_t *record, GError **err)
     return g_steal_pointer(&image);
 }
 
-static char *image_path(const char *id, const char *rest)
+char *glance_path(const char *id, const char *rest)
 {
     g_autofree char *escaped = service_escape(id);
 
     return g_strconcat("/v2/images/", escaped, rest, NULL);
 }
 
+char *glance_image_url(Service *glance, const DvCtx *ctx, const char *id)
+{
+    g_autofree char *path = glance_path(id, "");
+    g_autofree char *url = NULL;
+    char *version;
+
+    if (!service_url(glance, ctx, AS_USER, path, &url, NULL))
+        return NULL;
+    version = url + strlen(url) - strlen(path); /* "/v2/images/ID" */
+    memmove(version, version + strlen("/v2"), strlen(version + strlen("/v2")) + 1);
+    return g_steal_pointer(&url);
+}
+
 bool glance_image_get(Service *glance, const DvCtx *ctx, const char *id, GlanceImage **out,
                       GError **err)
 {
     static const int absent[] = {404, 0};
-    g_autofree char *path = image_path(id, "");
+    g_autofree char *path = glance_path(id, "");
     json_t *record = NULL;
     GlanceImage *image;
     int status = 0;
@@ -156,7 +170,7 @@ bool glance_image_get(Service *glance, const DvCtx *ctx, const char *id, GlanceI
         json_decref(record);
         return dv_fail(err, DV_E_IMAGE_NOT_FOUND, "image %s could not be found", id);
     }
-    image = image_read(record, err);
+    image = glance_image_read(record, err);
     json_decref(record);
     if (!image)
         return dv_within(err, "image %s", id);
@@ -253,7 +267,7 @@ static bool rewind_file(int fd, GError **err)
 static bool download_once(Service *glance, const DvCtx *ctx, const GlanceImage *image, Download *d,
                           GError **err)
 {
-    g_autofree char *path = image_path(image->id, "/file");
+    g_autofree char *path = glance_path(image->id, "/file");
     bool ok;
 
     d->written = 0;

@@ -10,6 +10,8 @@
 #include "services/http.h"
 
 #include <curl/curl.h>
+#include <errno.h>
+#include <unistd.h>
 
 #include "util/clock.h"
 #include "util/log.h"
@@ -22,7 +24,9 @@ enum {
     RETRY_MOST_MS = 8000,
     IDLE_HANDLES = 16,
     MAX_HEADERS = 200,
+    UPLOAD_PIECE = 512 * 1024,  /* read from a file at a time */
     MAX_ERROR_BODY = 64 * 1024, /* of a failed download */
+    UPLOAD_SILENCE_S = 600,     /* a store may think long about an image that it has got */
 };
 #define DEFAULT_MAX_BODY ((size_t)16 * 1024 * 1024)
 
@@ -38,6 +42,7 @@ typedef struct Exchange {
     HttpResponse response;
     size_t body_allocated;
     size_t max_body;
+    uint64_t sent; /* of an upload */
     bool sink_used;
     char curl_text[CURL_ERROR_SIZE];
     GError *err; /* ours: why a callback ended the transfer */
@@ -168,6 +173,37 @@ static size_t on_header(char *data, size_t size, size_t count, void *arg)
     return length;
 }
 
+static size_t on_upload(char *out, size_t size, size_t count, void *arg)
+{
+    Exchange *x = arg;
+    const HttpUpload *upload = x->request->upload;
+    size_t want = (size_t)MIN((uint64_t)(size * count), upload->length - x->sent);
+    ssize_t got;
+
+    do
+        got = want ? pread(upload->fd, out, want, (off_t)x->sent) : 0;
+    while (got < 0 && errno == EINTR);
+    if (got < 0 || (got == 0 && want > 0)) {
+        (void)dv_fail(&x->err, DV_E_IO, "reading what is uploaded: %s",
+                      got < 0 ? g_strerror(errno) : "the file became shorter");
+        return CURL_READFUNC_ABORT;
+    }
+    x->sent += (uint64_t)got;
+    return (size_t)got;
+}
+
+/* libcurl starts over by itself when a connection that it reused turns out to be dead before any
+ * answer. */
+static int on_upload_seek(void *arg, curl_off_t offset, int origin)
+{
+    Exchange *x = arg;
+
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > x->request->upload->length)
+        return CURL_SEEKFUNC_FAIL;
+    x->sent = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
 /* ---- one attempt ---- */
 
 static bool method_is_idempotent(const char *method)
@@ -181,6 +217,13 @@ static void set_method(CURL *curl, const HttpRequest *request)
 
     if (strcmp(request->method, "HEAD") == 0) {
         curl_easy_setopt(curl, CURLOPT_NOBODY, 1L);
+        return;
+    }
+    if (request->upload) {
+        curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L); /* a PUT */
+        curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_PIECE);
+        curl_easy_setopt(curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload->length);
+        curl_easy_setopt(curl, CURLOPT_FRESH_CONNECT, 1L);
         return;
     }
     if (request->body || strcmp(request->method, "POST") == 0 ||
@@ -213,13 +256,15 @@ static void set_tls(CURL *curl, const HttpTls *tls)
         curl_easy_setopt(curl, CURLOPT_SSLKEY, tls->keyfile);
 }
 
-/* A download may take as long as data keeps coming; everything else has `left_ms`. */
+/* A transfer may take as long as data keeps flowing; everything else has `left_ms`. */
 static void set_times(CURL *curl, const HttpRequest *request, int64_t left_ms)
 {
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)MIN(left_ms, CONNECT_TIMEOUT_MS));
-    if (request->sink) {
+    if (request->sink || request->upload) {
+        int64_t silence_s = MAX(left_ms / 1000, request->upload ? UPLOAD_SILENCE_S : 1);
+
         curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
-        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)MAX(left_ms / 1000, 1));
+        curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)silence_s);
     } else {
         curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
     }
@@ -245,6 +290,7 @@ static CURLcode exchange_run(Exchange *x, struct curl_slist *headers, int64_t le
     x->response.body = g_strdup("");
     x->body_allocated = 1;
     x->curl_text[0] = '\0';
+    x->sent = 0;
 
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_URL, x->request->url);
@@ -256,6 +302,10 @@ static CURLcode exchange_run(Exchange *x, struct curl_slist *headers, int64_t le
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, x);
+    curl_easy_setopt(curl, CURLOPT_READFUNCTION, on_upload);
+    curl_easy_setopt(curl, CURLOPT_READDATA, x);
+    curl_easy_setopt(curl, CURLOPT_SEEKFUNCTION, on_upload_seek);
+    curl_easy_setopt(curl, CURLOPT_SEEKDATA, x);
     set_method(curl, x->request);
     set_tls(curl, x->request->tls);
     set_times(curl, x->request, left_ms);
@@ -314,7 +364,7 @@ static bool may_repeat(const Exchange *x, CURLcode code, unsigned *connects_left
         return true;
     }
     if (connection_was_lost(code) && method_is_idempotent(x->request->method) && !x->sink_used &&
-        *losses_left > 0) {
+        !x->request->upload && *losses_left > 0) {
         (*losses_left)--;
         return true;
     }

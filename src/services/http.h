@@ -22,14 +22,22 @@ typedef struct HttpTls {
     bool insecure;
 } HttpTls;
 
+/* A body that is read from a file while it is sent, so that its size costs no memory. The file must
+ * not change meanwhile; its position is left alone. */
+typedef struct HttpUpload {
+    int fd;
+    uint64_t length; /* from the start of the file */
+} HttpUpload;
+
 typedef struct HttpRequest {
     const char *method; /* "GET" */
     const char *url;
     const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
     const char *body;           /* or NULL */
     size_t body_length;
-    const HttpTls *tls;    /* or NULL */
-    int64_t timeout_ms;    /* whole exchange; 0: 60 s. With a sink: without progress, not in all */
+    const HttpUpload *upload; /* instead of body: a PUT; never sent twice by itself. Or NULL */
+    const HttpTls *tls;       /* or NULL */
+    int64_t timeout_ms;    /* whole exchange; 0: 60 s. With a sink or an upload: without progress */
     size_t max_body_bytes; /* 0: 16 MiB */
     unsigned connect_retries; /* again when no connection could be made: safe for every method */
     /* Streams a 2xx body instead of keeping it; false ends the transfer. */

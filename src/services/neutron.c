@@ -32,8 +32,9 @@ bool neutron_deallocate(Service *neutron, const DvCtx *ctx, const NetworkInstanc
     size_t i;
 
     /* Only ports that carry this instance's id: a requested port that another instance holds (the
-     * reason why this boot failed) must stay as it is. */
-    if (!neutron_list_ports(neutron, ctx, instance, &ports, err))
+     * reason why this boot failed) must stay as it is. Of whatever project, as nova asks: what an
+     * administrator plugged in is given up with the rest. */
+    if (!neutron_list_device_ports(neutron, ctx, instance, &ports, err))
         return false;
     json_array_foreach(ports, i, port)
     {

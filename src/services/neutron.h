@@ -44,3 +44,21 @@ bool neutron_refresh(Service *neutron, const DvCtx *ctx, const NetworkInstance *
  * *out_changed may be NULL. */
 bool neutron_bind_host(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
                        bool *out_changed, GError **err);
+
+/* ---- single ports and addresses (neutron_ports.c) ---- */
+
+/* Gives one port up: unbinds it when it is to be preserved, deletes it otherwise. One that is gone
+ * is done. */
+bool neutron_release_port(Service *neutron, const DvCtx *ctx, const char *port_id, bool preserve,
+                          GError **err);
+/* Names of the security groups of the instance's ports, port by port. NULL-terminated,
+ * g_strfreev. */
+bool neutron_group_names(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                         char ***out, GError **err);
+/* One more address on a port of that network. DV_E_INSTANCE_NETWORK_NOT_FOUND: no subnet there, no
+ * port there, or no address left. */
+bool neutron_add_fixed_ip(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                          const char *network_id, GError **err);
+/* Takes the address from the port that has it. DV_E_FIXED_IP_NOT_FOUND. */
+bool neutron_remove_fixed_ip(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                             const char *address, GError **err);

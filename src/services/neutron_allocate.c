@@ -69,17 +69,24 @@ static bool port_is_usable(const Allocation *a, const json_t *port, GError **err
     const char *dns_name = neutron_text(port, "dns_name");
 
     if (g_strcmp0(neutron_text(port, "tenant_id"), a->instance->project_id) != 0)
-        return dv_fail(err, DV_E_DENIED,
+        return dv_fail(err, DV_E_PORT_NOT_USABLE,
                        "port %s is not usable for instance %s: it belongs to "
                        "another project",
                        id, a->instance->uuid);
     if (device && *device)
         return dv_fail(err, DV_E_PORT_IN_USE, "port %s is still in use", id);
     if (dns_name && *dns_name && g_strcmp0(dns_name, a->instance->hostname) != 0)
-        return dv_fail(err, DV_E_BAD_INPUT,
+        return dv_fail(err, DV_E_PORT_NOT_USABLE_DNS,
                        "port %s is not usable for instance %s: its dns name %s is not the "
                        "hostname %s",
                        id, a->instance->uuid, dns_name, a->instance->hostname);
+    /* What neutron shall guarantee the scheduler would have had to claim, and the binding to name.
+     */
+    if (json_object_size(json_object_get(port, "resource_request")) > 0)
+        return dv_fail(err, DV_E_INTERFACE_RESOURCES,
+                       "port %s has a QoS policy with a resource request, which this host cannot "
+                       "promise",
+                       id);
     return neutron_port_check_binding(port, err);
 }
 

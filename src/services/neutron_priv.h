@@ -20,6 +20,9 @@ bool neutron_instance_ok(const NetworkInstance *instance, GError **err);
 /* The ports of an instance, all fields, by the service's own credentials. */
 bool neutron_list_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance, json_t **out,
                         GError **err);
+/* The same with the ports of other projects: those that an administrator gave to the instance. */
+bool neutron_list_device_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
+                               json_t **out, GError **err);
 bool neutron_has_extension(Service *s, const DvCtx *ctx, const char *alias, bool *out,
                            GError **err);
 

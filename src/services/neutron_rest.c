@@ -140,17 +140,30 @@ bool neutron_instance_ok(const NetworkInstance *instance, GError **err)
            dv_fail(err, DV_E_BAD_INPUT, "ports: want the instance's uuid, project and host");
 }
 
-bool neutron_list_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance, json_t **out,
-                        GError **err)
+static bool list_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
+                       bool own_project, json_t **out, GError **err)
 {
     g_autoptr(GString) query = neutron_query("/v2.0/ports");
 
     if (!neutron_instance_ok(instance, err))
         return false;
-    neutron_filter(query, "tenant_id", instance->project_id);
+    if (own_project)
+        neutron_filter(query, "tenant_id", instance->project_id);
     neutron_filter(query, "device_id", instance->uuid);
     return neutron_list(s, ctx, AS_SERVICE, query, "ports", out, err) ||
            dv_within(err, "ports of instance %s", instance->uuid);
+}
+
+bool neutron_list_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance, json_t **out,
+                        GError **err)
+{
+    return list_ports(s, ctx, instance, true, out, err);
+}
+
+bool neutron_list_device_ports(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
+                               json_t **out, GError **err)
+{
+    return list_ports(s, ctx, instance, false, out, err);
 }
 
 static char **aliases_of(const json_t *extensions)

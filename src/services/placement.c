@@ -562,3 +562,76 @@ bool placement_allocations_remove_providers(Service *placement, const DvCtx *ctx
         g_usleep((gulong)g_random_int_range(1, 200 * attempt) * 1000);
     }
 }
+
+/* ---- moving ---- */
+
+static bool read_consumer(Service *s, const DvCtx *ctx, const char *consumer, json_t **out,
+                          GError **err)
+{
+    g_autofree char *path = consumer_path(consumer);
+
+    return read_json(s, ctx, path, VERSION("1.28"), out, err) ||
+           dv_within(err, "reading allocations of %s", consumer);
+}
+
+static json_t *without_generations(json_t *allocations)
+{
+    const char *uuid;
+    json_t *value;
+
+    json_object_foreach(allocations, uuid, value) json_object_del(value, "generation");
+    return allocations;
+}
+
+/* Both consumers in one write, so that the resources are never free in between. */
+static json_t *move_body(const char *from, json_t *source, const char *to, json_t *target)
+{
+    json_t *project = json_object_get(source, "project_id");
+    json_t *user = json_object_get(source, "user_id");
+
+    return json_pack("{s:{s:{}, s:O, s:O, s:O}, s:{s:O, s:O, s:O, s:O?}}", from, "allocations",
+                     "project_id", project, "user_id", user, "consumer_generation",
+                     json_object_get(source, "consumer_generation"), to, "allocations",
+                     without_generations(json_object_get(source, "allocations")), "project_id",
+                     project, "user_id", user, "consumer_generation",
+                     json_object_get(target, "consumer_generation"));
+}
+
+static bool move_allocations(Service *s, const DvCtx *ctx, const char *from, json_t *source,
+                             const char *to, json_t *target, GError **err)
+{
+    static const int conflict_ok[] = {409, 0};
+    json_t *body = move_body(from, source, to, target);
+    json_t *answer = NULL;
+    int status = 0;
+    bool ok;
+
+    if (!body)
+        return dv_fail(err, DV_E_BAD_INPUT, "placement: allocations without their consumer's data");
+    ok = service_call(s, ctx, AS_SERVICE, "POST", "/allocations", VERSION("1.28"), body,
+                      conflict_ok, &status, &answer, err);
+    if (ok && status == 409)
+        ok = dv_fail(err, DV_E_CONFLICT, "placement: %s", error_detail_of(answer));
+    json_decref(answer);
+    return ok;
+}
+
+bool placement_allocations_move(Service *placement, const DvCtx *ctx, const char *from,
+                                const char *to, bool *out_moved, GError **err)
+{
+    json_t *source = NULL, *target = NULL;
+    size_t held = 0;
+    bool ok = read_consumer(placement, ctx, from, &source, err) &&
+              read_consumer(placement, ctx, to, &target, err);
+
+    if (ok)
+        held = json_object_size(json_object_get(source, "allocations"));
+    if (ok && out_moved)
+        *out_moved = held > 0 || json_object_size(json_object_get(target, "allocations")) > 0;
+    if (ok && held > 0)
+        ok = move_allocations(placement, ctx, from, source, to, target, err) ||
+             dv_within(err, "moving allocations of %s to %s", from, to);
+    json_decref(source);
+    json_decref(target);
+    return ok;
+}

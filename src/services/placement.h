@@ -54,6 +54,11 @@ bool placement_allocations_delete(Service *placement, const DvCtx *ctx, const ch
 bool placement_allocations_remove_providers(Service *placement, const DvCtx *ctx,
                                             const char *consumer, const char *const *provider_uuids,
                                             GError **err);
+/* Gives everything that consumer `from` has to consumer `to`, over what that had. Nothing there:
+ * success when `to` has something (it was moved before), *out_moved false when neither has.
+ * DV_E_CONFLICT: somebody else writes them just now. out_moved may be NULL. */
+bool placement_allocations_move(Service *placement, const DvCtx *ctx, const char *from,
+                                const char *to, bool *out_moved, GError **err);
 /* True in *out when the consumer has allocations. */
 bool placement_allocations_exist(Service *placement, const DvCtx *ctx, const char *consumer,
                                  bool *out, GError **err);

@@ -46,10 +46,31 @@ typedef enum {
     DV_E_IMAGE_NOT_ACTIVE,
     DV_E_IMAGE_UNACCEPTABLE, /* wrong, hostile or unsupported content */
     DV_E_IMAGE_TOO_LARGE,    /* larger than the flavor's disk */
+    DV_E_IMAGE_QUOTA,        /* glance has no room for it */
     DV_E_FLAVOR_DISK_TOO_SMALL,
     DV_E_FLAVOR_MEMORY_TOO_SMALL,
     DV_E_INVALID_DISK, /* disk.info or a block device mapping makes no sense */
     DV_E_DISK_EXISTS,  /* the instance's directory is already there */
+    DV_E_DISK_BUS,     /* a bus that this hypervisor does not have */
+    DV_E_DISK_COUNT,   /* more disks than the bus or the operator allows */
+
+    /* what flavor and image ask of the guest */
+    DV_E_FLAVOR_IMAGE_CONFLICT, /* the two contradict each other */
+    DV_E_HARDWARE,              /* a device model that this hypervisor does not have */
+    DV_E_CPU_LIMITS,            /* the image's CPU limits exceed the flavor's */
+    DV_E_CPU_TOPOLOGY,          /* the image's CPU topology exceeds the limits */
+    DV_E_CPU_IMPOSSIBLE,        /* no topology within the limits has that many CPUs */
+    DV_E_CPU_MODEL,             /* no configured CPU model has the features asked for */
+    DV_E_NUMA,                  /* NUMA topologies, dedicated CPUs, page sizes */
+    DV_E_LOCKED_MEMORY,         /* locked memory without a page size */
+    DV_E_VIDEO_RAM,             /* more than the flavor allows */
+    DV_E_WATCHDOG_ACTION,
+    DV_E_INVALID,    /* a word that is none of those allowed, or goes with no other */
+    DV_E_RNG_DEVICE, /* [libvirt] rng_dev_path is not there */
+    DV_E_MACHINE_TYPE,
+    DV_E_IOMMU_MACHINE, /* a virtual IOMMU needs another machine type */
+    DV_E_UEFI,
+    DV_E_SECURE_BOOT,
 
     /* networks */
     DV_E_NETWORK_NOT_FOUND,
@@ -61,17 +82,51 @@ typedef enum {
     DV_E_PORT_LIMIT, /* quota */
     DV_E_NO_FIXED_IPS,
     DV_E_FIXED_IP_IN_USE,
-    DV_E_VIF_PLUG, /* the plug did not come up in time, or neutron says it failed */
+    DV_E_VIF_PLUG,            /* the plug did not come up in time, or neutron says it failed */
+    DV_E_PORT_NOT_USABLE,     /* it belongs to another project, or asks for what we cannot do */
+    DV_E_PORT_NOT_USABLE_DNS, /* its dns name is not the instance's */
+    DV_E_FIXED_IP_NOT_FOUND,  /* the instance does not have that address */
+    DV_E_INSTANCE_NETWORK_NOT_FOUND, /* nor a port with room on that network */
+
+    /* devices of guests */
+    DV_E_INTERFACE_ATTACH,
+    DV_E_INTERFACE_DETACH,
+    DV_E_INTERFACE_PCI_CLAIM, /* the port wants a PCI device that this host cannot give */
+    DV_E_INTERFACE_RESOURCES, /* the port wants bandwidth that this host cannot promise */
+    DV_E_DEVICE_DETACH,       /* the guest did not let the device go */
+    DV_E_DEVICE_NOT_FOUND,    /* it is not in the guest */
 
     /* instances and consoles, as the API knows them */
     DV_E_INSTANCE_INVALID_STATE,
     DV_E_INSTANCE_NOT_READY,
     DV_E_INSTANCE_NOT_RUNNING,
+    DV_E_GUEST_AGENT_DISABLED, /* the image does not say that the guest has an agent */
     DV_E_INSTANCE_EXISTS,
     DV_E_POWER_OFF, /* the guest could not be powered off: nothing was changed */
     DV_E_CONSOLE_TYPE_INVALID,
     DV_E_CONSOLE_TYPE_UNAVAILABLE,
     DV_E_CONSOLE_NOT_AVAILABLE,
+    DV_E_SERIAL_COUNT_INVALID,   /* the flavor's number of serial ports is no number */
+    DV_E_SERIAL_COUNT_EXCEEDS,   /* the image asks for more than the flavor allows */
+    DV_E_SERIAL_COUNT_LIMIT,     /* more than QEMU has */
+    DV_E_SERIAL_PORTS_EXHAUSTED, /* no free TCP port in [serial_console] port_range */
+
+    /* making a guest anew, and moving it to another flavor */
+    DV_E_PRESERVE_EPHEMERAL,   /* a rebuild that shall keep the ephemeral disks */
+    DV_E_EVACUATE_UNSUPPORTED, /* a guest of a dead host shall be made here */
+    DV_E_NOT_RESCUABLE,
+    DV_E_RESCUE_IMAGE, /* hw_rescue_bus or hw_rescue_device name what this host cannot give */
+    DV_E_RESCUE_DEVICE,
+    DV_E_RESCUE_BUS,
+    DV_E_RESIZE,             /* the disks cannot become what the flavor says */
+    DV_E_MIGRATE_TO_SELF,    /* a cold migration without another host to go to */
+    DV_E_MIGRATION_PRECHECK, /* the move cannot be done between these hosts */
+    DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
+
+    /* what is done to running guests */
+    DV_E_AGENT_NOT_ENABLED,      /* the image does not say that there is a guest agent */
+    DV_E_PASSWORD_FAILED,        /* the reason is not told: it could hold the password */
+    DV_E_CRASH_DUMP_UNSUPPORTED, /* the hypervisor has no NMI */
     DV_E_LAST
 } DvErrorCode;
 

@@ -16,6 +16,7 @@ typedef struct Job {
     DvJobFn run;
     void *arg;
     GDestroyNotify drop;
+    int64_t since_ms;
 } Job;
 
 struct DvPool {
@@ -124,7 +125,7 @@ void dv_pool_submit(DvPool *pool, DvJobFn run, void *arg, GDestroyNotify drop)
     Job *job = g_new(Job, 1);
     GPtrArray *ended = NULL;
 
-    *job = (Job){run, arg, drop};
+    *job = (Job){run, arg, drop, dv_now_ms()};
     dv_lock(&pool->lock);
     if (pool->stopping) {
         dv_unlock(&pool->lock);
@@ -161,6 +162,22 @@ unsigned dv_pool_running(DvPool *pool)
     n = pool->running;
     dv_unlock(&pool->lock);
     return n;
+}
+
+void dv_pool_load(DvPool *pool, DvPoolLoad *out)
+{
+    const Job *first;
+
+    dv_lock(&pool->lock);
+    first = g_queue_peek_head(&pool->jobs);
+    *out = (DvPoolLoad){
+        .name = pool->name,
+        .queued = pool->jobs.length,
+        .running = pool->running,
+        .max_workers = pool->max_workers,
+        .oldest_ms = first ? dv_now_ms() - first->since_ms : 0,
+    };
+    dv_unlock(&pool->lock);
 }
 
 bool dv_pool_stop(DvPool *pool, int64_t deadline_ms)

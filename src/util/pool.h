@@ -18,6 +18,16 @@ DvPool *dv_pool_new(const char *name, unsigned max_workers);
 void dv_pool_submit(DvPool *pool, DvJobFn run, void *arg, GDestroyNotify drop);
 unsigned dv_pool_queued(DvPool *pool);
 unsigned dv_pool_running(DvPool *pool);
+
+/* For health. */
+typedef struct DvPoolLoad {
+    const char *name; /* borrowed from the pool */
+    unsigned queued, running;
+    unsigned max_workers; /* 0: unlimited */
+    int64_t oldest_ms;    /* how long the first of the queue has waited, 0: none */
+} DvPoolLoad;
+void dv_pool_load(DvPool *pool, DvPoolLoad *out);
+
 /* Stops taking jobs, drops the queued ones, waits for running ones until deadline (dv_now_ms base).
  * True when nothing runs any more. */
 bool dv_pool_stop(DvPool *pool, int64_t deadline_ms);

@@ -9,6 +9,17 @@ void virt_guest_free(VirtGuest *guest)
     g_free(guest);
 }
 
+void virt_device_free(VirtDevice *device)
+{
+    if (!device)
+        return;
+    g_free(device->mac);
+    g_free(device->target);
+    g_free(device->bus);
+    g_free(device->address);
+    g_free(device);
+}
+
 void virt_driver_free(VirtDriver *driver)
 {
     if (!driver)

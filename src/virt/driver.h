@@ -10,6 +10,7 @@
 #include "util/error.h"
 #include "virt/events.h"
 #include "virt/guest_state.h"
+#include "virt/guest_stats.h"
 #include "virt/host_facts.h"
 #include "virt/spec.h"
 
@@ -34,7 +35,15 @@ typedef struct VirtConfig {
     int64_t reserved_host_memory_mib;
     bool use_cow_images, force_raw_images, use_virtio_for_bridges;
     bool swtpm_enabled;
-    int64_t max_queues, rx_queue_size, tx_queue_size; /* 0: unset */
+    bool preallocate;               /* preallocate_images = space */
+    bool disable_apic;              /* [workarounds] libvirt_disable_apic */
+    const char *hw_disk_discard;    /* ignore, unmap, or NULL */
+    const char *disk_prefix;        /* of all device names, or NULL: by their bus */
+    const char *const *perf_events; /* performance events that guests' statistics count */
+    int64_t num_pcie_ports;         /* free ports of q35 guests; 0: libvirt's default */
+    int64_t max_queues, rx_queue_size, tx_queue_size;        /* 0: unset */
+    int64_t device_detach_attempts, device_detach_timeout_s; /* of a running guest; 0: 8 and 20 */
+    int64_t serial_port_first, serial_port_end; /* TCP ports of serial consoles: first to end - 1 */
     const char *package_version;
     int64_t call_limit_ms; /* a libvirt call over this is reported as stuck; 0: 30 s */
     struct Disks *disks;   /* virt/disk, borrowed: what disk_available_least takes off for disks
@@ -48,10 +57,33 @@ typedef struct VirtGuest {
 } VirtGuest;
 void virt_guest_free(VirtGuest *guest);
 
+typedef enum { VIRT_CONSOLE_VNC, VIRT_CONSOLE_SPICE, VIRT_CONSOLE_SERIAL } VirtConsoleKind;
+
 typedef struct VirtConsole {
-    char *host; /* address it listens on; caller frees, may be NULL */
-    int port;
+    char *host;   /* address it listens on; caller frees, may be NULL */
+    int port;     /* 0: only the TLS port (SPICE) */
+    int tls_port; /* 0: none */
 } VirtConsole;
+
+/* A device of a guest where the guest finds it, as nova's device metadata tells it. */
+typedef enum { VIRT_DEVICE_NIC, VIRT_DEVICE_DISK } VirtDeviceKind;
+typedef struct VirtDevice {
+    VirtDeviceKind kind;
+    char *mac;     /* of a NIC */
+    char *target;  /* of a disk: "vda" */
+    char *bus;     /* "pci", "scsi", "ide" or "usb"; NULL: none of these */
+    char *address; /* in nova's form, "0000:00:03.0" or "0:0:0:1"; NULL: not known */
+} VirtDevice;
+void virt_device_free(VirtDevice *device);
+
+/* A running guest's disk on its way to another file. Everything borrowed. */
+typedef struct VirtBlockCopy {
+    const char *disk_path; /* the disk, by its file */
+    const char *copy_path; /* an empty qcow2 file on the disk's own base, as large as the disk */
+    /* Asked about once a second: true ends the copy with DV_E_CANCELLED. May be NULL. */
+    bool (*stop)(void *arg);
+    void *stop_arg;
+} VirtBlockCopy;
 
 typedef struct VirtOps {
     bool (*host_facts)(void *self, HostFacts **out, GError **err);
@@ -87,16 +119,61 @@ typedef struct VirtOps {
     bool (*save)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Defines the guest, anew when it is defined already, and leaves its state as it is. */
     bool (*define)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+    /* The same from what `describe` gave, or another agent kept of the guest. DV_E_HYPERVISOR when
+     * it is no description of it. */
+    bool (*define_xml)(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
+                       GError **err);
     /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
      * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
     bool (*destroy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Sends the guest a non-maskable interrupt. Absent: DV_E_INSTANCE_NOT_FOUND; off:
+     * DV_E_INSTANCE_NOT_RUNNING; DV_E_UNSUPPORTED: the hypervisor has none. */
+    bool (*inject_nmi)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Through the agent in the guest. Absent: DV_E_INSTANCE_NOT_FOUND; DV_E_NOT_IMPLEMENTED: the
+     * agent does not answer; DV_E_HYPERVISOR: the guest has none, or refused. */
+    bool (*set_password)(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                         const char *password, GError **err);
+    /* Sets the guest's clock through its agent; where that cannot be it is left. */
+    void (*sync_time)(void *self, const DvCtx *ctx, const char *uuid);
+    /* What the guest has used, one reading. Absent: DV_E_INSTANCE_NOT_FOUND. */
+    bool (*stats)(void *self, const char *uuid, GuestStats **out, GError **err);
+    /* Ends what the hypervisor is doing with the guest as a whole (a save, a migration): that call
+     * fails, the guest goes on. Absent, off, or without such a job: success. */
+    bool (*abort_job)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Copies what the guest's disk has above its base and returns once both are the same; from then
+     * on the guest writes to both, until block_copy_end. What a crash of the agent left of an
+     * earlier copy of that disk is ended first. On failure no copy is under way. Absent, or gone
+     * meanwhile: DV_E_INSTANCE_NOT_FOUND; off: DV_E_HYPERVISOR. */
+    bool (*block_copy)(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                       GError **err);
+    /* Leaves the copy as it is now; the guest goes on with its disk. Absent:
+     * DV_E_INSTANCE_NOT_FOUND; no copy: DV_E_HYPERVISOR. */
+    bool (*block_copy_end)(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                           GError **err);
+    /* The guest's agent writes its file systems out and holds new writes, and lets them go again.
+     * Absent: DV_E_INSTANCE_NOT_FOUND; off, or no agent that answers: DV_E_HYPERVISOR. */
+    bool (*freeze)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    bool (*thaw)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* The last `max_bytes` of the console: bytes as the guest wrote them, NUL-terminated. Absent
      * guest: DV_E_INSTANCE_NOT_FOUND. */
     bool (*console_output)(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes,
                            char **out, size_t *out_length, GError **err);
-    /* DV_E_CONSOLE_TYPE_UNAVAILABLE, DV_E_INSTANCE_NOT_FOUND. */
-    bool (*vnc_console)(void *self, const DvCtx *ctx, const char *uuid, VirtConsole *out,
-                        GError **err);
+    /* Where a console of the guest listens now; of several serial ports the first.
+     * DV_E_CONSOLE_TYPE_UNAVAILABLE, DV_E_INSTANCE_NOT_FOUND. */
+    bool (*console)(void *self, const DvCtx *ctx, const char *uuid, VirtConsoleKind kind,
+                    VirtConsole *out, GError **err);
+    /* Plugs the port and puts its device into the guest's definition, and into the guest itself
+     * when it runs or is paused. On failure the guest is as before. DV_E_INSTANCE_NOT_FOUND. */
+    bool (*attach_nic)(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                       GError **err);
+    /* Takes the port's device (found by its MAC and its tap device) out of the definition and out
+     * of the running guest, and waits until the guest has let it go. Not there: success.
+     * DV_E_DEVICE_DETACH: the guest keeps it. DV_E_INSTANCE_NOT_FOUND. */
+    bool (*detach_nic)(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                       GError **err);
+    /* NICs and disks in the order of the guest's definition: GPtrArray of VirtDevice.
+     * DV_E_INSTANCE_NOT_FOUND. */
+    bool (*devices)(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
     /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. Absent:
      * DV_E_INSTANCE_NOT_FOUND. */
     bool (*describe)(void *self, const char *uuid, char **out_xml, GError **err);

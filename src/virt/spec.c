@@ -18,10 +18,10 @@ static void disk_spec_free(gpointer data)
     g_free(disk);
 }
 
-static void nic_spec_free(gpointer data)
+void nic_spec_free(NicSpec *nic)
 {
-    NicSpec *nic = data;
-
+    if (!nic)
+        return;
     g_free(nic->port_id);
     g_free(nic->mac);
     g_free(nic->devname);
@@ -42,7 +42,7 @@ GuestSpec *guest_spec_new(void)
     GuestSpec *spec = g_new0(GuestSpec, 1);
 
     spec->disks = g_ptr_array_new_with_free_func(disk_spec_free);
-    spec->nics = g_ptr_array_new_with_free_func(nic_spec_free);
+    spec->nics = g_ptr_array_new_with_free_func((GDestroyNotify)nic_spec_free);
     return spec;
 }
 
@@ -54,6 +54,7 @@ void guest_spec_free(GuestSpec *spec)
         spec->uuid,
         spec->name,
         spec->title,
+        spec->arch,
         spec->machine_type,
         spec->kernel_path,
         spec->ramdisk_path,
@@ -62,8 +63,16 @@ void guest_spec_free(GuestSpec *spec)
         spec->console_log_path,
         spec->vnc_listen,
         spec->vnc_keymap,
+        spec->spice_listen,
+        spec->serial_host,
         spec->video_model,
         spec->input_bus,
+        spec->scsi_model,
+        spec->watchdog_action,
+        spec->iommu_model,
+        spec->disk_bus,
+        spec->cdrom_bus,
+        spec->vif_model,
         spec->os_type,
         spec->flavor_name,
         spec->flavor_id,
@@ -77,6 +86,7 @@ void guest_spec_free(GuestSpec *spec)
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
+    g_clear_pointer(&spec->cpu_traits, g_ptr_array_unref);
     g_ptr_array_unref(spec->disks);
     g_ptr_array_unref(spec->nics);
     g_free(spec);
@@ -87,6 +97,7 @@ DiskSpec *guest_spec_add_disk(GuestSpec *spec, DiskRole role)
     DiskSpec *disk = g_new0(DiskSpec, 1);
 
     disk->role = role;
+    disk->scsi_unit = -1;
     g_ptr_array_add(spec->disks, disk);
     return disk;
 }
@@ -108,4 +119,9 @@ const DiskSpec *guest_spec_disk(const GuestSpec *spec, DiskRole role)
             return disk;
     }
     return NULL;
+}
+
+NicSpec *guest_spec_take_nic(GuestSpec *spec, guint i)
+{
+    return g_ptr_array_steal_index(spec->nics, i);
 }

@@ -15,9 +15,42 @@ typedef enum {
     DISK_ROLE_EPHEMERAL,
     DISK_ROLE_SWAP,
     DISK_ROLE_CONFIG, /* config drive */
+    DISK_ROLE_RESCUE, /* boots instead of the root disk */
 } DiskRole;
 
 typedef enum { DISK_FORMAT_RAW, DISK_FORMAT_QCOW2 } DiskFormat;
+
+/* A limit that a flavor may set. */
+typedef struct SpecNumber {
+    bool set;
+    int64_t value;
+} SpecNumber;
+
+/* Yes, no, or nothing said: then the hypervisor's default. */
+typedef enum { SPEC_UNSET, SPEC_OFF, SPEC_ON } SpecFlag;
+
+typedef enum { GUEST_FIRMWARE_BIOS, GUEST_FIRMWARE_UEFI } GuestFirmware;
+typedef enum {
+    GUEST_SECURE_BOOT_OFF,
+    GUEST_SECURE_BOOT_OPTIONAL, /* where the host has it */
+    GUEST_SECURE_BOOT_REQUIRED,
+} GuestSecureBoot;
+
+/* In the order in which the XML names them. */
+typedef enum {
+    DISK_TUNE_READ_BYTES,
+    DISK_TUNE_READ_IOPS,
+    DISK_TUNE_WRITE_BYTES,
+    DISK_TUNE_WRITE_IOPS,
+    DISK_TUNE_TOTAL_BYTES,
+    DISK_TUNE_TOTAL_IOPS,
+    DISK_TUNE_COUNT
+} DiskTune;
+
+/* Average and peak in KiB/s, burst in KiB. */
+typedef struct NicBandwidth {
+    SpecNumber average, peak, burst;
+} NicBandwidth;
 
 typedef struct DiskSpec {
     DiskRole role;
@@ -35,15 +68,20 @@ typedef struct DiskSpec {
     char *serial;        /* or NULL */
     char *cache;         /* none, writeback, ... ; NULL: the driver's default */
     int boot_order;      /* 0: not in the order */
+    int own_boot_order;  /* on the disk itself: then no other order counts; 0: none */
+    int scsi_unit;       /* on the virtio-scsi controller; -1: libvirt's choice */
     bool readonly;
+    SpecNumber tune[DISK_TUNE_COUNT]; /* per second */
 } DiskSpec;
 
 typedef struct NicSpec {
-    char *port_id, *mac, *devname, *model; /* model: "virtio" */
+    char *port_id, *mac, *devname, *model; /* model: "virtio"; NULL: libvirt's choice */
     char *type;                            /* vif type: "bridge", "ovs" */
     char *bridge;
     char *ovs_interfaceid;
     int mtu;
+    unsigned queues; /* of a virtio device with vhost; 0: one, and nothing said about it */
+    NicBandwidth inbound, outbound;
     bool create_bridge; /* nova plugs by os-vif: the bridge of linuxbridge ports is made when
                            missing */
     bool ovs_hybrid;    /* vif_details ovs_hybrid_plug: a bridge between tap and br-int */
@@ -59,22 +97,42 @@ typedef struct GuestSpec {
     char *title;       /* display name, metadata element */
     uint64_t memory_mib;
     unsigned vcpus;
-    unsigned cpu_sockets, cpu_cores, cpu_threads; /* 0: nova's default for the count */
-    uint64_t cpu_shares; /* quota:cpu_shares, 0: no cputune element, as nova since Zed */
-    char *machine_type;  /* "pc", or NULL: the host's default */
+    unsigned cpu_sockets, cpu_cores, cpu_threads; /* 0: a socket for each CPU */
+    SpecNumber cpu_shares, cpu_quota, cpu_period; /* quota and period in us; none set: no cputune */
+    GPtrArray *cpu_traits; /* char *: HW_CPU_* traits that the flavor requires, or NULL */
+    char *arch;            /* "i686", or NULL: the host's */
+    char *machine_type;    /* "pc", or NULL: the host's default */
+    GuestFirmware firmware;
+    GuestSecureBoot secure_boot;
+    bool boot_menu;
     char *kernel_path, *ramdisk_path, *kernel_cmdline; /* NULL: firmware boot */
     char *instance_dir;
     char *console_log_path;
+    char *os_type; /* "windows" sets other clocks and Hyper-V features */
+    bool hide_hypervisor;
+    SpecFlag pmu;
+    bool hpet;
+
     char *vnc_listen, *vnc_keymap; /* vnc_listen NULL: no VNC */
+    char *spice_listen;            /* NULL: no SPICE */
+    bool spice_agent;              /* with the channel of the guest's SPICE agent */
+    char *serial_host;             /* TCP serial ports listen there; NULL: one on a pty */
+    unsigned serial_count;         /* how many, with serial_host */
     char *video_model;             /* NULL: virt's default */
+    uint64_t video_ram_kib;        /* 0: libvirt's default */
     bool usb_tablet;
-    char *input_bus; /* image's hw_input_bus: tablet and keyboard on that bus; NULL: usb_tablet */
-    bool rng;        /* hw_rng_model with hw_rng:allowed */
-    char *os_type;   /* "windows" sets other clocks */
+    char *input_bus;  /* image's hw_input_bus: tablet and keyboard on that bus; NULL: usb_tablet */
+    char *scsi_model; /* of a SCSI controller, or NULL: libvirt adds one where it must */
+    bool rng;
+    uint64_t rng_bytes, rng_period_ms; /* limit of the guest's reading; either 0: none */
+    char *watchdog_action;             /* or NULL: no watchdog */
+    char *iommu_model;                 /* "auto", "intel", "virtio", or NULL: none */
     bool guest_agent;
 
-    GPtrArray *disks; /* DiskSpec */
-    GPtrArray *nics;  /* NicSpec */
+    /* what disks and ports get that say nothing themselves */
+    char *disk_bus, *cdrom_bus, *vif_model; /* vif_model NULL: libvirt's choice */
+    GPtrArray *disks;                       /* DiskSpec */
+    GPtrArray *nics;                        /* NicSpec */
 
     /* for the <nova:instance> metadata element */
     char *flavor_name, *flavor_id, *image_ref, *user_id, *user_name, *project_id, *project_name;
@@ -88,5 +146,8 @@ void guest_spec_free(GuestSpec *spec);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GuestSpec, guest_spec_free)
 DiskSpec *guest_spec_add_disk(GuestSpec *spec, DiskRole role);
 NicSpec *guest_spec_add_nic(GuestSpec *spec);
+/* Takes device i out of the spec: it is the caller's. */
+NicSpec *guest_spec_take_nic(GuestSpec *spec, guint i);
+void nic_spec_free(NicSpec *nic); /* of one that is in no spec */
 const DiskSpec *guest_spec_disk(const GuestSpec *spec,
                                 DiskRole role); /* first of that role, or NULL */

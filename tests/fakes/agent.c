@@ -8,9 +8,11 @@
 #include "../unit/services/neutron_recorded.h"
 #include "agent/lifecycle.h"
 #include "agent/methods.h"
+#include "agent/notify.h"
 #include "fakes/keystone.h"
 #include "rpc/rpc_priv.h"
 #include "rpc/server.h"
+#include "util/thread.h"
 #include "util/fs.h"
 
 #define DATA "tests/flow/data/"
@@ -26,9 +28,14 @@ struct FakeAgent {
     char *folder;
     DvConfig *options;
     TrackerConfig tracker_config;
+    VendordataConfig vendordata_config;
     RpcServer *rpc_server;
     DvCtx *ctx;
-    unsigned sent;
+    unsigned sent;    /* [rpc_lock] */
+    DvMutex rpc_lock; /* what rpc-listen owns in an agent: one request comes in at a time */
+    DvMutex lock;
+    GPtrArray *casts;   /* [lock] "method host" */
+    char *failing_cast; /* [lock] method, or NULL */
 };
 
 /* ---- what the neighbours answer ---- */
@@ -58,9 +65,14 @@ static void script_neutron(HttpServer *server)
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_A, 200, recorded_put_1);
     http_server_json(server, "PUT", FLOW_NEUTRON "/ports/" FLOW_PORT_B, 200, recorded_put_2);
     http_server_json(server, "GET", own, 200, recorded_ports);
+    http_server_json(server, "GET", FLOW_NEUTRON "/ports?device_id=" FLOW_UUID, 200,
+                     recorded_ports);
     http_server_json(server, "GET", FLOW_NEUTRON "/subnets?id=*", 200, recorded_subnets);
     http_server_json(server, "GET", FLOW_NEUTRON "/ports?network_id=*", 200, recorded_dhcp_ports);
     http_server_json(server, "DELETE", FLOW_NEUTRON "/ports/*", 204, "");
+    http_server_json(server, "GET", FLOW_NEUTRON "/security-groups?id=*", 200,
+                     "{\"security_groups\":[{\"id\":\"9d7c8de4-b507-46b7-a9f0-ee95cbea220b\","
+                     "\"name\":\"default\"}]}");
 }
 
 static void script_glance(HttpServer *server)
@@ -168,7 +180,12 @@ static void wire_services(FakeAgent *fake)
     agent->placement = service(fake, "placement", "placement");
     agent->neutron = service(fake, "neutron", "network");
     agent->glance = service(fake, "glance", "image");
+    agent->vendordata = vendordata_new(agent->http, &fake->vendordata_config, NULL);
+    assert_non_null(agent->vendordata);
 }
+
+static bool cast_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
+                         json_t *args, GError **err);
 
 static void wire_rpc(FakeAgent *fake)
 {
@@ -183,14 +200,18 @@ static void wire_rpc(FakeAgent *fake)
     const RpcEndpoint *endpoints = methods_endpoints(false, &count);
 
     fake->agent.rpc = rpc_new(&config, fake->agent.timer, NULL);
+    fake->agent.peers = peers_new_with(cast_to_peer, fake);
     fake->rpc_server = rpc_serve(fake->agent.rpc, "compute", "vm", endpoints, count,
                                  dispatch_request, &fake->agent, NULL);
     assert_non_null(fake->rpc_server);
+    assert_true(notifier_new(&fake->agent.config.notify, NULL, fake->agent.rpc, fake->agent.timer,
+                             &fake->agent.notifier, NULL));
 }
 
 static void wire(FakeAgent *fake)
 {
-    static const char *const names[POOL_COUNT] = {"general", "build", "periodic", "beat"};
+    static const char *const names[POOL_COUNT] = {"general", "build", "snapshot", "periodic",
+                                                  "beat"};
     Agent *agent = &fake->agent;
 
     agent->timer = dv_timer_new();
@@ -199,6 +220,7 @@ static void wire(FakeAgent *fake)
     agent->waits = waits_new();
     agent->refreshes = pending_new();
     agent->ports = pending_new();
+    agent->saves = pending_new();
     for (size_t i = 0; i < POOL_COUNT; i++)
         agent->pools[i] = dv_pool_new(names[i], 4);
     agent->disks = disks_new(&agent->disks_config);
@@ -240,13 +262,17 @@ FakeAgent *fake_agent_new(const char *options)
 
     fake->folder = g_dir_make_tmp("flow-XXXXXX", NULL);
     fake->conductor = fake_conductor_new();
+    fake->casts = g_ptr_array_new_with_free_func(g_free);
+    dv_mutex_init(&fake->rpc_lock);
+    dv_mutex_init(&fake->lock);
     fake->server = http_server_new();
     fake->ctx = dv_ctx_new_admin();
     fake->options = make_options(fake, options);
     options_tracker(fake->options, &fake->tracker_config);
     if (!options_agent(fake->options, &agent->config, &err) ||
         !options_virt(fake->options, &agent->virt_config, &err) ||
-        !options_disks(fake->options, &agent->disks_config, &err))
+        !options_disks(fake->options, &agent->disks_config, &err) ||
+        !options_vendordata(fake->options, &fake->vendordata_config, &err))
         fail_msg("%s", err->message);
     agent->pointer_model = dv_config_str(fake->options, "DEFAULT", "pointer_model");
     wire(fake);
@@ -266,6 +292,7 @@ void fake_agent_free(FakeAgent *fake)
         assert_true(dv_pool_stop(agent->pools[i], dv_now_ms() + WAIT_MS));
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
+    vendordata_free(agent->vendordata);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);
@@ -274,9 +301,12 @@ void fake_agent_free(FakeAgent *fake)
     for (size_t i = 0; i < POOL_COUNT; i++)
         dv_pool_free(agent->pools[i]);
     dv_timer_free(agent->timer);
+    peers_free(agent->peers);
+    notifier_free(agent->notifier);
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
@@ -285,6 +315,10 @@ void fake_agent_free(FakeAgent *fake)
     http_server_free(fake->server);
     fake_conductor_free(fake->conductor);
     dv_ctx_unref(fake->ctx);
+    g_ptr_array_unref(fake->casts);
+    g_free(fake->failing_cast);
+    dv_mutex_done(&fake->rpc_lock);
+    dv_mutex_done(&fake->lock);
     dv_remove_tree(fake->folder, NULL);
     g_free(fake->folder);
     g_free(fake);
@@ -333,16 +367,97 @@ json_t *fake_agent_data(json_t *request, const char *object)
 /* As rpc-listen does with a message. */
 static void deliver(FakeAgent *fake, json_t *message)
 {
-    g_autofree char *unique = g_strdup_printf("u%u", ++fake->sent);
+    g_autofree char *unique = NULL;
     size_t length = 0;
     RpcLinkEvent event = {.type = RPC_LINK_DELIVERY};
 
+    dv_lock(&fake->rpc_lock);
+    unique = g_strdup_printf("u%u", ++fake->sent);
     json_object_set_new(message, "_unique_id", json_string(unique));
     event.body = rpc_envelope_write(message, &length);
     event.length = length;
     rpc_server_message(fake->rpc_server, &event);
     rpc_link_event_done(&event);
     json_decref(message);
+    dv_unlock(&fake->rpc_lock);
+}
+
+json_t *fake_agent_instance(FakeAgent *fake, const char *uuid)
+{
+    static const char *const attrs[] = {NULL};
+    g_autoptr(Ovo) instance = NULL;
+
+    assert_true(conductor_instance_get(fake->agent.con, fake->ctx, uuid, attrs, &instance, NULL));
+    return ovo_json(instance);
+}
+
+json_t *fake_agent_object(const char *name, const char *version, json_t *data)
+{
+    return json_pack("{s:s, s:s, s:s, s:o}", "nova_object.name", name, "nova_object.namespace",
+                     "nova", "nova_object.version", version, "nova_object.data", data);
+}
+
+void fake_agent_request(FakeAgent *fake, const char *method, json_t *args)
+{
+    json_t *message = load("boot.json");
+
+    json_object_set_new(message, "method", json_string(method));
+    json_object_set_new(message, "args", args);
+    deliver(fake, message);
+}
+
+/* PeerCastFn: what is for this host comes back to it, as it would over the broker. */
+static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTarget *target,
+                         const char *method, json_t *args, GError **err)
+{
+    FakeAgent *fake = self;
+    /* Of its own: the sender goes on writing into its objects. */
+    json_t *copy = json_deep_copy(args);
+    bool fails;
+
+    json_decref(args);
+    dv_lock(&fake->lock);
+    fails = g_strcmp0(fake->failing_cast, method) == 0;
+    if (fails)
+        g_clear_pointer(&fake->failing_cast, g_free);
+    else
+        g_ptr_array_add(fake->casts, g_strdup_printf("%s %s", method, target->server));
+    dv_unlock(&fake->lock);
+    if (!fails && strcmp(target->server, fake->agent.config.host) == 0)
+        fake_agent_request(fake, method, copy);
+    else
+        json_decref(copy);
+    return !fails || dv_fail(err, DV_E_UNAVAILABLE, "no broker, says the fake");
+}
+
+unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host)
+{
+    unsigned count = 0;
+
+    if (out_host)
+        *out_host = NULL;
+    dv_lock(&fake->lock);
+    for (guint i = 0; i < fake->casts->len; i++) {
+        g_auto(GStrv) parts = g_strsplit(fake->casts->pdata[i], " ", 2);
+
+        if (strcmp(parts[0], method) != 0)
+            continue;
+        count++;
+        if (out_host) {
+            g_free(*out_host);
+            *out_host = g_strdup(parts[1]);
+        }
+    }
+    dv_unlock(&fake->lock);
+    return count;
+}
+
+void fake_agent_fail_cast(FakeAgent *fake, const char *method)
+{
+    dv_lock(&fake->lock);
+    g_free(fake->failing_cast);
+    fake->failing_cast = g_strdup(method);
+    dv_unlock(&fake->lock);
 }
 
 void fake_agent_boot(FakeAgent *fake, json_t *request)
@@ -380,6 +495,15 @@ void fake_agent_port_event(FakeAgent *fake, const char *name, const char *port, 
     json_object_set_new(message, "method", json_string("external_instance_event"));
     json_object_set_new(message, "args", json_pack("{s:[], s:[o]}", "instances", "events", event));
     deliver(fake, message);
+}
+
+void fake_agent_deliver(FakeAgent *fake, json_t *message)
+{
+    json_t *with_context = load("boot.json");
+
+    json_object_update(with_context, message);
+    json_decref(message);
+    deliver(fake, with_context);
 }
 
 /* ---- looking at it ---- */

@@ -47,8 +47,24 @@ json_t *fake_agent_data(json_t *request, const char *object);
 void fake_agent_boot(FakeAgent *fake, json_t *request);
 /* terminate_instance of the conductor's row, whose task state the API has set to deleting. */
 void fake_agent_terminate(FakeAgent *fake, const char *uuid);
+/* The conductor's row as an Instance primitive, as the API sends it. New reference. */
+json_t *fake_agent_instance(FakeAgent *fake, const char *uuid);
+/* An object primitive of nova's; data is stolen. New reference. */
+json_t *fake_agent_object(const char *name, const char *version, json_t *data);
+/* Hands a request of any method to the agent, as a cast; args is stolen. Casts that the agent sends
+ * to its own host come back this way by themselves. */
+void fake_agent_request(FakeAgent *fake, const char *method, json_t *args);
+/* How often the agent sent this method to a compute host; "host" of the last one, or NULL, in
+ * *out_host (may be NULL). Caller frees. */
+unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host);
+/* The next cast of this method to a compute host fails, once. */
+void fake_agent_fail_cast(FakeAgent *fake, const char *method);
 /* external_instance_event about one port. */
 void fake_agent_port_event(FakeAgent *fake, const char *name, const char *port, const char *status);
+
+/* Hands any message (method, args, version, ...) to the agent, with the context of the recorded
+ * boot. Stolen. */
+void fake_agent_deliver(FakeAgent *fake, json_t *message);
 
 /* Waits until nothing of that instance is queued or runs; fails the test after some minutes. */
 void fake_agent_wait(FakeAgent *fake, const char *uuid);

@@ -7,13 +7,17 @@
 #include <jansson.h>
 
 struct FakeConductor {
+    FakeConductorWatch watch; /* set before anybody calls, likewise the next */
+    void *watch_arg;
     DvMutex lock;
-    json_t *rows;    /* uuid -> data of the Instance */
-    json_t *fails;   /* call -> class name */
-    json_t *last;    /* call -> args */
-    json_t *answers; /* call -> result of a class action */
-    GPtrArray *log;  /* char * */
-    GString *states; /* "building/networking\n" for every Instance.save */
+    json_t *rows;        /* uuid -> data of the Instance */
+    json_t *fails;       /* call -> class name */
+    json_t *last;        /* call -> args */
+    json_t *vifs;        /* list of data of VirtualInterface */
+    json_t *answers;     /* call -> result of a class action */
+    GPtrArray *log;      /* char * */
+    GString *migrations; /* "migrating\n" for every Migration.save of a status */
+    GString *states;     /* "building/networking\n" for every Instance.save */
 };
 
 FakeConductor *fake_conductor_new(void)
@@ -25,7 +29,9 @@ FakeConductor *fake_conductor_new(void)
     fake->fails = json_object();
     fake->last = json_object();
     fake->answers = json_object();
+    fake->vifs = json_array();
     fake->states = g_string_new(NULL);
+    fake->migrations = g_string_new(NULL);
     fake->log = g_ptr_array_new_with_free_func(g_free);
     return fake;
 }
@@ -38,7 +44,9 @@ void fake_conductor_free(FakeConductor *fake)
     json_decref(fake->fails);
     json_decref(fake->last);
     json_decref(fake->answers);
+    json_decref(fake->vifs);
     g_string_free(fake->states, TRUE);
+    g_string_free(fake->migrations, TRUE);
     g_ptr_array_unref(fake->log);
     dv_mutex_done(&fake->lock);
     g_free(fake);
@@ -130,35 +138,146 @@ static bool instance_save(FakeConductor *fake, const json_t *args, json_t **out,
     return true;
 }
 
+/* Goes into the row of its instance, as the real one reads it back with the instance. */
+static void info_cache_save(FakeConductor *fake, const json_t *object)
+{
+    json_t *data = json_object_get(object, "nova_object.data");
+    const char *uuid = text_or_empty(data, "instance_uuid");
+    json_t *row = json_object_get(fake->rows, uuid);
+
+    if (row)
+        json_object_set_new(row, "info_cache",
+                            object_of("InstanceInfoCache", "1.5", json_deep_copy(data)));
+}
+
+/* The address loses the port's id that keeps it unique. */
+static void vif_create(FakeConductor *fake, const json_t *object)
+{
+    json_t *data = json_deep_copy(json_object_get(object, "nova_object.data"));
+    g_auto(GStrv) parts = g_strsplit(text_or_empty(data, "address"), "/", 2);
+
+    json_object_set_new(data, "address", json_string(parts[0] ? parts[0] : ""));
+    json_object_set_new(data, "id", json_integer((json_int_t)json_array_size(fake->vifs) + 1));
+    json_array_append_new(fake->vifs, data);
+}
+
+static void vif_destroy(FakeConductor *fake, const json_t *object)
+{
+    const json_t *gone = json_object_get(object, "nova_object.data");
+    json_t *data;
+    size_t i;
+
+    json_array_foreach(fake->vifs, i, data)
+    {
+        if (json_equal(json_object_get(data, "uuid"), json_object_get(gone, "uuid"))) {
+            json_array_remove(fake->vifs, i);
+            return;
+        }
+    }
+}
+
+static json_t *vif_of_port(const FakeConductor *fake, const json_t *port)
+{
+    json_t *data;
+    size_t i;
+
+    json_array_foreach(fake->vifs, i, data)
+    {
+        if (json_equal(json_object_get(data, "uuid"), port))
+            return object_of("VirtualInterface", "1.3", json_deep_copy(data));
+    }
+    return json_null();
+}
+
+static json_t *vif_list(const FakeConductor *fake, const json_t *uuid)
+{
+    json_t *objects = json_array();
+    json_t *data;
+    size_t i;
+
+    json_array_foreach(fake->vifs, i, data)
+    {
+        if (json_equal(json_object_get(data, "instance_uuid"), uuid))
+            json_array_append_new(objects,
+                                  object_of("VirtualInterface", "1.3", json_deep_copy(data)));
+    }
+    return list_of("VirtualInterfaceList", objects);
+}
+
+static const struct {
+    const char *name, *method;
+    void (*keep)(FakeConductor *fake, const json_t *object);
+} kept[] = {
+    {"InstanceInfoCache", "save", info_cache_save},
+    {"VirtualInterface", "create", vif_create},
+    {"VirtualInterface", "destroy", vif_destroy},
+};
+
 static bool object_action(FakeConductor *fake, const char *name, const char *method,
                           const json_t *args, json_t **out, RpcRemote *remote, GError **err)
 {
+    g_autofree char *call = g_strconcat(name, ".", method, NULL);
+    json_t *set = json_object_get(fake->answers, call);
+
     if (strcmp(name, "Instance") == 0 && strcmp(method, "save") == 0)
         return instance_save(fake, args, out, remote, err);
+    if (strcmp(name, "Migration") == 0 && strcmp(method, "save") == 0) {
+        const json_t *data = json_object_get(json_object_get(args, "objinst"), "nova_object.data");
+
+        if (json_object_get(data, "status"))
+            g_string_append_printf(fake->migrations, "%s\n", text_or_empty(data, "status"));
+    }
     if (strcmp(name, "Instance") == 0 && strcmp(method, "destroy") == 0) {
         const json_t *data = json_object_get(json_object_get(args, "objinst"), "nova_object.data");
 
         json_object_del(fake->rows, json_string_value(json_object_get(data, "uuid")));
     }
+    for (size_t i = 0; i < G_N_ELEMENTS(kept); i++) {
+        if (strcmp(kept[i].name, name) == 0 && strcmp(kept[i].method, method) == 0)
+            kept[i].keep(fake, json_object_get(args, "objinst"));
+    }
+    if (set) {
+        *out = json_pack("[{s[]}O]", "obj_what_changed", set);
+        return true;
+    }
     *out = json_pack("[{s[]}n]", "obj_what_changed");
     return true;
 }
 
-static bool listed(const json_t *uuids, const char *uuid)
+/* One filter of get_by_filters: a list means any of them. */
+static bool filter_fits(const json_t *wanted, const json_t *is)
 {
     size_t i;
     json_t *item;
 
-    json_array_foreach(uuids, i, item)
+    if (json_is_null(wanted) || json_is_false(wanted))
+        return !is || json_equal(wanted, is) || json_is_null(is);
+    if (!json_is_array(wanted))
+        return json_equal(wanted, is);
+    json_array_foreach(wanted, i, item)
     {
-        if (strcmp(json_string_value(item), uuid) == 0)
+        if (json_equal(item, is))
             return true;
     }
     return false;
 }
 
+static bool filters_fit(json_t *filters, const json_t *row)
+{
+    const char *name;
+    json_t *wanted;
+
+    json_object_foreach(filters, name, wanted)
+    {
+        /* a kind of deleted rows, not a field of them */
+        if (strcmp(name, "soft_deleted") != 0 && !filter_fits(wanted, json_object_get(row, name)))
+            return false;
+    }
+    return true;
+}
+
 /* InstanceList: get_by_host and get_by_host_and_node by the first argument, get_by_filters by the
- * filters uuid and vm_state. */
+ * rows' fields. */
 static json_t *instance_list(const FakeConductor *fake, const char *method, const json_t *args)
 {
     json_t *objects = json_array();
@@ -169,12 +288,7 @@ static json_t *instance_list(const FakeConductor *fake, const char *method, cons
 
     json_object_foreach(fake->rows, uuid, row)
     {
-        bool fits = by_host ? json_equal(json_object_get(row, "host"), first)
-                            : listed(json_object_get(first, "uuid"), uuid) &&
-                                  json_equal(json_object_get(row, "vm_state"),
-                                             json_object_get(first, "vm_state"));
-
-        if (fits)
+        if (by_host ? json_equal(json_object_get(row, "host"), first) : filters_fit(first, row))
             json_array_append_new(objects, object_of("Instance", "2.7", json_deep_copy(row)));
     }
     return list_of("InstanceList", objects);
@@ -207,6 +321,10 @@ static bool class_action(FakeConductor *fake, const char *name, const char *meth
         *out = json_array();
     else if (strcmp(name, "InstanceList") == 0)
         *out = instance_list(fake, method, args);
+    else if (strcmp(name, "VirtualInterfaceList") == 0)
+        *out = vif_list(fake, json_array_get(json_object_get(args, "args"), 0));
+    else if (strcmp(call, "VirtualInterface.get_by_uuid") == 0)
+        *out = vif_of_port(fake, json_array_get(json_object_get(args, "args"), 0));
     else if (length > 4 && strcmp(name + length - 4, "List") == 0)
         *out = list_of(name, json_array());
     else
@@ -253,16 +371,17 @@ static char *call_name(const char *method, const json_t *args)
     return name && objmethod ? g_strdup_printf("%s.%s", name, objmethod) : g_strdup(method);
 }
 
-static bool fake_call(void *self, const DvCtx *ctx G_GNUC_UNUSED,
-                      const RpcTarget *target G_GNUC_UNUSED, const char *method, json_t *args,
-                      int64_t timeout_ms G_GNUC_UNUSED, json_t **out_result, RpcRemote *remote,
-                      GError **err)
+static bool fake_call(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTarget *target,
+                      const char *method, json_t *args, int64_t timeout_ms G_GNUC_UNUSED,
+                      json_t **out_result, RpcRemote *remote, GError **err)
 {
     FakeConductor *fake = self;
     g_autofree char *call = call_name(method, args);
     json_t *result = NULL;
     bool ok;
 
+    if (fake->watch)
+        fake->watch(fake->watch_arg, target, method, args);
     dv_lock(&fake->lock);
     ok = answer(fake, call, method, args, &result, remote, err);
     dv_unlock(&fake->lock);
@@ -283,6 +402,12 @@ static bool fake_cast(void *self, const DvCtx *ctx, const RpcTarget *target, con
 ConductorTransport fake_conductor_transport(FakeConductor *fake)
 {
     return (ConductorTransport){fake_call, fake_cast, fake};
+}
+
+void fake_conductor_watch(FakeConductor *fake, FakeConductorWatch watch, void *arg)
+{
+    fake->watch_arg = arg;
+    fake->watch = watch;
 }
 
 void fake_conductor_put(FakeConductor *fake, const Ovo *instance)
@@ -322,6 +447,14 @@ void fake_conductor_set(FakeConductor *fake, const char *uuid, const char *field
     dv_lock(&fake->lock);
     json_object_set_new(json_object_get(fake->rows, uuid), field,
                         value ? json_string(value) : json_null());
+    dv_unlock(&fake->lock);
+}
+
+void fake_conductor_set_json(FakeConductor *fake, const char *uuid, const char *field,
+                             json_t *value)
+{
+    dv_lock(&fake->lock);
+    json_object_set_new(json_object_get(fake->rows, uuid), field, value);
     dv_unlock(&fake->lock);
 }
 
@@ -368,6 +501,16 @@ char *fake_conductor_last(FakeConductor *fake, const char *call)
     return text;
 }
 
+unsigned fake_conductor_total(FakeConductor *fake)
+{
+    unsigned total;
+
+    dv_lock(&fake->lock);
+    total = fake->log->len;
+    dv_unlock(&fake->lock);
+    return total;
+}
+
 void fake_conductor_fail(FakeConductor *fake, const char *call, const char *class_name)
 {
     dv_lock(&fake->lock);
@@ -385,9 +528,24 @@ char *fake_conductor_states(FakeConductor *fake)
     return text;
 }
 
+char *fake_conductor_migrations(FakeConductor *fake)
+{
+    char *text;
+
+    dv_lock(&fake->lock);
+    text = g_strdup(fake->migrations->str);
+    dv_unlock(&fake->lock);
+    return text;
+}
+
 void fake_conductor_answer(FakeConductor *fake, const char *call, json_t *result)
 {
     dv_lock(&fake->lock);
     json_object_set_new(fake->answers, call, result);
     dv_unlock(&fake->lock);
+}
+
+void fake_conductor_answer_action(FakeConductor *fake, const char *call, json_t *result)
+{
+    fake_conductor_answer(fake, call, result);
 }

@@ -29,6 +29,8 @@ struct HttpServer {
     GPtrArray *connections; /* [lock] GThread */
     GArray *sockets;        /* [lock] int, open ones */
     bool stopping;          /* [lock] */
+    HttpHook hook;          /* [lock], likewise the next */
+    void *hook_arg;
 };
 
 typedef struct Connection {
@@ -89,8 +91,27 @@ static bool target_matches(const char *pattern, const char *target)
 
 /* ---- one connection ---- */
 
+/* Whether the next answer to the request whose headers are in `text` does not wait for its body. */
+static bool answers_early(HttpServer *server, const char *text)
+{
+    g_auto(GStrv) words = g_strsplit(text, " ", 3);
+    bool early = false;
+
+    pthread_mutex_lock(&server->lock);
+    for (guint i = 0; words[0] && words[1] && i < server->routes->len; i++) {
+        const Route *route = server->routes->pdata[i];
+        const Answer *next = g_queue_peek_head((GQueue *)&route->answers);
+
+        if (strcmp(route->method, words[0]) == 0 && target_matches(route->target, words[1]))
+            early = next && next->flags & HTTP_EARLY;
+    }
+    pthread_mutex_unlock(&server->lock);
+    return early;
+}
+
 /* Reads until `text` holds a whole request; false at the end of the stream. */
-static bool read_request(int fd, GString *text, size_t *out_head, size_t *out_body)
+static bool read_request(HttpServer *server, int fd, GString *text, size_t *out_head,
+                         size_t *out_body)
 {
     char buffer[4096];
 
@@ -103,6 +124,8 @@ static bool read_request(int fd, GString *text, size_t *out_head, size_t *out_bo
             const char *length = strstr(lower, "\r\ncontent-length:");
             size_t body = length ? (size_t)g_ascii_strtoull(length + 17, NULL, 10) : 0;
 
+            if (body && answers_early(server, text->str))
+                body = 0;
             if (text->len >= head + body) {
                 *out_head = head;
                 *out_body = body;
@@ -128,7 +151,10 @@ static HttpSeen *remember(HttpServer *server, const char *text, size_t head, siz
     seen->method = g_strdup(words[0] ? words[0] : "");
     seen->target = g_strdup(words[0] && words[1] ? words[1] : "");
     seen->headers = g_strndup(line_end + 2, head - (size_t)(line_end + 2 - text));
-    seen->body = g_strndup(text + head, body);
+    seen->body = g_malloc(body + 1);
+    memcpy(seen->body, text + head, body);
+    seen->body[body] = '\0';
+    seen->body_length = body;
     seen->connection = connection;
     pthread_mutex_lock(&server->lock);
     g_ptr_array_add(server->seen, seen);
@@ -136,9 +162,40 @@ static HttpSeen *remember(HttpServer *server, const char *text, size_t head, siz
     return seen;
 }
 
+static Answer *answer_made(const HttpAnswer *answer)
+{
+    Answer *copy = g_new0(Answer, 1);
+
+    copy->status = answer->status ? answer->status : 200;
+    copy->headers = g_strdup(answer->headers);
+    copy->length = answer->length || !answer->body ? answer->length : strlen(answer->body);
+    copy->body = g_malloc0(copy->length + 1);
+    if (copy->length)
+        memcpy(copy->body, answer->body, copy->length);
+    copy->flags = answer->flags;
+    copy->stall_ms = answer->stall_ms;
+    return copy;
+}
+
+static Answer *hooked_answer(HttpServer *server, const HttpSeen *seen)
+{
+    HttpAnswer answer = {0};
+    HttpHook hook;
+    void *arg;
+
+    pthread_mutex_lock(&server->lock);
+    hook = server->hook;
+    arg = server->hook_arg;
+    pthread_mutex_unlock(&server->lock);
+    return hook && hook(arg, seen, &answer) ? answer_made(&answer) : NULL;
+}
+
 static Answer *next_answer(HttpServer *server, const HttpSeen *seen)
 {
-    Answer *found = NULL;
+    Answer *found = hooked_answer(server, seen);
+
+    if (found)
+        return found;
 
     pthread_mutex_lock(&server->lock);
     for (guint i = server->routes->len; i > 0 && !found; i--) {
@@ -256,6 +313,16 @@ static void forget_socket(HttpServer *server, int fd)
     pthread_mutex_unlock(&server->lock);
 }
 
+/* What is still on its way, so that closing does not become a reset that overtakes the answer. */
+static void discard(int fd)
+{
+    char buffer[4096];
+
+    shutdown(fd, SHUT_WR);
+    while (recv(fd, buffer, sizeof buffer, 0) > 0)
+        ;
+}
+
 static gpointer serve(gpointer arg)
 {
     g_autofree Connection *c = arg;
@@ -264,7 +331,7 @@ static gpointer serve(gpointer arg)
     size_t body = 0;
     bool open = true;
 
-    while (open && read_request(c->fd, text, &head, &body)) {
+    while (open && read_request(c->server, c->fd, text, &head, &body)) {
         HttpSeen *seen = remember(c->server, text->str, head, body, c->number);
         bool head_only = strcmp(seen->method, "HEAD") == 0;
         Answer *answer = next_answer(c->server, seen);
@@ -272,6 +339,10 @@ static gpointer serve(gpointer arg)
         g_string_erase(text, 0, (gssize)(head + body));
         stall(c->server, answer->stall_ms);
         open = send_answer(c->fd, answer, head_only);
+        if (answer->flags & HTTP_EARLY) {
+            discard(c->fd);
+            open = false;
+        }
         answer_free(answer);
     }
     forget_socket(c->server, c->fd);
@@ -374,16 +445,8 @@ static Route *route_get(HttpServer *server, const char *method, const char *targ
 void http_server_on(HttpServer *server, const char *method, const char *target,
                     const HttpAnswer *answer)
 {
-    Answer *copy = g_new0(Answer, 1);
+    Answer *copy = answer_made(answer);
 
-    copy->status = answer->status ? answer->status : 200;
-    copy->headers = g_strdup(answer->headers);
-    copy->length = answer->length || !answer->body ? answer->length : strlen(answer->body);
-    copy->body = g_malloc0(copy->length + 1);
-    if (copy->length)
-        memcpy(copy->body, answer->body, copy->length);
-    copy->flags = answer->flags;
-    copy->stall_ms = answer->stall_ms;
     pthread_mutex_lock(&server->lock);
     g_queue_push_tail(&route_get(server, method, target)->answers, copy);
     pthread_mutex_unlock(&server->lock);
@@ -396,6 +459,14 @@ void http_server_json(HttpServer *server, const char *method, const char *target
                    &(HttpAnswer){.status = status,
                                  .body = body,
                                  .headers = "Content-Type: application/json\r\n"});
+}
+
+void http_server_hook(HttpServer *server, HttpHook hook, void *arg)
+{
+    pthread_mutex_lock(&server->lock);
+    server->hook = hook;
+    server->hook_arg = arg;
+    pthread_mutex_unlock(&server->lock);
 }
 
 void http_server_reset(HttpServer *server)

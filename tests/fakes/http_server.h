@@ -17,6 +17,7 @@ typedef enum {
     HTTP_MUTE_CLOSE = 1 << 2, /* closes after the answer without having said so */
     HTTP_NO_ANSWER = 1 << 3,  /* closes (with a reset) instead of answering */
     HTTP_SHORT = 1 << 4,      /* closes after half of the promised body */
+    HTTP_EARLY = 1 << 5,      /* answers as soon as it has the headers, and reads no body */
 } HttpAnswerFlags;
 
 typedef struct HttpAnswer {
@@ -32,7 +33,8 @@ typedef struct HttpAnswer {
 typedef struct HttpSeen {
     char *method, *target; /* target with its query */
     char *headers;         /* all lines */
-    char *body;
+    char *body;            /* NUL-terminated */
+    size_t body_length;
     int connection; /* 1 for the first accepted connection, ... */
 } HttpSeen;
 
@@ -51,6 +53,10 @@ void http_server_on(HttpServer *server, const char *method, const char *target,
 /* The usual case: a status and a JSON body. */
 void http_server_json(HttpServer *server, const char *method, const char *target, int status,
                       const char *body);
+/* Asked first about every request from now on: true when it has filled the answer, whose strings
+ * stay the hook's; else the answers above count. On the connection's thread. */
+typedef bool (*HttpHook)(void *arg, const HttpSeen *seen, HttpAnswer *out);
+void http_server_hook(HttpServer *server, HttpHook hook, void *arg);
 /* Forgets answers and requests. */
 void http_server_reset(HttpServer *server);
 

@@ -68,6 +68,29 @@ static void a_boot_ends_active(void **state)
     assert_int_equal(fake_agent_allocations_deleted(fake), 0);
 }
 
+/* A later host, or the same one with other defaults, builds the same machine. */
+static void a_boot_records_what_the_host_chose(void **state)
+{
+    static const struct {
+        const char *key, *value;
+    } rows[] = {
+        {"image_hw_machine_type", "pc"},    {"image_hw_disk_bus", "virtio"},
+        {"image_hw_cdrom_bus", "ide"},      {"image_hw_input_bus", "usb"},
+        {"image_hw_vif_model", "virtio"},   {"image_hw_pointer_model", "usbtablet"},
+        {"image_hw_video_model", "virtio"},
+    };
+    FakeAgent *fake = *state;
+    json_t *instance;
+    const json_t *kept;
+
+    boot(fake);
+    instance = fake_agent_instance(fake, UUID);
+    kept = json_object_get(json_object_get(instance, "nova_object.data"), "system_metadata");
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++)
+        assert_string_equal(json_string_value(json_object_get(kept, rows[i].key)), rows[i].value);
+    json_decref(instance);
+}
+
 static void the_task_states_are_those_of_nova(void **state)
 {
     FakeAgent *fake = *state;
@@ -188,6 +211,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_boot_ends_active, setup),
+        T(a_boot_records_what_the_host_chose, setup),
         T(the_task_states_are_those_of_nova, setup),
         T(a_boot_records_networks_devices_and_its_event, setup),
         T(a_config_drive_is_made_when_asked_for, setup),

@@ -38,6 +38,44 @@ static void numa_asked_for(Scene *s)
                                   "nova_object.version", "1.3", "nova_object.data", "cells"));
 }
 
+/* An extra spec of the flavor, a property of the image; NULL leaves it alone. */
+static void ask(Scene *s, const char *spec, const char *spec_value, const char *prop,
+                const char *prop_value)
+{
+    json_t *flavor = json_object_get(json_object_get(s->instance, "flavor"), "nova_object.data");
+    json_t *image = fake_agent_data(s->request, "image");
+
+    if (spec)
+        json_object_set_new(json_object_get(flavor, "extra_specs"), spec, json_string(spec_value));
+    if (prop)
+        json_object_set_new(json_object_get(image, "properties"), prop, json_string(prop_value));
+}
+
+static void dedicated_cpus_asked_for(Scene *s)
+{
+    ask(s, "hw:cpu_policy", "dedicated", NULL, NULL);
+}
+
+static void too_much_video_memory(Scene *s)
+{
+    ask(s, "hw_video:ram_max_mb", "16", "hw_video_ram", "64");
+}
+
+static void flavor_and_image_disagree(Scene *s)
+{
+    ask(s, "hw:pmu", "true", "hw_pmu", "false");
+}
+
+static void disk_bus_of_another_hypervisor(Scene *s)
+{
+    ask(s, NULL, NULL, "hw_disk_bus", "xen");
+}
+
+static void unknown_disk_bus(Scene *s)
+{
+    ask(s, NULL, NULL, "hw_disk_bus", "nvme");
+}
+
 static void claim_save_gone(Scene *s)
 {
     fake_conductor_fail(s->con, "Instance.save", "InstanceNotFound");
@@ -175,6 +213,14 @@ static const Failure failures[] = {
     {"a network record fails", network_record_fails, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"a device record fails", device_save_fails, REACHED_NETWORKS, END_ABORTED,
      "Failure prepping block device."},
+    {"dedicated CPUs", dedicated_cpus_asked_for, REACHED_NETWORKS, END_RESCHEDULED, NULL},
+    {"too much video memory", too_much_video_memory, REACHED_NETWORKS, END_ABORTED,
+     "higher than the maximum allowed by flavor"},
+    {"flavor and image disagree", flavor_and_image_disagree, REACHED_NETWORKS, END_RESCHEDULED,
+     NULL},
+    {"a disk bus of another hypervisor", disk_bus_of_another_hypervisor, REACHED_NETWORKS,
+     END_ABORTED, "Failure prepping block device."},
+    {"an unknown disk bus", unknown_disk_bus, REACHED_NETWORKS, END_ABORTED, "hw_disk_bus=nvme"},
     {"the image is gone", image_gone, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the image has no data yet", image_queued, REACHED_NETWORKS, END_ABORTED, "is not active"},
     {"the download breaks off", image_broken_off, REACHED_NETWORKS, END_RESCHEDULED, NULL},

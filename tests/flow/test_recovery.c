@@ -1,10 +1,14 @@
 /* What the start of the agent makes of the instances that an earlier run left in the middle of
  * something. */
+#include "agent/cleanup.h"
+#include "agent/power_sync.h"
+#include "agent/recovery.h"
 #include "agent/startup.h"
 #include "fakes/agent.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #define UUID FLOW_UUID
@@ -41,8 +45,9 @@ static void start(FakeAgent *fake)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!startup_recover(fake_agent(fake), fake_agent_ctx(fake), &err))
+    if (!recovery_run(fake_agent(fake), fake_agent_ctx(fake), &err))
         fail_msg("%s", err->message);
+    fake_agent_wait(fake, UUID);
 }
 
 static void assert_states(FakeAgent *fake, const char *vm_state, const char *task_state)
@@ -66,9 +71,25 @@ static const Left left[] = {
     {"a boot at its guest", "building", "spawning", GUEST_STATE_PAUSED, "error", ""},
     {"a rebuild", "active", "rebuild_spawning", GUEST_STATE_NONE, "error", ""},
     {"a snapshot", "active", "image_uploading", GUEST_STATE_RUNNING, "active", ""},
+    {"a backup", "active", "image_backup", GUEST_STATE_RUNNING, "active", ""},
+    {"a shelve", "active", "shelving_image_uploading", GUEST_STATE_OFF, "active", ""},
+    {"an offload", "shelved", "shelving_offloading", GUEST_STATE_OFF, "shelved", ""},
     {"a resize", "active", "resize_prep", GUEST_STATE_RUNNING, "active", ""},
     {"a reboot that was done", "active", "reboot_started_hard", GUEST_STATE_RUNNING, "active", ""},
     {"a pause that had no effect", "active", "pausing", GUEST_STATE_RUNNING, "active", ""},
+    {"a pause that was done", "active", "pausing", GUEST_STATE_PAUSED, "active", "pausing"},
+    {"an unpause that had no effect", "paused", "unpausing", GUEST_STATE_PAUSED, "active", ""},
+    {"a stop that had no effect", "active", "powering-off", GUEST_STATE_RUNNING, "stopped", ""},
+    {"a stop that was done", "active", "powering-off", GUEST_STATE_OFF, "stopped", ""},
+    {"a soft reboot that was asked for", "active", "reboot_pending", GUEST_STATE_RUNNING, "active",
+     ""},
+    {"a reboot nobody has begun", "active", "rebooting", GUEST_STATE_RUNNING, "active",
+     "rebooting"},
+    {"a soft reboot that was done", "active", "reboot_started", GUEST_STATE_RUNNING, "active", ""},
+    {"a snapshot that waited", "stopped", "image_snapshot_pending", GUEST_STATE_OFF, "stopped", ""},
+    {"a resize at its disks", "active", "resize_migrating", GUEST_STATE_RUNNING, "active", ""},
+    {"a live migration", "active", "migrating", GUEST_STATE_RUNNING, "active", ""},
+    {"a rebuild of an error", "error", "rebuilding", GUEST_STATE_NONE, "error", "rebuilding"},
     {"an unpause that was done", "paused", "unpausing", GUEST_STATE_RUNNING, "active", ""},
     {"an error", "error", "spawning", GUEST_STATE_NONE, "error", "spawning"},
     {"a soft delete", "soft-delete", "deleting", GUEST_STATE_OFF, "soft-delete", "deleting"},
@@ -171,20 +192,320 @@ static void a_boot_that_was_never_claimed_is_found_by_its_allocation(void **stat
     assert_states(fake, "error", "");
 }
 
+/* ---- guests that are made anew ---- */
+
+/* A server that ran, and whose guest is now as after a boot of the host. */
+static FakeAgent *after_host_boot(const char *options)
+{
+    FakeAgent *fake = fake_agent_new(options);
+
+    fake_agent_boot(fake, fake_agent_boot_request());
+    fake_agent_wait(fake, UUID);
+    assert_states(fake, "active", "");
+    fake_virt_guest_does(fake_agent_virt(fake), UUID, GUEST_EVENT_STOPPED, "shutdown");
+    return fake;
+}
+
+static int setup_booted(void **state)
+{
+    *state = after_host_boot(NULL);
+    return 0;
+}
+
+static int setup_resuming(void **state)
+{
+    *state = after_host_boot("resume_guests_state_on_host_boot = true\n");
+    return 0;
+}
+
+static GuestState guest(FakeAgent *fake)
+{
+    const VirtDriver *virt = fake_agent(fake)->virt;
+    GuestState state = GUEST_STATE_NONE;
+
+    assert_true(virt->ops->state(virt->self, UUID, &state, NULL));
+    return state;
+}
+
+static void left_at(FakeAgent *fake, const char *task_state)
+{
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "task_state", task_state);
+}
+
+static void a_reboot_without_its_guest_is_done_again(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left_at(fake, "reboot_started");
+    start(fake);
+    assert_states(fake, "active", "");
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+}
+
+static void a_start_is_done_again(void **state)
+{
+    FakeAgent *fake = *state;
+
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "stopped");
+    left_at(fake, "powering-on");
+    start(fake);
+    assert_states(fake, "active", "");
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+}
+
+static void a_start_that_fails_again_leaves_the_server_stopped(void **state)
+{
+    FakeAgent *fake = *state;
+
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "stopped");
+    left_at(fake, "powering-on");
+    fake_virt_fail(fake_agent_virt(fake), "start", DV_E_HYPERVISOR, 1);
+    start(fake);
+    assert_states(fake, "stopped", "");
+}
+
+/* By the time its turn comes, the API's own request has done it. */
+static void what_was_done_meanwhile_is_not_done_again(void **state)
+{
+    FakeAgent *fake = *state;
+    FakeVirt *virt = fake_agent_virt(fake);
+    unsigned starts = fake_virt_calls(virt, "start");
+
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "stopped");
+    left_at(fake, "powering-on");
+    fake_virt_hold(virt, "pause"); /* the lane is busy with something */
+    fake_agent_request(fake, "pause_instance",
+                       json_pack("{s:o}", "instance", fake_agent_instance(fake, UUID)));
+    assert_true(fake_virt_wait_held(virt, "pause", 300000));
+    assert_true(recovery_run(fake_agent(fake), fake_agent_ctx(fake), NULL));
+    left_at(fake, NULL);
+    fake_virt_release(virt, "pause");
+    fake_agent_wait(fake, UUID);
+    assert_int_equal(fake_virt_calls(virt, "start"), starts);
+}
+
+static void guests_that_ran_are_started_when_told_to(void **state)
+{
+    FakeAgent *fake = *state;
+
+    start(fake);
+    assert_states(fake, "active", "");
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+}
+
+static void a_guest_that_does_not_start_is_an_error(void **state)
+{
+    FakeAgent *fake = *state;
+
+    fake_virt_fail(fake_agent_virt(fake), "start", DV_E_HYPERVISOR, 1);
+    start(fake);
+    assert_states(fake, "error", "");
+}
+
+static void guests_that_ran_stay_off_when_not(void **state)
+{
+    FakeAgent *fake = *state;
+
+    start(fake);
+    assert_states(fake, "active", "");
+    assert_int_equal(guest(fake), GUEST_STATE_OFF);
+}
+
+/* Off before the host went down: the database says so. */
+static void guests_that_were_off_stay_off(void **state)
+{
+    FakeAgent *fake = *state;
+
+    fake_conductor_set_json(fake_agent_conductor(fake), UUID, "power_state",
+                            json_integer(GUEST_STATE_OFF));
+    start(fake);
+    assert_int_equal(guest(fake), GUEST_STATE_OFF);
+}
+
+/* The disks had been moved aside, for another host. */
+static void a_resize_that_had_moved_the_disks_is_taken_back(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *dir = disks_instance_dir(fake_agent(fake)->disks, UUID);
+    g_autofree char *aside = g_strconcat(dir, "_resize", NULL);
+
+    assert_int_equal(rename(dir, aside), 0);
+    left_at(fake, "resize_migrating");
+    start(fake);
+    assert_states(fake, "active", "");
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+    assert_true(fake_agent_has_file(fake, UUID, "disk"));
+    assert_false(g_file_test(aside, G_FILE_TEST_EXISTS));
+}
+
+/* ---- live migration, ports ---- */
+
+static void a_live_migration_is_ended_and_recorded(void **state)
+{
+    FakeAgent *fake = *state;
+    FakeConductor *con = fake_agent_conductor(fake);
+    g_autofree char *saved = NULL;
+
+    left_as(fake, "active", "migrating");
+    fake_virt_add_guest(fake_agent_virt(fake), UUID, "instance-00000012", GUEST_STATE_RUNNING);
+    fake_conductor_answer(con, "Migration.get_by_instance_and_status",
+                          fake_agent_object("Migration", "1.7",
+                                            json_pack("{s:i, s:s}", "id", 7, "status", "running")));
+    start(fake);
+    assert_states(fake, "active", "");
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "abort_job"), 1);
+    saved = fake_conductor_last(con, "Migration.save");
+    assert_non_null(strstr(saved, "\"status\": \"error\""));
+}
+
+static void ports_of(FakeAgent *fake, const char *vif_type)
+{
+    g_autofree char *text = g_strdup_printf(
+        "[{\"id\": \"" FLOW_PORT_A "\", \"address\": \"fa:16:3e:00:00:01\", \"type\": \"%s\", "
+        "\"network\": {\"id\": \"n\", \"bridge\": \"br\", \"label\": \"l\", \"subnets\": [], "
+        "\"meta\": {}}, \"details\": {}, \"active\": true}]",
+        vif_type);
+
+    fake_conductor_set_json(
+        fake_agent_conductor(fake), UUID, "info_cache",
+        fake_agent_object("InstanceInfoCache", "1.5",
+                          json_pack("{s:s, s:s}", "instance_uuid", UUID, "network_info", text)));
+}
+
+static void a_port_that_is_not_bound_is_an_error(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left_as(fake, "active", NULL);
+    ports_of(fake, "binding_failed");
+    start(fake);
+    assert_states(fake, "error", "");
+}
+
+/* Another agent could plug it: the guest runs, and goes on. */
+static void a_port_of_a_kind_we_do_not_know_is_left_alone(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left_as(fake, "active", NULL);
+    ports_of(fake, "vhostuser");
+    start(fake);
+    assert_states(fake, "active", "");
+}
+
+static void ports_are_plugged_again(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left_as(fake, "active", NULL);
+    ports_of(fake, "bridge");
+    start(fake);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "plug"), 1);
+}
+
+/* ---- many ---- */
+
+static void add_running(FakeAgent *fake, unsigned number)
+{
+    json_t *request = fake_agent_boot_request();
+    json_t *data = fake_agent_data(request, "instance");
+    g_autofree char *uuid = g_strdup_printf("00000000-0000-4000-8000-%012u", number);
+    g_autoptr(Ovo) instance = NULL;
+
+    json_object_set_new(data, "uuid", json_string(uuid));
+    json_object_set_new(data, "host", json_string("vm"));
+    json_object_set_new(data, "node", json_string("vm"));
+    json_object_set_new(data, "vm_state", json_string("active"));
+    json_object_set_new(data, "task_state", json_null());
+    json_object_set_new(data, "power_state", json_integer(GUEST_STATE_RUNNING));
+    instance = ovo_view(json_object_get(json_object_get(request, "args"), "instance"), "Instance",
+                        NULL);
+    fake_conductor_put(fake_agent_conductor(fake), instance);
+    fake_virt_add_guest(fake_agent_virt(fake), uuid, uuid, GUEST_STATE_RUNNING);
+    json_decref(request);
+}
+
+/* What a start asks of conductor and hypervisor for so many guests that run as they should. */
+static void count_calls(unsigned guests, unsigned *out_rpc, unsigned *out_virt)
+{
+    FakeAgent *fake = fake_agent_new(NULL);
+    Agent *agent = fake_agent(fake);
+    const DvCtx *ctx = fake_agent_ctx(fake);
+    FakeVirt *virt = fake_agent_virt(fake);
+    unsigned before;
+
+    for (unsigned i = 1; i <= guests; i++)
+        add_running(fake, i);
+    before = fake_conductor_total(fake_agent_conductor(fake));
+    assert_true(recovery_run(agent, ctx, NULL));
+    assert_true(tracker_audit(agent->tracker, ctx, true, NULL));
+    startup_recover_unclaimed(agent, ctx);
+    startup_announce(agent, ctx);
+    assert_true(power_sync_all(agent, ctx, NULL));
+    assert_true(cleanup_running_deleted(agent, ctx, NULL));
+    *out_rpc = fake_conductor_total(fake_agent_conductor(fake)) - before;
+    *out_virt = fake_virt_calls(virt, "list") + fake_virt_calls(virt, "state");
+    fake_agent_free(fake);
+}
+
+static void a_start_asks_as_often_for_thirty_guests_as_for_three(void **state G_GNUC_UNUSED)
+{
+    unsigned rpc_3, virt_3, rpc_30, virt_30;
+
+    count_calls(3, &rpc_3, &virt_3);
+    count_calls(30, &rpc_30, &virt_30);
+    assert_int_equal(rpc_30, rpc_3);
+    assert_int_equal(virt_30, virt_3);
+    assert_in_range(virt_3, 1, 4);
+}
+
+static void one_that_cannot_be_recovered_does_not_stop_the_others(void **state)
+{
+    FakeAgent *fake = *state;
+    FakeConductor *con = fake_agent_conductor(fake);
+
+    add_running(fake, 1);
+    fake_conductor_set(con, "00000000-0000-4000-8000-000000000001", "task_state", "deleting");
+    fake_virt_fail(fake_agent_virt(fake), "destroy", DV_E_HYPERVISOR, G_MAXUINT);
+    left_as(fake, "building", "spawning");
+    start(fake);
+    assert_states(fake, "error", "");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define B(name) cmocka_unit_test_setup_teardown(name, setup_booted, teardown)
+#define R(name) cmocka_unit_test_setup_teardown(name, setup_resuming, teardown)
 
 int main(void)
 {
-    struct CMUnitTest tests[G_N_ELEMENTS(left) + 6] = {
+    static const struct CMUnitTest others[] = {
         T(a_delete_is_finished),
         T(a_delete_of_a_boot_is_finished),
         T(a_record_that_says_deleted_goes),
         T(a_delete_that_still_fails_is_an_error_to_try_again),
         T(another_hosts_instance_is_left_alone),
         T(a_boot_that_was_never_claimed_is_found_by_its_allocation),
+        B(a_reboot_without_its_guest_is_done_again),
+        B(a_start_is_done_again),
+        B(a_start_that_fails_again_leaves_the_server_stopped),
+        B(what_was_done_meanwhile_is_not_done_again),
+        R(guests_that_ran_are_started_when_told_to),
+        R(a_guest_that_does_not_start_is_an_error),
+        B(guests_that_ran_stay_off_when_not),
+        R(guests_that_were_off_stay_off),
+        B(a_resize_that_had_moved_the_disks_is_taken_back),
+        T(a_live_migration_is_ended_and_recorded),
+        T(a_port_that_is_not_bound_is_an_error),
+        T(a_port_of_a_kind_we_do_not_know_is_left_alone),
+        T(ports_are_plugged_again),
+        cmocka_unit_test(a_start_asks_as_often_for_thirty_guests_as_for_three),
+        T(one_that_cannot_be_recovered_does_not_stop_the_others),
     };
+    struct CMUnitTest tests[G_N_ELEMENTS(left) + G_N_ELEMENTS(others)];
 
+    memcpy(tests, others, sizeof others);
     for (size_t i = 0; i < G_N_ELEMENTS(left); i++)
-        tests[i + 6] = (struct CMUnitTest){left[i].name, one_left, NULL, NULL, (void *)&left[i]};
+        tests[G_N_ELEMENTS(others) + i] = (struct CMUnitTest){left[i].name, one_left, NULL, NULL,
+                                                              (void *)&left[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -325,9 +325,8 @@ def notifications(lab):
         def info(self, ctxt, publisher_id, event_type, payload, metadata):
             got.append((publisher_id, event_type, payload, ctxt.get("is_admin"), metadata))
 
-    lab.c.do(op="notify", topic="versioned_notifications", priority="INFO", v2=True, args={
-        "publisher_id": "nova-compute:host1", "event_type": "instance.create.start",
-        "priority": "INFO", "payload": {"a": 1}})
+    lab.c.do(op="notify", topic="versioned_notifications", priority="INFO", v2=True, args={"a": 1},
+             publisher_id="nova-compute:host1", event_type="instance.create.start")
     server = oslo_messaging.get_notification_listener(
         transport, [oslo_messaging.Target(exchange="nova", topic="versioned_notifications")],
         [Endpoint()], executor="threading")

@@ -267,8 +267,18 @@ static void command_cast(Peer *peer, json_t *command)
 
 static void command_notify(Peer *peer, json_t *command)
 {
-    rpc_notify(peer->rpc, NULL, text_of(command, "topic"), text_of(command, "priority"),
-               command_args(command), json_is_true(json_object_get(command, "v2")));
+    const char *const topics[] = {text_of(command, "topic"), NULL};
+    bool v2 = json_is_true(json_object_get(command, "v2"));
+    const RpcNotice notice = {
+        .topics = topics,
+        .priority = text_of(command, "priority"),
+        .publisher_id = text_of(command, "publisher_id"),
+        .event_type = text_of(command, "event_type"),
+        .v1 = !v2,
+        .v2 = v2,
+    };
+
+    rpc_notify(peer->rpc, NULL, &notice, command_args(command));
     say(peer, answer(command, dv_now_ms(), NULL));
 }
 

@@ -201,7 +201,8 @@ static void vnc_server_answers_at_its_port(void **state)
     struct sockaddr_in to = {.sin_family = AF_INET};
 
     start(driver, spec, true);
-    must(driver->ops->vnc_console(driver->self, NULL, spec->uuid, &console, &err), err);
+    must(driver->ops->console(driver->self, NULL, spec->uuid, VIRT_CONSOLE_VNC, &console, &err),
+         err);
     assert_int_equal(inet_pton(AF_INET, console.host, &to.sin_addr), 1);
     to.sin_port = htons((uint16_t)console.port);
     assert_int_equal(connect(fd, (const struct sockaddr *)(void *)&to, sizeof(to)), 0);
@@ -210,7 +211,8 @@ static void vnc_server_answers_at_its_port(void **state)
     g_free(console.host);
     console.host = NULL;
     power_off(driver, spec);
-    assert_false(driver->ops->vnc_console(driver->self, NULL, spec->uuid, &console, &err));
+    assert_false(
+        driver->ops->console(driver->self, NULL, spec->uuid, VIRT_CONSOLE_VNC, &console, &err));
     assert_int_equal(err->code, DV_E_CONSOLE_TYPE_UNAVAILABLE);
     destroy(driver, spec);
 }

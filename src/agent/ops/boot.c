@@ -9,14 +9,15 @@
  */
 #include "agent/faults.h"
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/outcome.h"
 #include "agent/ops/spawn.h"
 #include "agent/ops/unplug.h"
 
-#include "services/peer.h"
-#include "services/scheduler.h"
 #include "util/log.h"
+#include "util/metrics.h"
 
 typedef enum { PHASE_CLAIM, PHASE_NETWORK, PHASE_DEVICES, PHASE_SPAWN } BootPhase;
 
@@ -189,18 +190,48 @@ static bool allocate_networks(Boot *boot, GError **err)
 
 static void boot_release_networks(void *self);
 
-static bool record_networks(Boot *boot, GError **err)
+/* Whether this port is what the request asked for. */
+static bool answers(const NetworkRequest *request, const Vif *vif)
 {
-    g_autofree char *text = network_info_text(boot->network);
+    if (request->port_id)
+        return strcmp(request->port_id, vif->id) == 0;
+    return !request->network_id || strcmp(request->network_id, "auto") == 0 ||
+           g_strcmp0(request->network_id, vif->network_id) == 0;
+}
+
+/* One record for each port, with the tag of the request it answers. */
+static bool record_ports(Boot *boot, GError **err)
+{
+    g_autoptr(Ovo) list = ovo_child(boot->args, "requested_networks");
+    bool none = false;
+    g_autoptr(GArray) requests = network_requests_of(list, &none);
 
     for (size_t i = 0; i < network_info_count(boot->network); i++) {
         const Vif *vif = network_info_at(boot->network, i);
-        g_autofree char *address = g_strdup_printf("%s/%s", vif->address, vif->id);
+        g_autofree char *tag = NULL;
 
-        if (!conductor_vif_create(boot->agent->con, boot->ctx, boot->uuid, vif->id, address, NULL,
-                                  err))
+        for (guint n = 0; n < requests->len; n++) {
+            const NetworkRequest *request = &g_array_index(requests, NetworkRequest, n);
+
+            if (!answers(request, vif))
+                continue;
+            tag = g_strdup(request->tag);
+            g_array_remove_index(requests, n);
+            break;
+        }
+        if (!conductor_vif_create(boot->agent->con, boot->ctx, boot->uuid, vif->id, vif->address,
+                                  tag, err))
             return false;
     }
+    return true;
+}
+
+static bool record_networks(Boot *boot, bool again, GError **err)
+{
+    g_autofree char *text = network_info_text(boot->network);
+
+    if (!again && !record_ports(boot, err)) /* the host that allocated them has recorded them */
+        return false;
     network_cache_set(boot->instance, boot->network);
     ovo_dict_set(boot->instance, "system_metadata", "network_allocated", "True");
     return conductor_info_cache_save(boot->agent->con, boot->ctx, boot->uuid, text, err);
@@ -217,7 +248,7 @@ static bool boot_networks(void *self, GError **err)
     if (again ? !spawn_bind_networks(boot->agent, boot->ctx, boot->instance, &boot->network, err)
               : !allocate_networks(boot, err))
         return dv_within(err, "allocating networks");
-    if (!record_networks(boot, err)) {
+    if (!record_networks(boot, again, err)) {
         boot_release_networks(boot);
         return false;
     }
@@ -322,7 +353,7 @@ static void boot_destroy_guest(void *self)
         note_cleanup_failure(boot, "guest", err);
         return;
     }
-    op_unplug(boot->agent, boot->ctx, boot->uuid, boot->network);
+    op_unplug(boot->agent, boot->ctx, boot->instance, boot->network);
 }
 
 static bool boot_plugged(void *self, GError **err)
@@ -401,9 +432,12 @@ static const struct {
     {PHASE_SPAWN, DV_E_IMAGE_TOO_LARGE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_FLAVOR_DISK_TOO_SMALL, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_FLAVOR_MEMORY_TOO_SMALL, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_VIDEO_RAM, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_IMAGE_NOT_ACTIVE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_IMAGE_UNACCEPTABLE, OUTCOME_ABORT, NULL},
     {PHASE_SPAWN, DV_E_INVALID_DISK, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_DISK_COUNT, OUTCOME_ABORT, NULL},
+    {PHASE_SPAWN, DV_E_DISK_BUS, OUTCOME_ABORT, "Failure prepping block device."},
     {PHASE_SPAWN, DV_E_BAD_INPUT, OUTCOME_ABORT, NULL},
     {ANY_PHASE, ANY_CODE, OUTCOME_RESCHEDULE, NULL},
 };
@@ -478,47 +512,81 @@ static bool boot_reschedule(Boot *boot, const char *reason, GError **err)
     return conductor_build_instances(boot->agent->con, boot->ctx, boot->args, err);
 }
 
+static void count_build(const char *outcome)
+{
+    g_autofree char *name = g_strdup_printf("drover_builds_total{outcome=\"%s\"}", outcome);
+
+    dv_metric_add(dv_metric(name, "Builds by what became of them."), 1);
+}
+
+/* nova saves "building" without a task before it tells of the start; our first save is the claim's,
+ * but what is told is the same. */
+static void notify_start(Boot *boot)
+{
+    const NotifyExtra extra = {
+        .bdms = boot->bdms,
+        .image_name = boot->image ? ovo_str_or(boot->image, "name", NULL) : NULL,
+    };
+
+    if (!notify_enabled(boot->agent))
+        return;
+    ovo_set_str(boot->instance, "vm_state", "building");
+    ovo_set_null(boot->instance, "task_state");
+    notify_instance_with(boot->agent, boot->ctx, boot->instance, NOTIFY_CREATE, NOTIFY_START,
+                         &extra, NULL);
+}
+
+static void notify_error(const Boot *boot, const GError *cause)
+{
+    const NotifyExtra extra = {.bdms = boot->bdms};
+
+    notify_instance_with(boot->agent, boot->ctx, boot->instance, NOTIFY_CREATE, NOTIFY_ERROR,
+                         &extra, cause);
+}
+
+static void notify_end(const Boot *boot)
+{
+    const NotifyExtra extra = {
+        .bdms = boot->bdms,
+        .network = boot->spawn.network,
+        .message = "Success",
+    };
+
+    notify_instance_with(boot->agent, boot->ctx, boot->instance, NOTIFY_CREATE, NOTIFY_END, &extra,
+                         NULL);
+}
+
 static void boot_failed(Boot *boot, const GError *cause)
 {
     g_autofree char *reason = NULL;
     BootOutcome outcome = outcome_of(boot, cause, &reason);
     g_autoptr(GError) err = NULL;
 
+    notify_error(boot, cause);
     if (outcome == OUTCOME_GONE) {
         dv_info(boot->ctx, "instance disappeared during build: %s", cause->message);
         delete_allocation(boot);
         tracker_build_failed(boot->agent->tracker);
+        count_build("gone");
         return;
     }
     dv_warning(boot->ctx, "build failed: %s", cause->message);
     if (outcome == OUTCOME_ABORT) {
         boot_abort(boot, cause, reason, true);
+        count_build("error");
     } else if (boot_reschedule(boot, reason, &err)) {
         dv_info(boot->ctx, "build given back to the scheduler");
+        count_build("rescheduled");
     } else {
         dv_info(boot->ctx, "not rescheduled: %s", err->message);
         boot_abort(boot, cause, reason, false);
+        count_build("error");
     }
     if (outcome != OUTCOME_RESCHEDULE_POLICY)
         tracker_build_failed(boot->agent->tracker);
 }
 
 /* ---- the operation ---- */
-
-static void announce(Boot *boot)
-{
-    g_autoptr(GError) err = NULL;
-    g_autoptr(Ovo) list = NULL;
-
-    if (!boot->agent->config.track_instance_changes)
-        return;
-    list = ovo_new("InstanceList",
-                   ovo_version_of(conductor_release(boot->agent->con), "InstanceList"));
-    ovo_append(list, NULL, boot->instance);
-    if (!scheduler_update_instance_info(boot->agent->rpc, boot->admin, boot->agent->config.host,
-                                        list, &err))
-        dv_warning(boot->ctx, "scheduler not told: %s", err->message);
-}
 
 #define BOOT_EVENT "compute__do_build_and_run_instance"
 
@@ -535,6 +603,7 @@ static bool build(Boot *boot)
         delete_allocation(boot);
         return false;
     }
+    notify_start(boot);
     ok = op_run("boot", boot_steps, G_N_ELEMENTS(boot_steps), boot, boot->ctx, &cause);
     if (!ok)
         boot_failed(boot, cause);
@@ -576,7 +645,9 @@ bool op_boot(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err
     if (build(&boot)) {
         dv_info(call->ctx, "built and running after %d ms", (int)(dv_now_ms() - start_ms));
         tracker_build_succeeded(call->agent->tracker);
-        announce(&boot);
+        count_build("active");
+        outcome_announce(call->agent, boot.admin, call->instance);
+        notify_end(&boot);
     }
     boot_done(&boot);
     return true;

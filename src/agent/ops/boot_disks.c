@@ -3,6 +3,7 @@
 #include "agent/ops/boot_disks.h"
 
 #include "agent/guest_spec.h"
+#include "agent/network_cache.h"
 #include "objects/metadata.h"
 #include "util/fs.h"
 #include "util/log.h"
@@ -28,15 +29,28 @@ static bool fetch_image(void *arg, int fd, GError **err)
 }
 
 /* Kernel and ramdisk lie beside the disks as plain files. */
-static bool fetch_plain(const BootDisks *disks, const char *field, const char *path, GError **err)
+static bool fetch_file(const BootDisks *disks, const char *id, const char *path, GError **err)
 {
-    const char *id = ovo_str_or(disks->instance, field, NULL);
     ImageFetch fetch = {disks, id};
     ImageSource source = {.id = id, .disk_format = "raw", .fetch = fetch_image, .arg = &fetch};
 
-    if (!path)
-        return true;
     return disks_fetch_plain(disks->agent->disks, disks->ctx, &source, path, err);
+}
+
+static bool fetch_plain(const BootDisks *disks, const char *field, const char *path, GError **err)
+{
+    return !path || fetch_file(disks, ovo_str_or(disks->instance, field, NULL), path, err);
+}
+
+/* Each method that makes a config drive has its own name for the password. */
+static const char *password_of(const Ovo *args)
+{
+    static const char *const names[] = {"admin_password", "new_pass", "rescue_password"};
+
+    for (size_t i = 0; args && i < G_N_ELEMENTS(names); i++)
+        if (ovo_has_value(args, names[i]))
+            return ovo_str_or(args, names[i], NULL);
+    return NULL;
 }
 
 static bool fetch_missing(const BootDisks *disks, const char *field, const char *path, GError **err)
@@ -46,17 +60,36 @@ static bool fetch_missing(const BootDisks *disks, const char *field, const char 
 
 static GPtrArray *config_drive_files(const BootDisks *disks, GError **err)
 {
+    Agent *agent = disks->agent;
+    NetworkInstance who = network_instance_of(agent, disks->instance);
+    g_auto(GStrv) groups = NULL;
+    g_autofree char *vendordata = NULL;
+    g_autofree char *vendordata2 = NULL;
     MetadataExtra extra = {
-        .admin_password = disks->args ? ovo_str_or(disks->args, "admin_password", NULL) : NULL,
+        .admin_password = password_of(disks->args),
         .availability_zone = ovo_str_or(disks->instance, "availability_zone", NULL),
         .project_name = disks->ctx->project_name,
         .injected_files = disks->args,
+        .bdms = disks->bdms,
+        .dhcp_domain = agent->config.config_drive.dhcp_domain,
+        .ec2_skip_versions = agent->config.config_drive.ec2_skip_versions,
     };
 
+    if (!neutron_group_names(agent->neutron, disks->ctx, &who, &groups, err) ||
+        !vendordata_fetch(agent->vendordata, disks->ctx, disks->instance, &vendordata, &vendordata2,
+                          err))
+        return NULL;
+    extra.security_groups = (const char *const *)groups;
+    extra.vendordata_json = vendordata;
+    extra.vendordata2_json = vendordata2;
     return metadata_files(disks->instance, disks->network, &extra, err);
 }
 
-static bool create_disks(const BootDisks *disks, const ImageSource *source, GError **err)
+typedef bool (*WriteDriveFn)(const BootDisks *disks, const ImageSource *source,
+                             const ConfigDriveFile *files, size_t count, GError **err);
+
+static bool with_config_drive(const BootDisks *disks, const ImageSource *source,
+                              WriteDriveFn write_drive, GError **err)
 {
     g_autoptr(GPtrArray) files = NULL;
     g_autofree ConfigDriveFile *drive = NULL;
@@ -74,7 +107,25 @@ static bool create_disks(const BootDisks *disks, const ImageSource *source, GErr
             drive[i] = (ConfigDriveFile){file->path, file->data, file->length};
         }
     }
-    return disks_create(disks->agent->disks, disks->ctx, disks->spec, source, drive, count, err);
+    return write_drive(disks, source, drive, count, err);
+}
+
+static bool create_disks(const BootDisks *disks, const ImageSource *source,
+                         const ConfigDriveFile *files, size_t count, GError **err)
+{
+    return disks_create(disks->agent->disks, disks->ctx, disks->spec, source, files, count, err);
+}
+
+static bool rewrite_drive(const BootDisks *disks, const ImageSource *source G_GNUC_UNUSED,
+                          const ConfigDriveFile *files, size_t count, GError **err)
+{
+    return disks_rewrite_config(disks->agent->disks, disks->spec, files, count, err);
+}
+
+bool boot_disks_rewrite_config(const BootDisks *disks, GError **err)
+{
+    return !guest_spec_disk(disks->spec, DISK_ROLE_CONFIG) ||
+           with_config_drive(disks, NULL, rewrite_drive, err);
 }
 
 bool boot_disks_create(const BootDisks *disks, GError **err)
@@ -99,7 +150,7 @@ bool boot_disks_create(const BootDisks *disks, GError **err)
         return false;
     if (fetch_plain(disks, "kernel_id", disks->spec->kernel_path, err) &&
         fetch_plain(disks, "ramdisk_id", disks->spec->ramdisk_path, err) &&
-        create_disks(disks, &source, err))
+        with_config_drive(disks, &source, create_disks, err))
         return true;
     if (!disks_remove(disks->agent->disks, disks->ctx, uuid, &cleanup))
         dv_warning(disks->ctx, "instance directory not removed: %s", cleanup->message);
@@ -122,4 +173,36 @@ bool boot_disks_adopt(const BootDisks *disks, GError **err)
                        err) &&
            (!may_fetch || (fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
                            fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err)));
+}
+
+bool boot_disks_complete(const BootDisks *disks, GError **err)
+{
+    const char *id = ovo_str_or(disks->instance, "image_ref", NULL);
+    ImageFetch fetch = {disks, id};
+    ImageSource source = {.id = id, .fetch = fetch_image, .arg = &fetch};
+    g_autofree char *root = g_build_filename(disks->spec->instance_dir, "disk", NULL);
+
+    if (!dv_exists(root))
+        return dv_fail(err, DV_E_INVALID_DISK, "the root disk did not arrive");
+    return fetch_missing(disks, "kernel_id", disks->spec->kernel_path, err) &&
+           fetch_missing(disks, "ramdisk_id", disks->spec->ramdisk_path, err) &&
+           with_config_drive(disks, &source, create_disks, err);
+}
+
+bool boot_disks_rescue(const BootDisks *disks, const RescueImages *images, GError **err)
+{
+    ImageFetch fetch = {disks, images->id};
+    ImageSource source = {
+        .id = images->id,
+        .disk_format = ovo_str_or(images->meta, "disk_format", NULL),
+        .size_bytes = (uint64_t)MAX(ovo_i64_or(images->meta, "size", 0), 0),
+        .fetch = fetch_image,
+        .arg = &fetch,
+    };
+
+    return (!images->kernel_id ||
+            fetch_file(disks, images->kernel_id, disks->spec->kernel_path, err)) &&
+           (!images->ramdisk_id ||
+            fetch_file(disks, images->ramdisk_id, disks->spec->ramdisk_path, err)) &&
+           with_config_drive(disks, &source, create_disks, err);
 }

@@ -7,6 +7,7 @@
  * terminate_instance, _delete_instance, _shutdown_instance, _complete_deletion (Zed);
  * docs/wire/flows.md. */
 #include "agent/network_cache.h"
+#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/unplug.h"
@@ -22,15 +23,25 @@ typedef struct Delete {
     const DvCtx *ctx;
     DvCtx *admin;
     Ovo *instance;
+    const Ovo *bdms; /* NULL: not known */
     const char *uuid;
     NetworkInfo *network;
 } Delete;
+
+static void notify(const Delete *del, NotifyAction action, NotifyPhase phase)
+{
+    const NotifyExtra extra = {.bdms = del->bdms};
+
+    notify_instance_with(del->agent, action == NOTIFY_SHUTDOWN ? del->admin : del->ctx,
+                         del->instance, action, phase, &extra, NULL);
+}
 
 static bool delete_network_info(void *self, GError **err)
 {
     Delete *del = self;
     g_autoptr(GError) bad = NULL;
 
+    notify(del, NOTIFY_SHUTDOWN, NOTIFY_START);
     del->network = network_cache_read(del->instance, &bad);
     if (!del->network) {
         dv_warning(del->ctx, "network info cache unreadable, asking neutron: %s", bad->message);
@@ -51,6 +62,7 @@ static bool delete_network_info(void *self, GError **err)
 static bool deallocate(Delete *del, GError **err)
 {
     NetworkInstance who = network_instance_of(del->agent, del->instance);
+    g_autoptr(NetworkInfo) none = network_info_new();
 
     for (int try = 1;; try++) {
         g_autoptr(GError) cause = NULL;
@@ -65,7 +77,7 @@ static bool deallocate(Delete *del, GError **err)
         g_usleep(try * DEALLOCATE_PAUSE_MS * 1000UL);
     }
     return conductor_vifs_delete(del->agent->con, del->admin, del->uuid, err) &&
-           conductor_info_cache_save(del->agent->con, del->admin, del->uuid, "[]", err);
+           network_cache_store(del->agent, del->admin, del->instance, none, err);
 }
 
 static bool delete_guest(void *self, GError **err)
@@ -76,7 +88,7 @@ static bool delete_guest(void *self, GError **err)
     g_autoptr(GError) second = NULL;
 
     if (virt->ops->destroy(virt->self, del->ctx, del->uuid, &cause)) {
-        op_unplug(del->agent, del->ctx, del->uuid, del->network);
+        op_unplug(del->agent, del->ctx, del->instance, del->network);
         if (disks_remove(del->agent->disks, del->ctx, del->uuid, &cause))
             return true;
     }
@@ -89,7 +101,12 @@ static bool delete_guest(void *self, GError **err)
 
 static bool delete_networks(void *self, GError **err)
 {
-    return deallocate(self, err);
+    Delete *del = self;
+
+    if (!deallocate(del, err))
+        return false;
+    notify(del, NOTIFY_SHUTDOWN, NOTIFY_END);
+    return true;
 }
 
 static bool delete_record(void *self, GError **err)
@@ -134,7 +151,10 @@ static bool delete_destroy(void *self, GError **err)
 {
     Delete *del = self;
 
-    return conductor_instance_destroy(del->agent->con, del->ctx, del->instance, err);
+    if (!conductor_instance_destroy(del->agent->con, del->ctx, del->instance, err))
+        return false;
+    notify(del, NOTIFY_DELETE, NOTIFY_END);
+    return true;
 }
 
 static const OpStep delete_steps[] = {
@@ -154,39 +174,70 @@ static const OpStep complete_steps[] = {
     {"destroy", delete_destroy, NULL},
 };
 
-static bool run_steps(Agent *agent, const DvCtx *ctx, Ovo *instance, const OpStep *steps,
-                      size_t count, GError **err)
+static bool delete_ports(void *self, GError **err)
+{
+    Delete *del = self;
+    NetworkInstance who = network_instance_of(del->agent, del->instance);
+
+    return neutron_deallocate(del->agent->neutron, del->admin, &who, del->network, NULL, err);
+}
+
+/* There is no record any more to save into. */
+static const OpStep reap_steps[] = {
+    {"network_info", delete_network_info, NULL},
+    {"guest", delete_guest, NULL},
+    {"ports", delete_ports, NULL},
+};
+
+static bool run_steps(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bdms,
+                      const OpStep *steps, size_t count, GError **err)
 {
     Delete del = {
         .agent = agent,
         .ctx = ctx,
         .admin = dv_ctx_elevated(ctx),
         .instance = instance,
+        .bdms = bdms,
         .uuid = ovo_str_or(instance, "uuid", NULL),
     };
-    bool ok = op_run("delete", steps, count, &del, ctx, err);
+    bool ok;
 
+    if (steps == delete_steps)
+        notify(&del, NOTIFY_DELETE, NOTIFY_START);
+    ok = op_run("delete", steps, count, &del, ctx, err);
     network_info_free(del.network);
     dv_ctx_unref(del.admin);
     return ok;
 }
 
-bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+static bool delete_with(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bdms,
+                        GError **err)
 {
     waits_cancel(agent->waits, ovo_str_or(instance, "uuid", ""));
-    return run_steps(agent, ctx, instance, delete_steps, G_N_ELEMENTS(delete_steps), err);
+    return run_steps(agent, ctx, instance, bdms, delete_steps, G_N_ELEMENTS(delete_steps), err);
+}
+
+bool op_delete_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    return delete_with(agent, ctx, instance, NULL, err);
 }
 
 bool op_complete_deletion(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
 {
-    return run_steps(agent, ctx, instance, complete_steps, G_N_ELEMENTS(complete_steps), err);
+    return run_steps(agent, ctx, instance, NULL, complete_steps, G_N_ELEMENTS(complete_steps), err);
 }
 
-/* A boot that waits for its ports, or a stop that waits for its guest, gives way to the delete
- * behind it. */
+bool op_reap_guest(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    return run_steps(agent, ctx, instance, NULL, reap_steps, G_N_ELEMENTS(reap_steps), err);
+}
+
+/* A boot that waits for its ports, a stop that waits for its guest, a suspend that writes its
+ * memory: each gives way to the delete behind it. */
 void op_delete_arrive(Agent *agent, const char *instance_uuid)
 {
     waits_close(agent->waits, instance_uuid);
+    suspend_end_save(agent, instance_uuid);
 }
 
 static void set_error(const OpCall *call)
@@ -201,10 +252,11 @@ static void set_error(const OpCall *call)
 
 bool op_delete(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
 {
+    g_autoptr(Ovo) bdms = ovo_child(call->args, "bdms");
     g_autoptr(GError) cause = NULL;
     int64_t start_ms = dv_now_ms();
 
-    if (op_delete_instance(call->agent, call->ctx, call->instance, &cause)) {
+    if (delete_with(call->agent, call->ctx, call->instance, bdms, &cause)) {
         dv_info(call->ctx, "deleted after %d ms", (int)(dv_now_ms() - start_ms));
         return true;
     }

@@ -16,6 +16,12 @@ bool op_host_uptime(const OpCall *call G_GNUC_UNUSED, json_t **out_result,
     return true;
 }
 
+bool op_host_not_implemented(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
+{
+    return dv_fail(err, DV_E_NOT_IMPLEMENTED, "%s is not implemented by the libvirt driver",
+                   call->method->name);
+}
+
 bool op_set_host_enabled(const OpCall *call, json_t **out_result, GError **err)
 {
     bool enabled = false;

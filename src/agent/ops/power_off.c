@@ -33,23 +33,15 @@ static bool is_off(GuestState state)
     return state == GUEST_STATE_NONE || state == GUEST_STATE_OFF || state == GUEST_STATE_CRASHED;
 }
 
-/* Why the wait ended early: a delete behind us, or the end of the agent. */
-static bool fail_cancelled(const PowerOff *off, GError **err)
-{
-    if (waits_closed(off->agent->waits, off->uuid))
-        return dv_fail(err, DV_E_DELETING, "the instance is being deleted");
-    return dv_fail(err, DV_E_CANCELLED, "stopping before the guest had powered off");
-}
-
 /* One request to the guest and the wait for what it does. *out_off: it is off. */
 static bool ask_once(const PowerOff *off, bool *out_off, GError **err)
 {
     const VirtDriver *virt = off->agent->virt;
     int64_t left_ms = off->deadline_ms - dv_now_ms();
     int64_t patience_ms = MIN(off->agent->config.shutdown_retry_interval_s * 1000, left_ms);
-    g_autoptr(WaitSet) stopped = lifecycle_wait_stopped(off->agent, off->uuid);
+    g_autoptr(WaitSet) stopped = lifecycle_expect_stop(off->agent, off->uuid);
     g_autoptr(GError) refusal = NULL;
-    g_autoptr(GError) cause = NULL;
+    bool has_stopped = false;
     GuestState state;
 
     if (!virt->ops->state(virt->self, off->uuid, &state, err))
@@ -59,9 +51,7 @@ static bool ask_once(const PowerOff *off, bool *out_off, GError **err)
         return true;
     if (!virt->ops->shutdown(virt->self, off->ctx, off->uuid, &refusal))
         dv_debug(off->ctx, "shutdown request: %s", refusal->message); /* it may be off by now */
-    if (!waits_wait(stopped, patience_ms, &cause) && dv_is(cause, DV_E_CANCELLED))
-        return fail_cancelled(off, err);
-    return true;
+    return lifecycle_wait(off->agent, stopped, off->uuid, patience_ms, &has_stopped, err);
 }
 
 static bool shut_down(const PowerOff *off, GError **err)
@@ -71,7 +61,7 @@ static bool shut_down(const PowerOff *off, GError **err)
 
     while (!is_down && dv_now_ms() < off->deadline_ms) {
         if (agent_stopping(off->agent))
-            return fail_cancelled(off, err);
+            return dv_fail(err, DV_E_CANCELLED, "the service is stopping");
         if (!ask_once(off, &is_down, err))
             return false;
     }

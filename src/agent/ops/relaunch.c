@@ -82,7 +82,7 @@ static bool relaunch_end_old(void *self, GError **err)
 
     if (!virt->ops->destroy(virt->self, spawn->ctx, spawn->spec->uuid, err))
         return false;
-    op_unplug(spawn->agent, spawn->ctx, spawn->spec->uuid, spawn->network);
+    op_unplug(spawn->agent, spawn->ctx, spawn->instance, spawn->network);
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* The steps that make a guest; see spawn.h. */
 #include "agent/ops/spawn.h"
 
+#include "agent/device_metadata.h"
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
 #include "agent/ops/boot_disks.h"
@@ -68,6 +69,8 @@ static bool name_mappings(Spawn *spawn, GError **err)
             ovo_set_str(bdm, "device_name", device);
         if (!ovo_has_value(bdm, "disk_bus"))
             ovo_set_str(bdm, "disk_bus", disk->bus);
+        if (!ovo_has_value(bdm, "device_type") && disk->role != DISK_ROLE_SWAP)
+            ovo_set_str(bdm, "device_type", disk->device);
         if (!conductor_save(spawn->agent->con, spawn->ctx, bdm, err))
             return false;
     }
@@ -90,12 +93,87 @@ bool spawn_name_devices(Spawn *spawn, GError **err)
 
 /* ---- disks and guest ---- */
 
+/* Whether the user has tagged a device. A request that names networks tells of theirs; otherwise
+ * the ports are on record. */
+static bool has_tags(const Spawn *spawn, bool *out, GError **err)
+{
+    g_autoptr(Ovo) networks = NULL;
+
+    *out = false;
+    if (!spawn->args || !ovo_has(spawn->args, "requested_networks"))
+        return device_metadata_wanted(spawn->agent, spawn->ctx, spawn->instance, spawn->bdms, out,
+                                      err);
+    for (size_t i = 0; spawn->bdms && i < ovo_count(spawn->bdms, NULL); i++) {
+        g_autoptr(Ovo) bdm = ovo_at(spawn->bdms, NULL, i);
+
+        *out = *out || (bdm && ovo_has_value(bdm, "tag"));
+    }
+    networks = ovo_child(spawn->args, "requested_networks");
+    for (size_t i = 0; networks && i < ovo_count(networks, NULL); i++) {
+        g_autoptr(Ovo) request = ovo_at(networks, NULL, i);
+
+        *out = *out || (request && ovo_has_value(request, "tag"));
+    }
+    return true;
+}
+
+/* Takes back a definition that came before the start. */
+static void undefine(Spawn *spawn)
+{
+    const VirtDriver *virt = spawn->agent->virt;
+    g_autoptr(GError) err = NULL;
+
+    if (!spawn->defined)
+        return;
+    spawn->defined = false;
+    if (!virt->ops->destroy(virt->self, spawn->ctx, spawn->spec->uuid, &err))
+        dv_warning(spawn->ctx, "a guest that was not started stays defined: %s", err->message);
+}
+
+/* The config drive tells where tagged devices are, which only a defined guest knows, whose disks
+ * must be there: so it is defined, asked, and the drive made again. */
+static bool tell_devices(Spawn *spawn, const BootDisks *disks, GError **err)
+{
+    const VirtDriver *virt = spawn->agent->virt;
+    GuestState state = GUEST_STATE_NONE;
+
+    if (!virt->ops->state(virt->self, spawn->spec->uuid, &state, err))
+        return false;
+    if (state != GUEST_STATE_NONE && state != GUEST_STATE_OFF) /* not ours to define anew */
+        return dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", spawn->spec->uuid);
+    if (!virt->ops->define(virt->self, spawn->ctx, spawn->spec, err))
+        return false;
+    spawn->defined = true;
+    if (device_metadata_build(spawn->agent, spawn->ctx, spawn->instance, spawn->bdms, err) &&
+        (!ovo_has_value(spawn->instance, "device_metadata") ||
+         boot_disks_rewrite_config(disks, err)))
+        return true;
+    undefine(spawn);
+    return false;
+}
+
 bool spawn_disks(Spawn *spawn, GError **err)
 {
-    BootDisks disks = {spawn->agent, spawn->ctx,     spawn->instance, spawn->image,
-                       spawn->args,  spawn->network, spawn->spec};
+    BootDisks disks = {
+        .agent = spawn->agent,
+        .ctx = spawn->ctx,
+        .instance = spawn->instance,
+        .image = spawn->image,
+        .bdms = spawn->bdms,
+        .args = spawn->args,
+        .network = spawn->network,
+        .spec = spawn->spec,
+    };
+    g_autoptr(GError) left = NULL;
+    bool tags = false;
 
-    return boot_disks_create(&disks, err);
+    if (!boot_disks_create(&disks, err))
+        return false;
+    if (has_tags(spawn, &tags, err) && (!tags || tell_devices(spawn, &disks, err)))
+        return true;
+    if (!disks_remove(spawn->agent->disks, spawn->ctx, spawn->spec->uuid, &left))
+        dv_warning(spawn->ctx, "disks of a guest that was not made stay: %s", left->message);
+    return false;
 }
 
 /* Ports that are not active yet will be reported by network-vif-plugged. NULL-terminated, borrowed.
@@ -126,8 +204,10 @@ bool spawn_guest(Spawn *spawn, GError **err)
     if (virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
         virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
         return true;
-    if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) /* a guest that runs already keeps its ports */
-        op_unplug(spawn->agent, spawn->ctx, spawn->spec->uuid, spawn->network);
+    if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) { /* that one is somebody's, and keeps its ports */
+        undefine(spawn);
+        op_unplug(spawn->agent, spawn->ctx, spawn->instance, spawn->network);
+    }
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
 }
@@ -161,24 +241,28 @@ bool spawn_resume(Spawn *spawn, GError **err)
 /* The defaults that this host chose, so that a later host builds the same machine. */
 static void record_defaults(Spawn *spawn)
 {
-    const DiskSpec *root = guest_spec_disk(spawn->spec, DISK_ROLE_ROOT);
-    const char *machine = spawn->spec->machine_type;
+    const GuestSpec *spec = spawn->spec;
+    const DiskSpec *swap = guest_spec_disk(spec, DISK_ROLE_SWAP);
+    g_autofree char *swap_device = swap ? g_strconcat("/dev/", swap->target, NULL) : NULL;
+    bool pointer = spec->input_bus || spec->usb_tablet;
     const struct {
         const char *key, *value;
     } defaults[] = {
-        {"image_hw_machine_type", machine},
-        {"image_hw_cdrom_bus", strstr(machine, "q35") ? "sata" : "ide"},
-        {"image_hw_disk_bus", root ? root->bus : "virtio"},
-        {"image_hw_input_bus", spawn->spec->usb_tablet ? "usb" : NULL},
-        {"image_hw_pointer_model", spawn->spec->usb_tablet ? "usbtablet" : NULL},
-        {"image_hw_video_model", spawn->spec->video_model ? spawn->spec->video_model : "virtio"},
-        {"image_hw_vif_model", "virtio"},
+        {"image_hw_machine_type", spec->machine_type},
+        {"image_hw_cdrom_bus", spec->cdrom_bus},
+        {"image_hw_disk_bus", spec->disk_bus},
+        {"image_hw_input_bus", pointer ? "usb" : NULL},
+        {"image_hw_pointer_model", pointer ? "usbtablet" : NULL},
+        {"image_hw_video_model", spec->video_model ? spec->video_model : "virtio"},
+        {"image_hw_vif_model", spec->vif_model},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
         if (defaults[i].value && !ovo_dict_str(spawn->instance, "system_metadata", defaults[i].key))
             ovo_dict_set(spawn->instance, "system_metadata", defaults[i].key, defaults[i].value);
     }
+    if (swap_device) /* the metadata service shows it */
+        ovo_set_str(spawn->instance, "default_swap_device", swap_device);
 }
 
 static void record_access_ips(Spawn *spawn)

@@ -25,6 +25,7 @@ typedef struct Spawn {
     /* made by the steps */
     GuestSpec *spec;
     WaitSet *plugged;
+    bool defined; /* already before the start */
 } Spawn;
 
 void spawn_done(Spawn *spawn);
@@ -34,7 +35,8 @@ bool spawn_spec(Spawn *spawn, GError **err);
 /* Device names and buses go into the mappings that lack them, which are saved; the root device's
  * name goes into the instance, which is not. */
 bool spawn_name_devices(Spawn *spawn, GError **err);
-/* Makes the disks; nothing stays behind when it fails. */
+/* Makes the disks, and with tagged devices the instance's device_metadata, unsaved, for which the
+ * guest is defined; nothing stays behind when it fails. */
 bool spawn_disks(Spawn *spawn, GError **err);
 /* Plugs the ports and starts the guest paused, its waits for the ports registered before. Nothing
  * is defined when it fails. */

@@ -5,16 +5,15 @@
 #include "agent/guest_spec.h"
 #include "util/log.h"
 
-void op_unplug(Agent *agent, const DvCtx *ctx, const char *uuid, const NetworkInfo *network)
+void op_unplug(Agent *agent, const DvCtx *ctx, const Ovo *instance, const NetworkInfo *network)
 {
     const VirtDriver *virt = agent->virt;
-    g_autoptr(GuestSpec) ports = guest_spec_new();
+    g_autoptr(GuestSpec) ports = NULL;
     g_autoptr(GError) err = NULL;
 
     if (!network || network_info_count(network) == 0)
         return;
-    ports->uuid = g_strdup(uuid);
-    guest_spec_add_ports(ports, network, NULL);
+    ports = guest_spec_of_ports(instance, network);
     if (!virt->ops->unplug(virt->self, ctx, ports, &err))
         dv_warning(ctx, "%s", err->message);
 }

@@ -8,4 +8,4 @@
 
 /* Nobody waits for it and nothing hangs on it: what could not be taken away is logged, as nova
  * does. network may be NULL. */
-void op_unplug(Agent *agent, const DvCtx *ctx, const char *uuid, const NetworkInfo *network);
+void op_unplug(Agent *agent, const DvCtx *ctx, const Ovo *instance, const NetworkInfo *network);

@@ -65,15 +65,14 @@ static bool is_plain(ImageFormat format)
 
 /* The converted disk is what the guest's author wrote into the image: it must not look like an
  * image once more, or a later tool that guesses would follow what it says. */
-static bool convert(const Disks *disks, const ImageFacts *facts, const char *part, const char *base,
-                    GError **err)
+static bool convert(const ImageFacts *facts, const char *part, const char *base, GError **err)
 {
     g_autofree char *converted = g_strdup_printf("%s.converted", base);
     dv_autofd int fd = -1;
     ImageFacts now;
     bool ok = false;
 
-    if (!disk_tool_convert_raw(disks, part, image_format_name(facts->format), converted, err))
+    if (!disk_tool_convert_raw(part, image_format_name(facts->format), converted, err))
         goto out;
     fd = open(converted, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
@@ -123,7 +122,7 @@ static bool fetch_to(const Disks *disks, const ImageSource *image, const FetchUs
     /* Whatever is neither raw nor qcow2 has no business below a guest. */
     if (is_plain(facts.format) || (facts.format == IMAGE_QCOW2 && !disks->force_raw_images))
         return sync_and_rename(fd, part, base, err);
-    return convert(disks, &facts, part, base, err);
+    return convert(&facts, part, base, err);
 }
 
 /* Whom a refused image concerns reads nova's words; any other failure is not the image's. */
@@ -177,7 +176,7 @@ static bool base_check(DiskBase *base, const char *disk_format, GError **err)
 
 /* The age of a base file tells the cache's cleaning that it is in use. On shared storage it may
  * belong to another host's user, which is no reason to fail. */
-static void touch(const char *path)
+void disk_base_touch(const char *path)
 {
     (void)utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
@@ -202,7 +201,7 @@ bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *i
     if (!base_of(disks, ctx, image, &use, &base, err) ||
         !disk_lock_take(&lock, disks, base.lock_name, DISK_LOCK_USE, err))
         return false;
-    touch(base.path);
+    disk_base_touch(base.path);
     if (dv_exists(path) || disk_copy_file(base.path, path, err))
         return true;
     unlink_quietly(path);
@@ -220,7 +219,7 @@ bool disk_cache_image(const Disks *disks, const DvCtx *ctx, const ImageSource *i
     if (!base_check(&base, disks->deep_inspection ? image->disk_format : NULL, err) ||
         !size_ok(&use, base.virtual_bytes, err))
         return within_image(err, image->id);
-    touch(base.path);
+    disk_base_touch(base.path);
     *out = base;
     base = (DiskBase){0};
     return true;
@@ -257,7 +256,7 @@ bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *
         if (!dv_exists(base.path) && !generate(base.path, disk, fill, err))
             return dv_within(err, "making %s", base.path);
     }
-    touch(base.path);
+    disk_base_touch(base.path);
     *out = base;
     base = (DiskBase){0};
     return true;

@@ -56,6 +56,14 @@ Disks *disks_new(const DisksConfig *config)
                                                                       : "iso9660");
     disks->mkisofs_cmd = g_strdup(config->mkisofs_cmd ? config->mkisofs_cmd : "genisoimage");
     disks->default_ephemeral_format = g_strdup(config->default_ephemeral_format);
+    disks->snapshots_path = config->snapshots_directory
+                                ? g_strdup(config->snapshots_directory)
+                                : g_build_filename(config->instances_path, "snapshots", NULL);
+    disks->snapshot_format = g_strdup(config->snapshot_image_format);
+    disks->snapshot_compression = config->snapshot_compression;
+    disks->remove_unused_bases = config->remove_unused_bases;
+    disks->unused_age_s = config->unused_age_s;
+    disks->unused_resized_age_s = config->unused_resized_age_s;
     return disks;
 }
 
@@ -70,6 +78,8 @@ void disks_free(Disks *disks)
     g_free(disks->config_drive_format);
     g_free(disks->mkisofs_cmd);
     g_free(disks->default_ephemeral_format);
+    g_free(disks->snapshots_path);
+    g_free(disks->snapshot_format);
     g_free(disks);
 }
 
@@ -103,8 +113,7 @@ static bool has_disks(const char *dir)
     const char *name;
 
     while (entries && (name = g_dir_read_name(entries)))
-        if (g_str_equal(name, "disk") ||
-            (g_str_has_prefix(name, "disk.") && !g_str_equal(name, "disk.info")))
+        if (disk_is_disk_name(name))
             return true;
     return false;
 }
@@ -287,6 +296,7 @@ static const struct {
     [DISK_ROLE_EPHEMERAL] = {"disk.eph", create_ephemeral},
     [DISK_ROLE_SWAP] = {"disk.swap", create_swap},
     [DISK_ROLE_CONFIG] = {"disk.config", create_config},
+    [DISK_ROLE_RESCUE] = {"disk.rescue", create_root},
 };
 
 void disk_name_all(GuestSpec *spec, const char *dir)
@@ -327,6 +337,20 @@ static bool create_all(Creation *c, GuestSpec *spec, GError **err)
             return false;
     }
     return disk_info_write(c->dir, c->formats, err);
+}
+
+bool disks_rewrite_config(Disks *disks, const GuestSpec *spec, const ConfigDriveFile *files,
+                          size_t file_count, GError **err)
+{
+    const DiskSpec *disk = guest_spec_disk(spec, DISK_ROLE_CONFIG);
+    g_autofree char *dir = NULL;
+
+    if (!disk || !disk->path)
+        return dv_fail(err, DV_E_BAD_INPUT, "guest %s has no config drive", spec->uuid);
+    if (!disk_uuid_ok(spec->uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, spec->uuid);
+    return configdrive_make(disks, dir, disk->path, files, file_count, err);
 }
 
 bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,

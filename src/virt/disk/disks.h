@@ -25,6 +25,11 @@ typedef struct DisksConfig {
     const char *mkisofs_cmd;              /* genisoimage */
     const char *default_ephemeral_format; /* or NULL */
     const char *preallocate_images;       /* none, space */
+    const char *snapshots_directory;      /* NULL: <instances_path>/snapshots */
+    const char *snapshot_image_format;    /* raw, qcow2, vmdk, vdi; NULL: as the disk is */
+    bool snapshot_compression;            /* of qcow2 snapshots */
+    bool remove_unused_bases;             /* of the image cache, when they are as old as this: */
+    int64_t unused_age_s, unused_resized_age_s;
 } DisksConfig;
 
 Disks *disks_new(const DisksConfig *config);
@@ -59,6 +64,9 @@ bool disks_cache_image(Disks *disks, const DvCtx *ctx, const ImageSource *image,
  * has that disk. Whatever it made is removed when it fails. */
 bool disks_create(Disks *disks, const DvCtx *ctx, GuestSpec *spec, const ImageSource *image,
                   const ConfigDriveFile *files, size_t file_count, GError **err);
+/* Makes the spec's config drive anew, for a guest that does not run; the disk must be there. */
+bool disks_rewrite_config(Disks *disks, const GuestSpec *spec, const ConfigDriveFile *files,
+                          size_t file_count, GError **err);
 /* The disks of a guest that is defined anew: fills path, format and backing_path of each DiskSpec
  * from what is there. console.log and base files of the cache that are gone are made again, that of
  * the root disk only with `image` (may be NULL). DV_E_INVALID_DISK: a disk or its base is missing.
@@ -76,3 +84,83 @@ bool disks_list(Disks *disks, char ***out, GError **err);
  * disk_available_least. NULL-terminated; instances without a directory count nothing. */
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */
+
+/* ---- rescue (rescue.c) ---- */
+
+/* Keeps the description of the guest that is to come back: unrescue.xml, which nova reads, too. */
+bool disks_keep_guest(Disks *disks, const char *uuid, const char *xml, GError **err);
+/* *out NULL when none was kept. Caller frees. */
+bool disks_kept_guest(Disks *disks, const char *uuid, char **out, GError **err);
+/* Removes what a rescue brought: every *.rescue file and, with `guest`, the kept description. */
+bool disks_end_rescue(Disks *disks, const char *uuid, bool guest, GError **err);
+
+/* ---- resize and cold migration (move.c); the guest is off ---- */
+
+/* One disk as it is before a move. */
+typedef struct DiskFacts {
+    char *path; /* in the instance directory */
+    DiskFormat format;
+    char *backing_file; /* its name without a folder, or NULL */
+    uint64_t virtual_bytes, allocated_bytes;
+} DiskFacts;
+void disk_facts_free(DiskFacts *facts);
+
+/* The disks that disk.info names, GPtrArray of DiskFacts in the order of their names. */
+bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err);
+/* Source: renames the instance directory to <uuid>_resize, and puts copies of what moves along into
+ * a new one: disks, config drive, kernel, ramdisk, disk.info; not swap, which is made anew. When it
+ * fails, the directory is as it was. */
+bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the directory set aside takes its place again, over what was made there meanwhile. None
+ * set aside: success, and nothing happens. */
+bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the directory set aside goes. Absent: success. */
+bool disks_forget_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Destination: disks of the spec (paths and formats filled by disks_create) that are smaller than
+ * their size_bytes grow to it; none shrinks. Swap and config drives are left alone. */
+bool disks_grow(Disks *disks, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+/* ---- snapshots (snapshot.c) ---- */
+
+/* A snapshot of an instance's root disk on its way to glance. Paths lie in a folder of its own. */
+typedef struct DiskSnapshot {
+    char *disk_path;          /* the root disk */
+    DiskFormat format;        /* of it */
+    char *folder;             /* below snapshots_directory */
+    char *delta_path;         /* qcow2: where a running guest's writes are copied to */
+    char *image_path;         /* what is uploaded */
+    const char *image_format; /* its disk_format for glance, static */
+} DiskSnapshot;
+
+/* Finds the root disk and makes the folder. DV_E_INVALID_DISK: disk.info does not say what the disk
+ * is; DV_E_NOT_FOUND: there is none. */
+bool disks_snapshot_open(Disks *disks, const char *uuid, DiskSnapshot *out, GError **err);
+/* Makes the delta: as large as the disk, on the same base. */
+bool disks_snapshot_delta(const DiskSnapshot *snapshot, GError **err);
+/* Writes the image: all of the disk without a base, from the delta or from the disk itself, which
+ * nobody may write to meanwhile. The delta is removed. */
+bool disks_snapshot_extract(Disks *disks, const DiskSnapshot *snapshot, bool from_delta,
+                            GError **err);
+/* Removes what a crash has left of snapshots of this instance; failures are logged. */
+void disks_snapshot_forget(Disks *disks, const DvCtx *ctx, const char *uuid);
+/* Removes the folder and frees what the struct holds; failures are logged. */
+void disks_snapshot_close(const DvCtx *ctx, DiskSnapshot *snapshot);
+
+/* ---- the image cache's upkeep (cache_clean.c, registry.c) ---- */
+
+/* Whether the image is in the cache; then it counts as used just now. */
+bool disks_cache_has(Disks *disks, const char *image_id);
+
+typedef struct CacheCleaning {
+    unsigned in_use, unused, removed; /* base files */
+} CacheCleaning;
+
+/* One pass over the base files: those that an image id of `images` (NULL-terminated) names or that
+ * a disk below instances_path is made on are marked as used now; others are removed when the
+ * options say so and they are old enough. When a disk cannot be read, nothing is removed. */
+bool disks_cache_clean(Disks *disks, const DvCtx *ctx, const char *const *images,
+                       CacheCleaning *out, GError **err);
+/* Rewrites <instances_path>/compute_nodes, in which all hosts that share this folder note
+ * themselves, under the lock that they all take. `edit` gets its text (NULL: there is none) and
+ * returns the new one, which is freed here. */
+bool disks_registry_edit(Disks *disks, char *(*edit)(void *arg, const char *text), void *arg,
+                         GError **err);

@@ -21,6 +21,11 @@ struct Disks {
     char *config_drive_format;
     char *mkisofs_cmd;
     char *default_ephemeral_format; /* or NULL */
+    char *snapshots_path;
+    char *snapshot_format; /* NULL: as the disk is */
+    bool snapshot_compression;
+    bool remove_unused_bases;
+    int64_t unused_age_s, unused_resized_age_s;
 };
 
 /* ---- locks between threads, processes and hosts that share the file system ---- */
@@ -48,6 +53,8 @@ typedef struct DiskBase {
 } DiskBase;
 
 void disk_base_done(DiskBase *base);
+/* Notes that a base file is in use now. */
+void disk_base_touch(const char *path);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskBase, disk_base_done)
 
 /* nova's FlavorDiskSmallerThanImage: the flavor's bytes, the image's bytes. */
@@ -87,8 +94,17 @@ bool disk_copy_file(const char *source, const char *target, GError **err);
 
 /* ---- tools.c ---- */
 
-bool disk_tool_convert_raw(const Disks *disks, const char *source, const char *source_format,
-                           const char *target, GError **err);
+bool disk_tool_convert_raw(const char *source, const char *source_format, const char *target,
+                           GError **err);
+/* What disk_tool_convert writes. */
+typedef struct DiskTarget {
+    const char *path, *format; /* qemu-img's name */
+    bool compressed;
+} DiskTarget;
+bool disk_tool_convert(const char *source, DiskFormat source_format, const DiskTarget *target,
+                       GError **err);
+/* An empty qcow2 file of that size, without a base. */
+bool disk_tool_create_qcow2(const char *path, uint64_t size_bytes, GError **err);
 bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t size_bytes,
                               GError **err);
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err);
@@ -124,9 +140,14 @@ bool disk_read_format(GHashTable *formats, DiskSpec *disk, GError **err);
 
 /* ---- usage.c ---- */
 
+/* "disk", "disk.eph0" ... but not disk.info. */
+bool disk_is_disk_name(const char *name);
 /* Fills the backing of a qcow2 disk from its header; DV_E_INVALID_DISK when it names none of ours.
  */
 bool disk_backing_read(DiskSpec *disk, GError **err);
+
+/* Size of the disk that the guest sees, by its own header. */
+bool disk_virtual_size(const char *path, DiskFormat format, uint64_t *out, GError **err);
 
 /* ---- configdrive.c ---- */
 

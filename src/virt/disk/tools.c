@@ -58,19 +58,43 @@ static bool supports_direct_io(const char *folder)
     return works;
 }
 
-bool disk_tool_convert_raw(const Disks *disks, const char *source, const char *source_format,
-                           const char *target, GError **err)
+static bool convert(const char *source, const char *source_format, const DiskTarget *target,
+                    DvErrorCode otherwise, GError **err)
 {
-    const char *cache = supports_direct_io(disks->base_path) ? "none" : "writeback";
-    const char *argv[] = {"qemu-img", "convert",     "-t",   cache,  "-O", "raw",
-                          "-f",       source_format, source, target, NULL};
+    g_autofree char *folder = g_path_get_dirname(target->path);
+    const char *cache = supports_direct_io(folder) ? "none" : "writeback";
+    const char *argv[] = {"qemu-img", "convert",     "-t",   cache,        "-O", target->format,
+                          "-f",       source_format, source, target->path, NULL, NULL};
 
+    if (target->compressed)
+        argv[10] = "-c"; /* options may follow the names */
     return dv_spawn(&(DvSpawn){.argv = argv,
                                .timeout_ms = CONVERT_TIMEOUT_MS,
                                .max_memory_bytes = CONVERT_MEMORY_BYTES,
                                .max_cpu_s = CONVERT_CPU_S},
                     NULL, err) ||
-           tool_failed(err, DV_E_IMAGE_UNACCEPTABLE);
+           tool_failed(err, otherwise);
+}
+
+bool disk_tool_convert_raw(const char *source, const char *source_format, const char *target,
+                           GError **err)
+{
+    return convert(source, source_format, &(DiskTarget){target, "raw", false},
+                   DV_E_IMAGE_UNACCEPTABLE, err);
+}
+
+bool disk_tool_convert(const char *source, DiskFormat source_format, const DiskTarget *target,
+                       GError **err)
+{
+    return convert(source, disk_format_name(source_format), target, DV_E_IO, err);
+}
+
+bool disk_tool_create_qcow2(const char *path, uint64_t size_bytes, GError **err)
+{
+    g_autofree char *size = g_strdup_printf("%" G_GUINT64_FORMAT, size_bytes);
+    const char *argv[] = {"qemu-img", "create", "-f", "qcow2", path, size, NULL};
+
+    return run(argv, err);
 }
 
 /* qemu-img's option lists are separated by commas; one in a value is doubled. */

@@ -78,6 +78,26 @@ bool disk_backing_read(DiskSpec *disk, GError **err)
     return true;
 }
 
+bool disk_virtual_size(const char *path, DiskFormat format, uint64_t *out, GError **err)
+{
+    dv_autofd int fd = -1;
+    Qcow2Header header;
+    struct stat st;
+
+    if (!open_disk(path, &fd, err))
+        return false;
+    if (fstat(fd, &st) < 0)
+        return dv_fail_errno(err, errno, "reading", path);
+    if (format == DISK_FORMAT_RAW) {
+        *out = (uint64_t)st.st_size;
+        return true;
+    }
+    if (!qcow2_header_of(fd, &header, err))
+        return dv_within(err, "%s", path);
+    *out = header.virtual_bytes;
+    return true;
+}
+
 /* ---- growth ---- */
 
 /* virtual size - what is allocated, as nova counts it: a raw file may be slightly negative (its
@@ -111,7 +131,7 @@ static bool disk_growth(const char *path, const char *format, int64_t *out, GErr
     return true;
 }
 
-static bool is_disk_name(const char *name)
+bool disk_is_disk_name(const char *name)
 {
     return g_str_equal(name, "disk") ||
            (g_str_has_prefix(name, "disk.") && !g_str_equal(name, "disk.info"));
@@ -135,7 +155,7 @@ static bool instance_growth(Disks *disks, const char *uuid, int64_t *total, GErr
         g_autofree char *path = g_build_filename(dir, name, NULL);
         int64_t growth = 0;
 
-        if (!is_disk_name(name))
+        if (!disk_is_disk_name(name))
             continue; /* kernel, ramdisk */
         if (!disk_growth(path, value, &growth, err))
             return false;

@@ -14,6 +14,12 @@ static void fake_guest_free(gpointer data)
     g_free(guest->name);
     g_free(guest->console);
     g_free(guest->vnc_listen);
+    g_free(guest->spice_listen);
+    g_free(guest->serial_host);
+    g_ptr_array_unref(guest->devices);
+    g_free(guest->password);
+    g_free(guest->xml);
+    g_free(guest->copied);
     g_free(guest);
 }
 
@@ -70,16 +76,19 @@ bool fake_enter(FakeVirt *fake, const char *name, GError **err) DV_NO_ANALYSIS
     op->calls++;
     op->held_now++;
     dv_cond_broadcast(&fake->changed);
-    while (op->hold && !fake->stopping)
+    while (op->hold && !fake->stopping && !op->aborted)
         dv_cond_wait(&fake->changed, &fake->lock);
     op->held_now--;
     dv_cond_broadcast(&fake->changed);
-    if (fake->connected && !fake->stopping && op->failures_left == 0)
+    if (fake->connected && !fake->stopping && op->failures_left == 0 && !op->aborted)
         return true;
-    if (!fake->connected || fake->stopping)
+    if (op->aborted)
+        dv_fail(err, DV_E_HYPERVISOR, "fake: %s was aborted", name);
+    else if (!fake->connected || fake->stopping)
         dv_fail(err, DV_E_UNAVAILABLE, "fake: no connection to the hypervisor");
     else
         dv_fail(err, op->code, "fake: told to fail %s", name);
+    op->aborted = false;
     if (op->failures_left > 0 && op->failures_left != G_MAXUINT)
         op->failures_left--;
     dv_unlock(&fake->lock);
@@ -207,8 +216,35 @@ FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, Gu
     guest->name = g_strdup(name);
     guest->state = state;
     guest->console = g_strdup("");
+    guest->devices = g_ptr_array_new_with_free_func((GDestroyNotify)virt_device_free);
+    guest->xml = g_markup_printf_escaped(
+        "<domain type='fake'><name>%s</name><uuid>%s</uuid></domain>", name, uuid);
     g_hash_table_replace(fake->guests, guest->uuid, guest);
     return guest;
+}
+
+/* As much of a domain as tests look at, in libvirt's words. */
+void fake_describe_as(FakeGuest *guest, const GuestSpec *spec)
+{
+    GString *xml = g_string_new(NULL);
+
+    g_string_append_printf(xml,
+                           "<domain type='fake'><name>%s</name><uuid>%s</uuid>"
+                           "<memory unit='MiB'>%" G_GUINT64_FORMAT "</memory><vcpu>%u</vcpu>",
+                           spec->name, spec->uuid, spec->memory_mib, spec->vcpus);
+    for (guint i = 0; i < spec->disks->len; i++) {
+        const DiskSpec *disk = g_ptr_array_index(spec->disks, i);
+        g_autofree char *file = disk->path ? g_path_get_basename(disk->path) : g_strdup("");
+
+        g_string_append_printf(xml,
+                               "<disk device='%s'><source file='%s'/><target dev='%s' bus='%s'/>"
+                               "<boot order='%d'/></disk>",
+                               disk->device, file, disk->target, disk->bus,
+                               disk->own_boot_order ? disk->own_boot_order : disk->boot_order);
+    }
+    g_string_append(xml, "</domain>");
+    g_free(guest->xml);
+    guest->xml = g_string_free(xml, FALSE);
 }
 
 bool fake_is_active(const FakeGuest *guest)
@@ -221,6 +257,7 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
 {
     FakeVirt *fake = self;
     FakeGuest *guest;
+    int serial_port;
 
     if (!fake_enter(fake, "start", err))
         return false;
@@ -229,10 +266,13 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
         fake_leave(fake);
         return dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", spec->uuid);
     }
+    serial_port = guest ? guest->serial_port : 0; /* kept as long as it is defined */
     guest = fake_add_guest(fake, spec->uuid, spec->name,
                            paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
-    guest->vnc_listen = g_strdup(spec->vnc_listen);
-    guest->vnc_port = fake->next_vnc_port++;
+    guest->serial_port = serial_port;
+    fake_take_devices(fake, guest, spec);
+    guest->agent = spec->guest_agent;
+    fake_describe_as(guest, spec);
     fake_leave(fake);
     fake_send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");
     if (paused)
@@ -284,26 +324,6 @@ static bool fake_console_output(void *self, const DvCtx *ctx G_GNUC_UNUSED, cons
     return true;
 }
 
-static bool fake_vnc_console(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
-                             VirtConsole *out, GError **err) DV_NO_ANALYSIS
-{
-    FakeVirt *fake = self;
-    const FakeGuest *guest;
-    bool has_vnc;
-
-    if (!fake_enter(fake, "vnc_console", err))
-        return false;
-    guest = fake_find(fake, uuid);
-    if (!guest)
-        return fake_not_there(fake, uuid, err);
-    has_vnc = fake_is_active(guest) && guest->vnc_listen;
-    if (has_vnc)
-        *out = (VirtConsole){.host = g_strdup(guest->vnc_listen), .port = guest->vnc_port};
-    fake_leave(fake);
-    return has_vnc ||
-           dv_fail(err, DV_E_CONSOLE_TYPE_UNAVAILABLE, "guest %s has no VNC server now", uuid);
-}
-
 static bool fake_describe(void *self, const char *uuid, char **out_xml, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
@@ -314,8 +334,7 @@ static bool fake_describe(void *self, const char *uuid, char **out_xml, GError *
     guest = fake_find(fake, uuid);
     if (!guest)
         return fake_not_there(fake, uuid, err);
-    *out_xml = g_markup_printf_escaped(
-        "<domain type='fake'><name>%s</name><uuid>%s</uuid></domain>", guest->name, guest->uuid);
+    *out_xml = g_strdup(guest->xml);
     fake_leave(fake);
     return true;
 }
@@ -405,9 +424,22 @@ static const VirtOps fake_ops = {
     .pause = fake_pause,
     .save = fake_save,
     .define = fake_define,
+    .define_xml = fake_define_xml,
     .destroy = fake_destroy,
+    .inject_nmi = fake_inject_nmi,
+    .set_password = fake_set_password,
+    .sync_time = fake_sync_time,
+    .stats = fake_stats,
+    .abort_job = fake_abort_job,
+    .block_copy = fake_block_copy,
+    .block_copy_end = fake_block_copy_end,
+    .freeze = fake_freeze,
+    .thaw = fake_thaw,
     .console_output = fake_console_output,
-    .vnc_console = fake_vnc_console,
+    .console = fake_console,
+    .attach_nic = fake_attach_nic,
+    .detach_nic = fake_detach_nic,
+    .devices = fake_devices,
     .describe = fake_describe,
     .set_event_sink = fake_set_event_sink,
     .connected = fake_connected,

@@ -34,6 +34,15 @@ void fake_virt_add_guest(FakeVirt *fake, const char *uuid, const char *name, Gue
 void fake_virt_set_console(FakeVirt *fake, const char *uuid, const char *text);
 /* Whether the guest does nothing when it is asked to shut down. Guests react unless told. */
 void fake_virt_ignore_shutdown(FakeVirt *fake, const char *uuid, bool ignores);
+/* Whether a guest agent answers in the guest; as the spec says unless told. */
+void fake_virt_set_agent(FakeVirt *fake, const char *uuid, bool answers);
+bool fake_virt_is_frozen(FakeVirt *fake, const char *uuid);
+/* Whether a copy of one of its disks is under way. */
+bool fake_virt_is_copied(FakeVirt *fake, const char *uuid);
 /* Copies `facts`. */
 void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts);
 unsigned fake_virt_guest_count(FakeVirt *fake);
+/* What was done to the guest: how many NMIs it got, "user:password" of the last password (NULL:
+ * none; caller frees). */
+unsigned fake_virt_nmis(FakeVirt *fake, const char *uuid);
+char *fake_virt_password(FakeVirt *fake, const char *uuid);

@@ -1,7 +1,8 @@
 /* What the files of the hypervisor in memory share; not for anybody outside this folder.
  *
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
- * steer.c     what tests say
+ * inject.c    what is done to running guests            snapshot.c  copies of disks, freezing
+ * steer.c     what tests say                            devices.c  devices and consoles
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -13,17 +14,26 @@
 
 typedef struct FakeGuest {
     char *uuid, *name, *console, *vnc_listen;
+    char *xml; /* of its definition */
     GuestState state;
     int vnc_port;
-    bool saved;   /* has a managed save */
-    bool ignores; /* does not react to ACPI */
+    char *spice_listen, *serial_host;
+    int serial_port;    /* 0: none yet */
+    GPtrArray *devices; /* VirtDevice */
+    bool saved;         /* has a managed save */
+    bool ignores;       /* does not react to ACPI */
+    bool agent;         /* has one, which answers */
+    char *password;
+    unsigned nmis;
+    bool frozen;
+    char *copied; /* the disk that a copy is under way of */
 } FakeGuest;
 
 /* What a test said about one operation. */
 typedef struct FakeOp {
     unsigned calls, failures_left, held_now;
     DvErrorCode code;
-    bool hold;
+    bool hold, aborted;
 } FakeOp;
 
 struct FakeVirt {
@@ -48,6 +58,8 @@ bool fake_not_there(FakeVirt *fake, const char *uuid, GError **err);
 FakeGuest *fake_find(FakeVirt *fake, const char *uuid) DV_REQUIRES(fake->lock);
 FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state)
     DV_REQUIRES(fake->lock);
+/* Takes the spec for its definition. */
+void fake_describe_as(FakeGuest *guest, const GuestSpec *spec);
 bool fake_is_active(const FakeGuest *guest);
 /* Without the lock. */
 void fake_send_event(FakeVirt *fake, const char *uuid, GuestEventKind kind, const char *detail)
@@ -60,4 +72,32 @@ bool fake_power_off(void *self, const DvCtx *ctx, const char *uuid, GError **err
 bool fake_launch(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
 bool fake_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml, GError **err);
 bool fake_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+
+/* --- devices.c */
+/* What the spec says of disks, ports and consoles becomes the guest's. */
+void fake_take_devices(FakeVirt *fake, FakeGuest *guest, const GuestSpec *spec)
+    DV_REQUIRES(fake->lock);
+bool fake_console(void *self, const DvCtx *ctx, const char *uuid, VirtConsoleKind kind,
+                  VirtConsole *out, GError **err);
+bool fake_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                     GError **err);
+bool fake_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                     GError **err);
+bool fake_devices(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
+
+/* --- inject.c */
+bool fake_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                       const char *password, GError **err);
+void fake_sync_time(void *self, const DvCtx *ctx, const char *uuid);
+bool fake_stats(void *self, const char *uuid, GuestStats **out, GError **err);
+bool fake_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+/* --- snapshot.c */
+bool fake_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                     GError **err);
+bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                         GError **err);
+bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -1,6 +1,8 @@
 /* Turning guests of the hypervisor in memory on and off, as virt/driver.h promises it. */
 #include "virt/fake/fake_priv.h"
 
+#include <string.h>
+
 /* Enters and finds the guest: NULL when there is none or the operation is to fail. */
 static FakeGuest *enter_with(FakeVirt *fake, const char *op, const char *uuid,
                              GError **err) DV_NO_ANALYSIS
@@ -150,8 +152,30 @@ bool fake_define(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *sp
     guest = fake_find(fake, spec->uuid);
     if (!guest)
         guest = fake_add_guest(fake, spec->uuid, spec->name, GUEST_STATE_OFF);
-    g_free(guest->vnc_listen);
-    guest->vnc_listen = g_strdup(spec->vnc_listen);
+    fake_take_devices(fake, guest, spec);
+    guest->agent = spec->guest_agent;
+    fake_describe_as(guest, spec);
+    fake_leave(fake);
+    return true;
+}
+
+bool fake_define_xml(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, const char *xml,
+                     GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    FakeGuest *guest;
+
+    if (!fake_enter(fake, "define_xml", err))
+        return false;
+    if (!g_str_has_prefix(xml, "<domain ") || !strstr(xml, uuid)) {
+        fake_leave(fake);
+        return dv_fail(err, DV_E_HYPERVISOR, "no description of guest %s", uuid);
+    }
+    guest = fake_find(fake, uuid);
+    if (!guest)
+        guest = fake_add_guest(fake, uuid, "anew", GUEST_STATE_OFF);
+    g_free(guest->xml);
+    guest->xml = g_strdup(xml);
     fake_leave(fake);
     return true;
 }

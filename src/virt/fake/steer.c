@@ -132,3 +132,27 @@ unsigned fake_virt_guest_count(FakeVirt *fake)
     dv_unlock(&fake->lock);
     return count;
 }
+
+unsigned fake_virt_nmis(FakeVirt *fake, const char *uuid)
+{
+    const FakeGuest *guest;
+    unsigned nmis;
+
+    dv_lock(&fake->lock);
+    guest = fake_find(fake, uuid);
+    nmis = guest ? guest->nmis : 0;
+    dv_unlock(&fake->lock);
+    return nmis;
+}
+
+char *fake_virt_password(FakeVirt *fake, const char *uuid)
+{
+    const FakeGuest *guest;
+    char *text;
+
+    dv_lock(&fake->lock);
+    guest = fake_find(fake, uuid);
+    text = guest ? g_strdup(guest->password) : NULL;
+    dv_unlock(&fake->lock);
+    return text;
+}

@@ -34,8 +34,9 @@ void caps_unref(HostCaps *caps)
     g_free(caps->machine_id);
     g_free(caps->cpu_model);
     g_free(caps->cpu_vendor);
-    g_free(caps->custom_cpu_model);
     g_free(caps->cpuset);
+    g_clear_pointer(&caps->models, g_ptr_array_unref);
+    g_clear_pointer(&caps->machines, g_ptr_array_unref);
     g_clear_pointer(&caps->features, g_ptr_array_unref);
     g_clear_pointer(&caps->specs, g_ptr_array_unref);
     g_clear_pointer(&caps->cells, g_ptr_array_unref);
@@ -49,8 +50,13 @@ XmlHost caps_xml_host(const HostCaps *caps)
         .arch = caps->arch,
         .host_uuid = caps->host_uuid,
         .machine_id = caps->machine_id,
-        .cpu_model = caps->custom_cpu_model,
+        .cpu_models = caps->models,
         .cpuset = caps->cpuset,
+        .machines = caps->machines->len > 0 ? caps->machines
+                                            : NULL, /* none listed: libvirt judges */
+        .uefi = caps->uefi,
+        .secure_boot = caps->secure_boot,
+        .libvirt_version = caps->libvirt_version,
     };
 }
 
@@ -220,6 +226,43 @@ static void read_specs(HostCaps *caps, xmlDoc *doc)
     }
 }
 
+static void machine_free(gpointer data)
+{
+    CapsMachine *machine = data;
+
+    g_free(machine->arch);
+    g_free(machine->name);
+    g_free(machine->canonical);
+    g_free(machine);
+}
+
+static char *attribute(xmlNode *node, const char *name)
+{
+    xmlChar *text = xmlGetProp(node, BAD_CAST name);
+    char *out = g_strdup((const char *)text);
+
+    xmlFree(text);
+    return out;
+}
+
+static void read_machines(HostCaps *caps, xmlDoc *doc)
+{
+    g_autoptr(xmlXPathObject) found = eval(doc, NULL, "/capabilities/guest/arch/machine");
+
+    caps->machines = g_ptr_array_new_with_free_func(machine_free);
+    for (int i = 0; i < node_count(found); i++) {
+        xmlNode *node = found->nodesetval->nodeTab[i];
+        CapsMachine *machine = g_new0(CapsMachine, 1);
+        xmlChar *text = xmlNodeGetContent(node);
+
+        machine->name = g_strdup((const char *)text);
+        machine->arch = attribute(node->parent, "name");
+        machine->canonical = attribute(node, "canonical");
+        xmlFree(text);
+        g_ptr_array_add(caps->machines, machine);
+    }
+}
+
 static int compare_text(gconstpointer a, gconstpointer b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -256,6 +299,7 @@ bool caps_parse_host(HostCaps *caps, xmlDoc *doc, GError **err)
     caps->threads = read_int(doc, "/capabilities/host/cpu/topology/@threads");
     caps->features = read_features(doc, "/capabilities/host/cpu/feature/@name");
     read_specs(caps, doc);
+    read_machines(caps, doc);
     read_cells(caps, doc);
     return true;
 }
@@ -343,18 +387,28 @@ static void add_extra_flags(TraitSet *set, const VirtConfig *config)
     traits_add_cpu(set, names);
 }
 
+/* *out (which may be NULL) is the model's features, or NULL where libvirt does not say. */
 static bool add_model_traits(TraitSet *set, virConnectPtr conn, const HostCaps *caps,
-                             const char *model, GError **err)
+                             const char *model, GPtrArray **out, GError **err)
 {
-    GPtrArray *features = NULL;
+    g_autoptr(GPtrArray) features = NULL;
 
     if (!expand_cpu(conn, caps, model, NULL, &features, err))
         return dv_within(err, "CPU model %s", model);
-    if (features) {
+    if (features)
         traits_add_cpu(set, features);
-        g_ptr_array_unref(features);
-    }
+    if (out)
+        *out = g_steal_pointer(&features);
     return true;
+}
+
+static void model_free(gpointer data)
+{
+    CapsModel *model = data;
+
+    g_free(model->name);
+    g_clear_pointer(&model->features, g_ptr_array_unref);
+    g_free(model);
 }
 
 static const char *default_model(const char *arch)
@@ -375,21 +429,22 @@ static bool add_cpu_traits(TraitSet *set, virConnectPtr conn, HostCaps *caps,
     if (caps->hyperthreading)
         traits_add(set, "HW_CPU_HYPERTHREADING");
     if (g_str_equal(mode, "none"))
-        return add_model_traits(set, conn, caps, default_model(caps->arch), err);
+        return add_model_traits(set, conn, caps, default_model(caps->arch), NULL, err);
     add_extra_flags(set, config);
     if (!g_str_equal(mode, "custom")) {
         traits_add_cpu(set, caps->features);
         return true;
     }
+    caps->models = g_ptr_array_new_with_free_func(model_free);
     for (const char *const *item = config->cpu_models; item && *item; item++) {
-        g_autofree char *model = spell_cpu_model(conn, caps->arch, *item);
+        CapsModel *model = g_new0(CapsModel, 1);
 
-        if (!add_model_traits(set, conn, caps, model, err))
+        model->name = spell_cpu_model(conn, caps->arch, *item);
+        g_ptr_array_add(caps->models, model);
+        if (!add_model_traits(set, conn, caps, model->name, &model->features, err))
             return false;
-        if (!caps->custom_cpu_model)
-            caps->custom_cpu_model = g_steal_pointer(&model);
     }
-    return caps->custom_cpu_model ||
+    return caps->models->len > 0 ||
            dv_fail(err, DV_E_BAD_CONFIG,
                    "[libvirt] cpu_mode custom needs at least one of [libvirt] cpu_models");
 }
@@ -410,13 +465,24 @@ static GPtrArray *machine_types(xmlDoc *doc, const char *arch, const VirtConfig 
     return names;
 }
 
+void caps_parse_firmware(HostCaps *caps, xmlDoc *doc)
+{
+    g_autofree char *pflash = xml_find(
+        doc, "/domainCapabilities/os/loader/enum[@name='type']/value[.='pflash']");
+    g_autofree char *secure = xml_find(
+        doc, "/domainCapabilities/os/loader/enum[@name='secure']/value[.='yes']");
+
+    caps->uefi |= pflash != NULL;
+    caps->secure_boot |= secure != NULL;
+}
+
 static bool is_plain_name(const char *text)
 {
     return *text != '\0' && strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-.") == strlen(text);
 }
 
 /* An architecture that this virt_type cannot run is no error: it adds nothing. */
-static bool add_arch_traits(TraitSet *set, virConnectPtr conn, xmlDoc *doc, const HostCaps *caps,
+static bool add_arch_traits(TraitSet *set, virConnectPtr conn, xmlDoc *doc, HostCaps *caps,
                             const VirtConfig *config, const char *arch, GError **err)
 {
     g_autofree char *xpath = g_strdup_printf("/capabilities/guest/arch[@name='%s']/emulator", arch);
@@ -445,6 +511,8 @@ static bool add_arch_traits(TraitSet *set, virConnectPtr conn, xmlDoc *doc, cons
         if (!answer)
             return false;
         traits_add_domain_caps(set, answer, arch, caps->arch);
+        if (g_str_equal(arch, caps->arch))
+            caps_parse_firmware(caps, answer);
     }
     return true;
 }
@@ -454,11 +522,10 @@ static bool read_traits(virConnectPtr conn, xmlDoc *doc, HostCaps *caps, const V
 {
     g_autoptr(TraitSet) set = traits_new();
     g_autoptr(GPtrArray) arches = caps_values(doc, "/capabilities/guest/arch/@name");
-    unsigned long version = 0;
 
-    if (virConnectGetLibVersion(conn, &version) < 0)
+    if (virConnectGetLibVersion(conn, &caps->libvirt_version) < 0)
         return virt_conn_fail(err, "reading libvirt's version");
-    traits_add_driver(set, config, version);
+    traits_add_driver(set, config, caps->libvirt_version);
     if (!add_cpu_traits(set, conn, caps, config, err))
         return false;
     for (guint i = 0; i < arches->len; i++) {

@@ -26,8 +26,20 @@ typedef struct CapsCell {
     GPtrArray *siblings; /* CpuSet *: threads of one core, by first CPU, each once */
 } CapsCell;
 
+/* A machine type of an architecture; canonical is NULL where `name` is no alias. */
+typedef struct CapsMachine {
+    char *arch, *name, *canonical;
+} CapsMachine;
+
+/* One of [libvirt] cpu_models, as libvirt spells it, with all its features. */
+typedef struct CapsModel {
+    char *name;
+    GPtrArray *features; /* char *, or NULL: libvirt does not say */
+} CapsModel;
+
 struct HostCaps {
     gatomicrefcount refs;
+    unsigned long libvirt_version; /* 9000000 for 9.0.0 */
     char *arch, *host_uuid, *machine_id;
     char *cpu_model, *cpu_vendor;
     int64_t sockets, cores, threads; /* of the <cpu> element */
@@ -36,7 +48,9 @@ struct HostCaps {
     GPtrArray *cells;                /* CapsCell * */
     bool hyperthreading;
     GPtrArray *traits;      /* char *, sorted */
-    char *custom_cpu_model; /* first of [libvirt] cpu_models, as libvirt spells it */
+    GPtrArray *models;      /* CapsModel *: with cpu_mode custom */
+    GPtrArray *machines;    /* CapsMachine * */
+    bool uefi, secure_boot; /* some machine type of the host's architecture has it */
     char *cpuset;           /* of [compute] cpu_shared_set, normalised, or NULL */
 };
 
@@ -50,6 +64,8 @@ XmlHost caps_xml_host(const HostCaps *caps);
 
 /* Fills caps from libvirt's XML, without libvirt: for caps.c and its tests. */
 bool caps_parse_host(HostCaps *caps, xmlDoc *doc, GError **err);
+/* What a domain capabilities document of the host's architecture says of firmware. */
+void caps_parse_firmware(HostCaps *caps, xmlDoc *doc);
 HostCaps *caps_new(void);
 /* Texts of all nodes that match. GPtrArray of char *. */
 GPtrArray *caps_values(xmlDoc *doc, const char *xpath);
@@ -62,6 +78,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(TraitSet, traits_free)
 void traits_add_domain_caps(TraitSet *set, xmlDoc *doc, const char *arch, const char *host_arch);
 void traits_add_driver(TraitSet *set, const VirtConfig *config, unsigned long libvirt_version);
 void traits_add_cpu(TraitSet *set, const GPtrArray *features);
+/* The CPU feature behind a HW_CPU_X86_* trait, or NULL. */
+const char *traits_cpu_feature(const char *trait);
 void traits_add(TraitSet *set, const char *trait);
 /* char *, sorted; the set is used up. */
 GPtrArray *traits_take(TraitSet *set);

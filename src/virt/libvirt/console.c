@@ -1,9 +1,10 @@
-/* What a guest has written to its serial console, and where its VNC server listens.
+/* What a guest has written to its serial console, and where its consoles listen.
  *
  * virtlogd writes the console to <log file> and, when that reaches its limit, renames it to
  * .0, .1 ...; we read files only, never the pty: a reader of the pty would take output away from
  * a later nova-compute.
- * Sources    nova virt/libvirt/driver.py get_console_output, get_vnc_console (Zed). */
+ * Sources    nova virt/libvirt/driver.py get_console_output, get_vnc_console, get_spice_console,
+ *            get_serial_console (Zed). */
 #include "virt/libvirt/libvirt_priv.h"
 
 #include "util/fs.h"
@@ -72,22 +73,48 @@ bool console_output(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid
     return true;
 }
 
-bool console_vnc(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, VirtConsole *out,
-                 GError **err)
+/* A port number of the XML; 0 for none and for -1, which stands for "at the next start". */
+static int port_at(xmlDoc *doc, const char *xpath)
+{
+    g_autofree char *text = xml_find(doc, xpath);
+    guint64 number = 0;
+
+    if (!text || !g_ascii_string_to_unsigned(text, 10, 1, 65535, &number, NULL))
+        return 0;
+    return (int)number;
+}
+
+/* clang-format off */
+static const struct {
+    const char *name, *port, *tls_port, *host;
+} kinds[] = {
+    [VIRT_CONSOLE_VNC] = {"VNC server", "/domain/devices/graphics[@type='vnc']/@port", NULL,
+                          "/domain/devices/graphics[@type='vnc']/@listen"},
+    [VIRT_CONSOLE_SPICE] = {"SPICE server", "/domain/devices/graphics[@type='spice']/@port",
+                            "/domain/devices/graphics[@type='spice']/@tlsPort",
+                            "/domain/devices/graphics[@type='spice']/@listen"},
+    /* x86 has serial devices; where there are none, a console device stands for them */
+    [VIRT_CONSOLE_SERIAL] = {"serial port on TCP",
+        "/domain/devices/*[self::serial or self::console][@type='tcp']/source[@mode='bind']/@service",
+        NULL,
+        "/domain/devices/*[self::serial or self::console][@type='tcp']/source[@mode='bind']/@host"},
+};
+/* clang-format on */
+
+bool console_address(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                     VirtConsoleKind kind, VirtConsole *out, GError **err)
 {
     g_autoptr(xmlDoc) doc = NULL;
-    g_autofree char *port = NULL;
-    g_autofree char *host = NULL;
-    guint64 number = 0;
+    VirtConsole console = {0};
 
     if (!read_live_xml(self, uuid, &doc, err))
         return false;
-    port = xml_find(doc, "/domain/devices/graphics[@type='vnc']/@port");
-    /* -1: it has one, which gets its port at the next start. */
-    if (!port || !g_ascii_string_to_unsigned(port, 10, 1, 65535, &number, NULL))
-        return dv_fail(err, DV_E_CONSOLE_TYPE_UNAVAILABLE, "guest %s has no VNC server now", uuid);
-    host = xml_find(doc, "/domain/devices/graphics[@type='vnc']/@listen");
-    out->host = g_steal_pointer(&host);
-    out->port = (int)number;
+    console.port = port_at(doc, kinds[kind].port);
+    console.tls_port = kinds[kind].tls_port ? port_at(doc, kinds[kind].tls_port) : 0;
+    if (!console.port && !console.tls_port)
+        return dv_fail(err, DV_E_CONSOLE_TYPE_UNAVAILABLE, "guest %s has no %s now", uuid,
+                       kinds[kind].name);
+    console.host = xml_find(doc, kinds[kind].host);
+    *out = console;
     return true;
 }

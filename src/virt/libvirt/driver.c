@@ -44,6 +44,7 @@ static void driver_free(void *self)
     virt_events_unref(driver->events);
     caps_unref(driver->caps);
     g_hash_table_unref(driver->ours);
+    g_hash_table_unref(driver->serial_ports);
     dv_mutex_done(&driver->lock);
     g_free(driver->cache_mode);
     g_free(driver);
@@ -63,9 +64,22 @@ static const VirtOps libvirt_ops = {
     .pause = guest_pause,
     .save = guest_save,
     .define = guest_define,
+    .define_xml = guest_define_xml,
     .destroy = guest_destroy,
+    .inject_nmi = guest_inject_nmi,
+    .set_password = guest_set_password,
+    .sync_time = guest_sync_time,
+    .stats = guest_stats,
+    .abort_job = guest_abort_job,
+    .block_copy = guest_block_copy,
+    .block_copy_end = guest_block_copy_end,
+    .freeze = guest_freeze,
+    .thaw = guest_thaw,
     .console_output = console_output,
-    .vnc_console = console_vnc,
+    .console = console_address,
+    .attach_nic = hotplug_attach_nic,
+    .detach_nic = hotplug_detach_nic,
+    .devices = devices_read,
     .describe = guest_describe,
     .set_event_sink = set_event_sink,
     .connected = connected,
@@ -121,6 +135,7 @@ VirtDriver *virt_libvirt_new(const VirtConfig *config, GError **err)
     self->config = config;
     self->events = virt_events_new();
     self->ours = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    self->serial_ports = g_hash_table_new_full(NULL, NULL, NULL, g_free);
     self->cache_mode = g_strdup(can_do_direct_io(config->instances_path) ? "none" : "writeback");
     dv_mutex_init(&self->lock);
     self->conn = virt_conn_new(uri, limit_ms, on_opened, self, err);

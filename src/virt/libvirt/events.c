@@ -1,9 +1,10 @@
-/* Lifecycle events: which of libvirt's are passed on, and under what name.
+/* Events: which of libvirt's are passed on, and under what name; and the waits for devices.
  *
- * Sources    libvirt virDomainEventType and its details; nova virt/libvirt/host.py (Zed) for which
- *            events matter. */
+ * Sources    libvirt virDomainEventType and its details, VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED and
+ *            _REMOVAL_FAILED; nova virt/libvirt/host.py, event.py (Zed) for which events matter. */
 #include "virt/libvirt/events.h"
 
+#include "util/clock.h"
 #include "util/log.h"
 #include "util/thread.h"
 
@@ -14,6 +15,14 @@ struct VirtEvents {
     DvMutex lock; /* held while the sink runs: it posts and returns */
     GuestEventFn sink DV_GUARDED_BY(lock);
     void *arg DV_GUARDED_BY(lock);
+    GPtrArray *waits DV_GUARDED_BY(lock); /* DeviceWait, borrowed */
+    DvCond fates;                         /* some wait's fate was sealed */
+};
+
+struct DeviceWait {
+    VirtEvents *events;
+    char *uuid, *alias;
+    DeviceFate fate; /* [events->lock] */
 };
 
 typedef struct EventRow {
@@ -61,6 +70,89 @@ static const EventRow *row_of(int event, int detail)
     return NULL;
 }
 
+/* ---- devices ---- */
+
+/* alias NULL: all waits of the guest. */
+static void seal(VirtEvents *events, const char *uuid, const char *alias, DeviceFate fate)
+    DV_REQUIRES(events->lock)
+{
+    for (guint i = 0; i < events->waits->len; i++) {
+        DeviceWait *wait = g_ptr_array_index(events->waits, i);
+
+        if (wait->fate == DEVICE_PENDING && g_str_equal(wait->uuid, uuid) &&
+            (!alias || g_str_equal(wait->alias, alias)))
+            wait->fate = fate;
+    }
+    dv_cond_broadcast(&events->fates);
+}
+
+static void on_device(VirtEvents *events, virDomainPtr domain, const char *alias, DeviceFate fate)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN];
+
+    if (!alias || virDomainGetUUIDString(domain, uuid) < 0)
+        return;
+    dv_lock(&events->lock);
+    seal(events, uuid, alias, fate);
+    dv_unlock(&events->lock);
+}
+
+static void on_device_removed(virConnectPtr conn G_GNUC_UNUSED, virDomainPtr domain,
+                              const char *alias, void *arg)
+{
+    on_device(arg, domain, alias, DEVICE_REMOVED);
+}
+
+static void on_removal_failed(virConnectPtr conn G_GNUC_UNUSED, virDomainPtr domain,
+                              const char *alias, void *arg)
+{
+    on_device(arg, domain, alias, DEVICE_NOT_REMOVED);
+}
+
+DeviceWait *device_wait_new(VirtEvents *events, const char *uuid, const char *alias)
+{
+    DeviceWait *wait = g_new0(DeviceWait, 1);
+
+    g_atomic_ref_count_inc(&events->refs);
+    wait->events = events;
+    wait->uuid = g_strdup(uuid);
+    wait->alias = g_strdup(alias);
+    dv_lock(&events->lock);
+    g_ptr_array_add(events->waits, wait);
+    dv_unlock(&events->lock);
+    return wait;
+}
+
+void device_wait_free(DeviceWait *wait)
+{
+    if (!wait)
+        return;
+    dv_lock(&wait->events->lock);
+    g_ptr_array_remove_fast(wait->events->waits, wait);
+    dv_unlock(&wait->events->lock);
+    virt_events_unref(wait->events);
+    g_free(wait->uuid);
+    g_free(wait->alias);
+    g_free(wait);
+}
+
+DeviceFate device_wait(DeviceWait *wait, int64_t timeout_ms)
+{
+    VirtEvents *events = wait->events;
+    int64_t deadline_ms = dv_now_ms() + timeout_ms;
+    DeviceFate fate;
+
+    dv_lock(&events->lock);
+    while (wait->fate == DEVICE_PENDING &&
+           dv_cond_wait_until(&events->fates, &events->lock, deadline_ms))
+        ;
+    fate = wait->fate;
+    dv_unlock(&events->lock);
+    return fate;
+}
+
+/* ---- life of guests ---- */
+
 static int on_lifecycle(virConnectPtr conn G_GNUC_UNUSED, virDomainPtr domain, int event,
                         int detail, void *arg)
 {
@@ -73,6 +165,8 @@ static int on_lifecycle(virConnectPtr conn G_GNUC_UNUSED, virDomainPtr domain, i
     out.kind = row->kind;
     out.detail = row->text;
     dv_lock(&events->lock);
+    if (out.kind == GUEST_EVENT_STOPPED || out.kind == GUEST_EVENT_UNDEFINED)
+        seal(events, out.uuid, NULL, DEVICE_GUEST_STOPPED);
     if (events->sink)
         events->sink(events->arg, &out);
     dv_unlock(&events->lock);
@@ -85,6 +179,8 @@ VirtEvents *virt_events_new(void)
 
     g_atomic_ref_count_init(&events->refs);
     dv_mutex_init(&events->lock);
+    dv_cond_init(&events->fates);
+    events->waits = g_ptr_array_new();
     return events;
 }
 
@@ -92,6 +188,8 @@ void virt_events_unref(VirtEvents *events)
 {
     if (!events || !g_atomic_ref_count_dec(&events->refs))
         return;
+    g_ptr_array_unref(events->waits);
+    dv_cond_done(&events->fates);
     dv_mutex_done(&events->lock);
     g_free(events);
 }
@@ -109,16 +207,32 @@ static void forget(void *arg)
     virt_events_unref(arg);
 }
 
+/* clang-format off */
+static const struct {
+    int id;
+    virConnectDomainEventGenericCallback callback;
+    const char *name, *instead; /* what we do without it */
+} registrations[] = {
+    {VIR_DOMAIN_EVENT_ID_LIFECYCLE, VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle),
+     "lifecycle", "power states are found by the periodic sync"},
+    {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_device_removed),
+     "device removal", "the end of a removal is looked for after its timeout"},
+    {VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_removal_failed),
+     "failed device removal", "a refused removal is tried until its attempts are over"},
+};
+/* clang-format on */
+
 void virt_events_register(VirtEvents *events, virConnectPtr conn)
 {
-    g_atomic_ref_count_inc(&events->refs);
-    if (virConnectDomainEventRegisterAny(conn, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                         VIR_DOMAIN_EVENT_CALLBACK(on_lifecycle), events,
-                                         forget) < 0) {
-        const virError *error = virGetLastError();
+    for (size_t i = 0; i < G_N_ELEMENTS(registrations); i++) {
+        g_atomic_ref_count_inc(&events->refs);
+        if (virConnectDomainEventRegisterAny(conn, NULL, registrations[i].id,
+                                             registrations[i].callback, events, forget) < 0) {
+            const virError *error = virGetLastError();
 
-        virt_events_unref(events);
-        /* Power states are still found by the periodic sync. */
-        dv_warning(NULL, "no lifecycle events from libvirt: %s", error ? error->message : "?");
+            virt_events_unref(events);
+            dv_warning(NULL, "no %s events from libvirt (%s): %s", registrations[i].name,
+                       error ? error->message : "?", registrations[i].instead);
+        }
     }
 }

@@ -25,7 +25,7 @@ static const GuestState states[] = {
 };
 /* clang-format on */
 
-static GuestState state_of(int libvirt_state)
+GuestState guest_state_of(int libvirt_state)
 {
     return libvirt_state >= 0 && (size_t)libvirt_state < G_N_ELEMENTS(states)
                ? states[libvirt_state]
@@ -101,7 +101,7 @@ static VirtGuest *read_record(LibvirtDriver *driver, const virDomainStatsRecord 
         return NULL;
     }
     guest->name = g_strdup(virDomainGetName(record->dom));
-    guest->state = state_of(stat_int(record, "state.state"));
+    guest->state = guest_state_of(stat_int(record, "state.state"));
     return guest;
 }
 
@@ -168,7 +168,7 @@ bool guest_state(void *self, const char *uuid, GuestState *out, GError **err)
     if (virDomainGetState(domain, &state, NULL, 0) < 0)
         return virt_conn_last_code() == VIR_ERR_NO_DOMAIN ||
                virt_conn_fail(err, "reading the guest's state");
-    *out = state_of(state);
+    *out = guest_state_of(state);
     return true;
 }
 
@@ -194,17 +194,22 @@ bool guest_unplug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *s
 
 static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, GError **err)
 {
-    HostCaps *caps = caps_get(driver, err);
+    g_autoptr(FirmwareList) firmwares = NULL;
+    g_autoptr(HostCaps) caps = caps_get(driver, err);
+    g_autofree int *serial_ports = NULL;
     XmlHost host;
-    bool ok;
 
     if (!caps)
         return false;
+    if (spec->firmware == GUEST_FIRMWARE_UEFI && !(firmwares = firmware_load(NULL, err)))
+        return false;
+    if (!serial_ports_take(driver, spec, &serial_ports, err))
+        return false;
     host = caps_xml_host(caps);
     host.cache_mode = driver->cache_mode;
-    ok = xml_domain_write(spec, driver->config, &host, out, err);
-    caps_unref(caps);
-    return ok;
+    host.firmwares = firmwares;
+    host.serial_ports = serial_ports;
+    return xml_domain_write(spec, driver->config, &host, out, err);
 }
 
 static const unsigned undefine_flags[] = {
@@ -255,7 +260,11 @@ static bool define(LibvirtDriver *driver, const DvCtx *ctx, const GuestSpec *spe
     dv_debug(ctx, "domain XML: %s", xml);
     VIRT_CALL(driver->conn, "define");
     *out = virDomainDefineXMLFlags(conn, xml, 0);
-    return *out || virt_conn_fail(err, "defining the guest");
+    if (*out)
+        return true;
+    virt_conn_fail(err, "defining the guest");
+    serial_ports_settle(driver, spec->uuid);
+    return false;
 }
 
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err)
@@ -263,6 +272,27 @@ bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **
     g_auto(virDomainPtr) domain = NULL;
 
     return define(self, ctx, spec, &domain, err);
+}
+
+bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virConnectPtr) conn = NULL;
+    g_auto(virDomainPtr) domain = NULL;
+    g_autoptr(xmlDoc) doc = xml_parse(xml, "the guest's description", err);
+    g_autofree char *whose = NULL;
+
+    if (!doc)
+        return false;
+    whose = xml_find(doc, "/domain/uuid");
+    if (g_strcmp0(whose, uuid) != 0)
+        return dv_fail(err, DV_E_HYPERVISOR, "no description of guest %s", uuid);
+    if (!virt_conn_get(driver->conn, &conn, NULL, err))
+        return false;
+    dv_debug(ctx, "domain XML: %s", xml);
+    VIRT_CALL(driver->conn, "define");
+    domain = virDomainDefineXMLFlags(conn, xml, 0);
+    return domain || virt_conn_fail(err, "defining the guest");
 }
 
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)
@@ -279,7 +309,9 @@ bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool pause
             return true;
     }
     virt_conn_fail(err, "starting the guest");
-    if (!undefine(driver, domain, &left))
+    if (undefine(driver, domain, &left))
+        serial_ports_give(driver, spec->uuid);
+    else
         dv_warning(ctx, "a guest that did not start stays defined: %s", left->message);
     return false;
 }
@@ -297,7 +329,10 @@ bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
         dv_debug(ctx, "guest %s is not defined, nothing to destroy", uuid);
         return true;
     }
-    return guest_domain_off(driver, domain, err) && undefine(driver, domain, err);
+    if (!guest_domain_off(driver, domain, err) || !undefine(driver, domain, err))
+        return false;
+    serial_ports_give(driver, uuid);
+    return true;
 }
 
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)

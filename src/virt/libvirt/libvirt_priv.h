@@ -1,8 +1,12 @@
 /* What the files of the libvirt driver share; not for anybody outside this folder (tests excepted).
  *
- * guest.c     list, define, start, destroy, states        console.c  console log, VNC address
+ * guest.c     list, define, start, destroy, states        console.c  console log, addresses
  * power.c     shutdown, power off, pause, save, launch    caps.c     capabilities, traits
+ * inject.c    NMI, password, clock, end of a job          stats.c    what a guest has used
  * host.c      HostFacts                                   driver.c   the ops table
+ * hotplug.c   devices that come and go                    devices.c  where devices are
+ * serial.c    TCP ports of serial consoles
+ * snapshot.c  copies of disks, freezing
  * conn.c, hangup.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
@@ -23,7 +27,9 @@ typedef struct LibvirtDriver {
     DvMutex lock;
     HostCaps *caps DV_GUARDED_BY(lock); /* of caps_generation, shared by reference */
     unsigned caps_generation DV_GUARDED_BY(lock);
-    GHashTable *ours DV_GUARDED_BY(lock); /* uuid -> GINT_TO_POINTER(is a nova guest) + 1 */
+    GHashTable *serial_ports DV_GUARDED_BY(lock); /* TCP port -> uuid of the guest that has it */
+    bool serial_read DV_GUARDED_BY(lock);         /* the table holds what was there at start */
+    GHashTable *ours DV_GUARDED_BY(lock);         /* uuid -> GINT_TO_POINTER(is a nova guest) + 1 */
 } LibvirtDriver;
 
 /* --- guest.c */
@@ -32,9 +38,13 @@ bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_unplug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
+bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
+                      GError **err);
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err);
+/* nova's power state for a virDomainState. */
+GuestState guest_state_of(int libvirt_state);
 /* The domain of a uuid; *out NULL when there is none. */
 bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
 /* The same where there must be one: else DV_E_INSTANCE_NOT_FOUND. */
@@ -50,10 +60,45 @@ bool guest_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 /* Ends a domain at once; off or gone: success. */
 bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err);
 
+/* --- inject.c */
+bool guest_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,
+                        const char *password, GError **err);
+void guest_sync_time(void *self, const DvCtx *ctx, const char *uuid);
+bool guest_abort_job(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
+/* --- stats.c */
+bool guest_stats(void *self, const char *uuid, GuestStats **out, GError **err);
+/* --- snapshot.c */
+bool guest_block_copy(void *self, const DvCtx *ctx, const char *uuid, const VirtBlockCopy *copy,
+                      GError **err);
+bool guest_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const char *disk_path,
+                          GError **err);
+bool guest_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
                     size_t *out_length, GError **err);
-bool console_vnc(void *self, const DvCtx *ctx, const char *uuid, VirtConsole *out, GError **err);
+bool console_address(void *self, const DvCtx *ctx, const char *uuid, VirtConsoleKind kind,
+                     VirtConsole *out, GError **err);
+
+/* --- serial.c */
+/* TCP ports for the guest's serial consoles, as many as it wants; *out (g_free) NULL when it wants
+ * none. They are the guest's until given back. DV_E_SERIAL_PORTS_EXHAUSTED. */
+bool serial_ports_take(LibvirtDriver *driver, const GuestSpec *spec, int **out, GError **err);
+void serial_ports_give(LibvirtDriver *driver, const char *uuid);
+/* Gives them back when the guest is not defined (any more). */
+void serial_ports_settle(LibvirtDriver *driver, const char *uuid);
+
+/* --- hotplug.c */
+bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                        GError **err);
+bool hotplug_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
+                        GError **err);
+
+/* --- devices.c */
+bool devices_read(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
 
 /* --- host.c */
 bool host_facts_read(void *self, HostFacts **out, GError **err);

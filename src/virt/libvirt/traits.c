@@ -211,6 +211,17 @@ void traits_add_cpu(TraitSet *set, const GPtrArray *features)
     }
 }
 
+/* svm and vmx stand for two traits each, and nova chooses no CPU model by those. */
+const char *traits_cpu_feature(const char *trait)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(cpu_rows); i++) {
+        if (g_str_equal(cpu_rows[i].trait, trait) && !g_str_equal(cpu_rows[i].feature, "svm") &&
+            !g_str_equal(cpu_rows[i].feature, "vmx"))
+            return cpu_rows[i].feature;
+    }
+    return NULL;
+}
+
 static int compare_text(gconstpointer a, gconstpointer b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);

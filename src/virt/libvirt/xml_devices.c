@@ -6,6 +6,9 @@
 
 #include "virt/vif/vif.h"
 
+#define LIBVIRT_WITH_VIRTIO_IOMMU 8003000UL
+#define LIBVIRT_WITH_AW_BITS 6005000UL
+
 /* --- disks ----------------------------------------------------------------------------------- */
 
 static const char *format_name(DiskFormat format)
@@ -36,9 +39,48 @@ static const char *cache_mode(const DiskSpec *disk, const VirtConfig *config, co
     return disk->cache ? disk->cache : host->cache_mode;
 }
 
+/* Preallocated disks are read around the page cache, unless their cache mode is through it. */
+static const char *io_mode(const VirtConfig *config, const char *cache)
+{
+    if (!config->preallocate)
+        return NULL;
+    return g_str_equal(cache, "none") || g_str_equal(cache, "directsync") ? "native" : "threads";
+}
+
+static void add_iotune(xmlNode *node, const DiskSpec *disk)
+{
+    static const char *const names[DISK_TUNE_COUNT] = {
+        [DISK_TUNE_READ_BYTES] = "read_bytes_sec",   [DISK_TUNE_READ_IOPS] = "read_iops_sec",
+        [DISK_TUNE_WRITE_BYTES] = "write_bytes_sec", [DISK_TUNE_WRITE_IOPS] = "write_iops_sec",
+        [DISK_TUNE_TOTAL_BYTES] = "total_bytes_sec", [DISK_TUNE_TOTAL_IOPS] = "total_iops_sec",
+    };
+    xmlNode *tune = NULL;
+
+    for (int i = 0; i < DISK_TUNE_COUNT; i++) {
+        if (!disk->tune[i].set)
+            continue;
+        tune = tune ? tune : xml_add(node, "iotune");
+        xml_add_number(tune, names[i], &disk->tune[i]);
+    }
+}
+
+/* A virtio-scsi controller takes 256 disks, where each says its unit. */
+static void add_scsi_address(xmlNode *node, const DiskSpec *disk)
+{
+    xmlNode *address;
+
+    if (disk->scsi_unit < 0)
+        return;
+    address = xml_add(node, "address");
+    xml_attr(address, "type", "drive");
+    xml_attr_u64(address, "controller", 0);
+    xml_attr_u64(address, "unit", (uint64_t)disk->scsi_unit);
+}
+
 static bool add_disk(xmlNode *devices, const DiskSpec *disk, const VirtConfig *config,
                      const XmlHost *host, GError **err)
 {
+    const char *cache = cache_mode(disk, config, host);
     xmlNode *node;
     xmlNode *part;
 
@@ -51,16 +93,47 @@ static bool add_disk(xmlNode *devices, const DiskSpec *disk, const VirtConfig *c
     part = xml_add(node, "driver");
     xml_attr(part, "name", "qemu");
     xml_attr(part, "type", format_name(disk->format));
-    xml_attr(part, "cache", cache_mode(disk, config, host));
+    xml_attr(part, "cache", cache);
+    xml_attr(part, "discard", config->hw_disk_discard);
+    xml_attr(part, "io", io_mode(config, cache));
     xml_attr(xml_add(node, "source"), "file", disk->path);
     add_backing_chain(node, disk);
     part = xml_add(node, "target");
     xml_attr(part, "dev", disk->target);
     xml_attr(part, "bus", disk->bus);
     xml_add_text(node, "serial", disk->serial);
+    add_iotune(node, disk);
     if (disk->readonly)
         xml_add(node, "readonly");
+    if (disk->own_boot_order > 0)
+        xml_attr_u64(xml_add(node, "boot"), "order", (uint64_t)disk->own_boot_order);
+    add_scsi_address(node, disk);
     return true;
+}
+
+/* Those with a boot order of their own, or the others. */
+static bool add_disks(xmlNode *devices, const GuestSpec *spec, bool ordered,
+                      const VirtConfig *config, const XmlHost *host, GError **err)
+{
+    for (guint i = 0; i < spec->disks->len; i++) {
+        const DiskSpec *disk = g_ptr_array_index(spec->disks, i);
+
+        if ((disk->own_boot_order > 0) == ordered && !add_disk(devices, disk, config, host, err))
+            return false;
+    }
+    return true;
+}
+
+static void add_scsi_controller(xmlNode *devices, const GuestSpec *spec)
+{
+    xmlNode *controller;
+
+    if (!spec->scsi_model)
+        return;
+    controller = xml_add(devices, "controller");
+    xml_attr(controller, "type", "scsi");
+    xml_attr_u64(controller, "index", 0);
+    xml_attr(controller, "model", spec->scsi_model);
 }
 
 /* --- interfaces ------------------------------------------------------------------------------ */
@@ -116,19 +189,50 @@ static const struct {
     {"ovs", add_ovs_backend},
 };
 
-/* libvirt would choose vhost, which TCG guests must not have. */
+/* libvirt would choose vhost, which TCG guests must not have. A queue size or several queues need
+ * vhost named. */
 static void add_nic_driver(xmlNode *node, const NicSpec *nic, const VirtConfig *config)
 {
+    xmlNode *driver;
+
     if (g_strcmp0(nic->model, "virtio") != 0)
         return;
     if (g_str_equal(config->virt_type, "qemu")) {
         xml_attr(xml_add(node, "driver"), "name", "qemu");
-    } else if (config->rx_queue_size > 0) {
-        xmlNode *driver = xml_add(node, "driver");
-
-        xml_attr(driver, "name", "vhost");
-        xml_attr_u64(driver, "rx_queue_size", (uint64_t)config->rx_queue_size);
+        return;
     }
+    if (config->rx_queue_size <= 0 && nic->queues == 0)
+        return;
+    driver = xml_add(node, "driver");
+    xml_attr(driver, "name", "vhost");
+    if (nic->queues > 0)
+        xml_attr_u64(driver, "queues", nic->queues);
+    if (config->rx_queue_size > 0)
+        xml_attr_u64(driver, "rx_queue_size", (uint64_t)config->rx_queue_size);
+}
+
+/* libvirt takes peak and burst only beside an average. */
+static void add_direction(xmlNode *bandwidth, const char *name, const NicBandwidth *limits)
+{
+    xmlNode *node;
+
+    if (!limits->average.set)
+        return;
+    node = xml_add(bandwidth, name);
+    xml_attr_number(node, "average", &limits->average);
+    xml_attr_number(node, "peak", &limits->peak);
+    xml_attr_number(node, "burst", &limits->burst);
+}
+
+static void add_bandwidth(xmlNode *node, const NicSpec *nic)
+{
+    xmlNode *bandwidth;
+
+    if (!nic->inbound.average.set && !nic->outbound.average.set)
+        return;
+    bandwidth = xml_add(node, "bandwidth");
+    add_direction(bandwidth, "inbound", &nic->inbound);
+    add_direction(bandwidth, "outbound", &nic->outbound);
 }
 
 static bool add_nic(xmlNode *devices, const NicSpec *nic, const VirtConfig *config, GError **err)
@@ -147,23 +251,78 @@ static bool add_nic(xmlNode *devices, const NicSpec *nic, const VirtConfig *conf
             xml_attr(xml_add(node, "model"), "type", nic->model);
         add_nic_driver(node, nic, config);
         backends[i].add(node, nic);
+        add_bandwidth(node, nic);
         return true;
     }
     return dv_fail(err, DV_E_UNSUPPORTED, "port %s: VIF type %s is not supported", nic->port_id,
                    nic->type);
 }
 
+bool xml_nic_write(const NicSpec *nic, const VirtConfig *config, char **out, GError **err)
+{
+    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
+    xmlNode *devices = xmlNewNode(NULL, BAD_CAST "devices");
+    xmlBuffer *buffer;
+
+    xmlDocSetRootElement(doc, devices);
+    if (!add_nic(devices, nic, config, err))
+        return false;
+    buffer = xmlBufferCreate();
+    xmlNodeDump(buffer, doc, devices->children, 0, 1);
+    *out = g_strdup((const char *)xmlBufferContent(buffer));
+    xmlBufferFree(buffer);
+    return true;
+}
+
 /* --- consoles, input, the rest --------------------------------------------------------------- */
 
-static void add_serial(xmlNode *devices, const GuestSpec *spec)
+static void add_serial_log(xmlNode *serial, const GuestSpec *spec)
 {
-    xmlNode *serial = xml_add(devices, "serial");
-    xmlNode *log;
+    xmlNode *log = xml_add(serial, "log");
 
-    xml_attr(serial, "type", "pty");
-    log = xml_add(serial, "log");
     xml_attr(log, "file", spec->console_log_path);
     xml_attr(log, "append", "off");
+}
+
+/* The first serial port gets the boot messages, so it is the one that is logged. */
+static void add_serials(xmlNode *devices, const GuestSpec *spec, const XmlHost *host)
+{
+    xmlNode *serial;
+
+    if (!spec->serial_host) {
+        serial = xml_add(devices, "serial");
+        xml_attr(serial, "type", "pty");
+        add_serial_log(serial, spec);
+        return;
+    }
+    for (unsigned i = 0; i < spec->serial_count; i++) {
+        xmlNode *source;
+
+        serial = xml_add(devices, "serial");
+        xml_attr(serial, "type", "tcp");
+        source = xml_add(serial, "source");
+        xml_attr(source, "mode", "bind");
+        xml_attr(source, "host", spec->serial_host);
+        xml_attr_u64(source, "service", (uint64_t)host->serial_ports[i]);
+        if (i == 0)
+            add_serial_log(serial, spec);
+    }
+}
+
+static void add_spice_channel(xmlNode *devices)
+{
+    xmlNode *channel = xml_add(devices, "channel");
+    xmlNode *target;
+
+    xml_attr(channel, "type", "spicevmc");
+    target = xml_add(channel, "target");
+    xml_attr(target, "type", "virtio");
+    xml_attr(target, "name", "com.redhat.spice.0");
+}
+
+static bool has_graphics(const GuestSpec *spec)
+{
+    return spec->vnc_listen || spec->spice_listen;
 }
 
 static void add_input(xmlNode *devices, const char *type, const char *bus)
@@ -174,20 +333,35 @@ static void add_input(xmlNode *devices, const char *type, const char *bus)
     xml_attr(input, "bus", bus);
 }
 
-static void add_graphics(xmlNode *devices, const GuestSpec *spec)
+static void add_display(xmlNode *devices, const char *type, const char *listen, const char *keymap)
 {
     xmlNode *graphics = xml_add(devices, "graphics");
-    xmlNode *video;
 
-    xml_attr(graphics, "type", "vnc");
+    xml_attr(graphics, "type", type);
     xml_attr(graphics, "autoport", "yes");
-    if (spec->vnc_keymap && *spec->vnc_keymap)
-        xml_attr(graphics, "keymap", spec->vnc_keymap);
-    xml_attr(graphics, "listen", spec->vnc_listen);
+    if (keymap && *keymap)
+        xml_attr(graphics, "keymap", keymap);
+    xml_attr(graphics, "listen", listen);
+}
+
+static void add_graphics(xmlNode *devices, const GuestSpec *spec)
+{
+    xmlNode *video;
+    xmlNode *model;
+
+    if (spec->vnc_listen)
+        add_display(devices, "vnc", spec->vnc_listen, spec->vnc_keymap);
+    if (spec->spice_listen)
+        add_display(devices, "spice", spec->spice_listen, NULL);
     video = xml_add(devices, "video");
-    xml_attr(xml_add(video, "model"), "type", spec->video_model ? spec->video_model : "virtio");
+    model = xml_add(video, "model");
+    xml_attr(model, "type", spec->video_model ? spec->video_model : "virtio");
+    if (spec->video_ram_kib > 0)
+        xml_attr_u64(model, "vram", spec->video_ram_kib);
     if (spec->input_bus) {
-        add_input(devices, "tablet", spec->input_bus);
+        /* The SPICE agent has a pointer of its own; users of VNC would miss the tablet. */
+        if (spec->vnc_listen || !spec->spice_agent)
+            add_input(devices, "tablet", spec->input_bus);
         add_input(devices, "keyboard", spec->input_bus);
     } else if (spec->usb_tablet) {
         add_input(devices, "tablet", "usb");
@@ -210,19 +384,81 @@ static void add_guest_agent(xmlNode *devices, const GuestSpec *spec)
     xml_attr(part, "name", "org.qemu.guest_agent.0");
 }
 
-static void add_rng(xmlNode *devices, const VirtConfig *config)
+static void add_rng(xmlNode *devices, const GuestSpec *spec, const VirtConfig *config)
 {
     xmlNode *rng = xml_add(devices, "rng");
 
     xml_attr(rng, "model", "virtio");
+    if (spec->rng_bytes > 0 && spec->rng_period_ms > 0) {
+        xmlNode *rate = xml_add(rng, "rate");
+
+        xml_attr_u64(rate, "period", spec->rng_period_ms);
+        xml_attr_u64(rate, "bytes", spec->rng_bytes);
+    }
     xml_attr(
         xml_add_text(rng, "backend", config->rng_dev_path ? config->rng_dev_path : "/dev/urandom"),
         "model", "random");
 }
 
+/* Free slots for devices that come later, on the one machine type of x86 with PCIe. */
+static void add_pcie_ports(xmlNode *devices, const GuestSpec *spec, const VirtConfig *config,
+                           const XmlHost *host)
+{
+    const char *machine = xml_machine_type(spec, config, host);
+    bool has_pcie = (g_str_equal(host->arch, "x86_64") && machine && strstr(machine, "q35")) ||
+                    (g_str_equal(host->arch, "aarch64") && g_str_has_prefix(machine, "virt"));
+
+    if (config->num_pcie_ports <= 0 || !has_pcie)
+        return;
+    for (int64_t i = 0; i <= config->num_pcie_ports; i++) {
+        xmlNode *controller = xml_add(devices, "controller");
+
+        xml_attr(controller, "type", "pci");
+        xml_attr(controller, "model", i == 0 ? "pcie-root" : "pcie-root-port");
+    }
+}
+
+static void add_watchdog(xmlNode *devices, const GuestSpec *spec)
+{
+    xmlNode *watchdog;
+
+    if (!spec->watchdog_action)
+        return;
+    watchdog = xml_add(devices, "watchdog");
+    xml_attr(watchdog, "model", "i6300esb");
+    xml_attr(watchdog, "action", spec->watchdog_action);
+}
+
+/* "auto" is the best that this libvirt knows. The paravirtual one has none of the settings of real
+ * hardware: libvirt refuses a guest that names them. */
+static void add_iommu(xmlNode *devices, const GuestSpec *spec, const VirtConfig *config,
+                      const XmlHost *host)
+{
+    const char *machine = xml_machine_type(spec, config, host);
+    const char *model = spec->iommu_model;
+    xmlNode *iommu;
+    xmlNode *driver;
+
+    if (!model)
+        return;
+    if (g_str_equal(model, "auto"))
+        model = host->libvirt_version >= LIBVIRT_WITH_VIRTIO_IOMMU ? "virtio" : "intel";
+    iommu = xml_add(devices, "iommu");
+    xml_attr(iommu, "model", model);
+    if (g_str_equal(model, "virtio"))
+        return;
+    driver = xml_add(iommu, "driver");
+    xml_attr(driver, "intremap", "on");
+    xml_attr(driver, "caching_mode", "on");
+    if (host->libvirt_version >= LIBVIRT_WITH_AW_BITS)
+        xml_attr_u64(driver, "aw_bits", 48);
+    xml_attr(driver, "eim", machine && strstr(machine, "q35") ? "on" : "off");
+    xml_attr(driver, "iotlb", "on");
+}
+
 static bool needs_usb(const GuestSpec *spec)
 {
-    if (spec->vnc_listen &&
+    if (has_graphics(spec) &&
         (spec->input_bus ? g_str_equal(spec->input_bus, "usb") : spec->usb_tablet))
         return true;
     for (guint i = 0; i < spec->disks->len; i++) {
@@ -261,22 +497,28 @@ bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *c
 {
     xmlNode *devices = xml_add(domain, "devices");
 
-    for (guint i = 0; i < spec->disks->len; i++) {
-        if (!add_disk(devices, g_ptr_array_index(spec->disks, i), config, host, err))
-            return false;
-    }
+    if (!add_disks(devices, spec, false, config, host, err))
+        return false;
+    add_scsi_controller(devices, spec);
+    if (!add_disks(devices, spec, true, config, host, err))
+        return false;
     for (guint i = 0; i < spec->nics->len; i++) {
         if (!add_nic(devices, g_ptr_array_index(spec->nics, i), config, err))
             return false;
     }
-    add_serial(devices, spec);
-    if (spec->vnc_listen)
+    add_serials(devices, spec, host);
+    if (spec->spice_listen && spec->spice_agent)
+        add_spice_channel(devices);
+    if (has_graphics(spec))
         add_graphics(devices, spec);
     if (spec->guest_agent)
         add_guest_agent(devices, spec);
     if (spec->rng)
-        add_rng(devices, config);
+        add_rng(devices, spec, config);
+    add_pcie_ports(devices, spec, config, host);
     add_usb_controller(devices, spec);
+    add_watchdog(devices, spec);
     add_balloon(devices, config);
+    add_iommu(devices, spec, config, host);
     return true;
 }

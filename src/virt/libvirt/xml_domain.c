@@ -1,4 +1,4 @@
-/* The domain element and everything in it but <devices>; see xml_domain.h. */
+/* The domain element: who the guest is, and its parts in their order; see xml_domain.h. */
 #include "virt/libvirt/xml_domain.h"
 
 #include <time.h>
@@ -9,37 +9,45 @@
 #define SMBIOS_MANUFACTURER "OpenStack Foundation"
 #define SMBIOS_PRODUCT "OpenStack Nova"
 #define SMBIOS_FAMILY "Virtual Machine"
-#define KERNEL_CONSOLES "console=tty0 console=ttyS0 console=hvc0"
 
-static bool is_x86(const XmlHost *host)
+bool xml_is_x86(const char *arch)
 {
-    return g_strcmp0(host->arch, "x86_64") == 0 || g_strcmp0(host->arch, "i686") == 0;
+    return g_strcmp0(arch, "x86_64") == 0 || g_strcmp0(arch, "i686") == 0;
 }
 
-static bool is_windows(const GuestSpec *spec)
+const char *xml_arch(const GuestSpec *spec, const XmlHost *host)
 {
-    return g_strcmp0(spec->os_type, "windows") == 0;
+    return spec->arch ? spec->arch : host->arch;
+}
+
+/* A guest of another architecture than the host's is always emulated. */
+static const char *domain_type(const GuestSpec *spec, const VirtConfig *config, const XmlHost *host)
+{
+    return g_str_equal(xml_arch(spec, host), host->arch) ? config->virt_type : "qemu";
 }
 
 /* --- <metadata> ----------------------------------------------------------------------------- */
+
+void xml_port_add(xmlNode *ports, const NicSpec *nic)
+{
+    xmlNode *port = xml_add(ports, "port");
+
+    xml_attr(port, "uuid", nic->port_id);
+    for (unsigned a = 0; a < nic->address_count; a++) {
+        xmlNode *ip = xml_add(port, "ip");
+
+        xml_attr(ip, "type", "fixed");
+        xml_attr(ip, "address", nic->addresses[a]);
+        xml_attr_u64(ip, "ipVersion", (uint64_t)nic->address_versions[a]);
+    }
+}
 
 static void add_ports(xmlNode *instance, const GuestSpec *spec)
 {
     xmlNode *ports = xml_add(instance, "ports");
 
-    for (guint i = 0; i < spec->nics->len; i++) {
-        const NicSpec *nic = g_ptr_array_index(spec->nics, i);
-        xmlNode *port = xml_add(ports, "port");
-
-        xml_attr(port, "uuid", nic->port_id);
-        for (unsigned a = 0; a < nic->address_count; a++) {
-            xmlNode *ip = xml_add(port, "ip");
-
-            xml_attr(ip, "type", "fixed");
-            xml_attr(ip, "address", nic->addresses[a]);
-            xml_attr_u64(ip, "ipVersion", (uint64_t)nic->address_versions[a]);
-        }
-    }
+    for (guint i = 0; i < spec->nics->len; i++)
+        xml_port_add(ports, g_ptr_array_index(spec->nics, i));
 }
 
 static void add_flavor(xmlNode *instance, const GuestSpec *spec)
@@ -109,7 +117,7 @@ static void add_metadata(xmlNode *domain, const GuestSpec *spec, const VirtConfi
     set_namespace(instance, xmlNewNs(instance, BAD_CAST XML_NOVA_NS, BAD_CAST "nova"));
 }
 
-/* --- <sysinfo>, <os>, <features>, <clock>, <cpu> --------------------------------------------- */
+/* --- <sysinfo>, <memory>, <vcpu> ------------------------------------------------------------- */
 
 static const char *smbios_serial(const GuestSpec *spec, const VirtConfig *config,
                                  const XmlHost *host)
@@ -151,176 +159,6 @@ static void add_sysinfo(xmlNode *domain, const GuestSpec *spec, const VirtConfig
     add_smbios_entry(system, "family", SMBIOS_FAMILY);
 }
 
-static const char *machine_type(const GuestSpec *spec, const VirtConfig *config,
-                                const XmlHost *host)
-{
-    size_t arch_length = strlen(host->arch);
-
-    if (spec->machine_type)
-        return spec->machine_type;
-    for (const char *const *item = config->hw_machine_type; item && *item; item++) {
-        if (g_str_has_prefix(*item, host->arch) && (*item)[arch_length] == '=')
-            return *item + arch_length + 1;
-    }
-    if (g_str_equal(host->arch, "aarch64"))
-        return "virt";
-    return is_x86(host) ? "pc" : NULL;
-}
-
-static int compare_boot_order(gconstpointer a, gconstpointer b)
-{
-    const DiskSpec *left = *(const DiskSpec *const *)a;
-    const DiskSpec *right = *(const DiskSpec *const *)b;
-
-    return left->boot_order - right->boot_order;
-}
-
-/* nova names the classes of bootable devices, each once, in the order of their boot index. */
-static void add_boot_devices(xmlNode *os, const GuestSpec *spec)
-{
-    g_autoptr(GPtrArray) bootable = g_ptr_array_new();
-    bool disk_named = false;
-    bool cdrom_named = false;
-
-    for (guint i = 0; i < spec->disks->len; i++) {
-        DiskSpec *disk = g_ptr_array_index(spec->disks, i);
-
-        if (disk->boot_order > 0)
-            g_ptr_array_add(bootable, disk);
-    }
-    if (bootable->len == 0 && guest_spec_disk(spec, DISK_ROLE_ROOT))
-        g_ptr_array_add(bootable, (gpointer)guest_spec_disk(spec, DISK_ROLE_ROOT));
-    g_ptr_array_sort(bootable, compare_boot_order);
-    for (guint i = 0; i < bootable->len; i++) {
-        const DiskSpec *disk = g_ptr_array_index(bootable, i);
-        bool cdrom = g_strcmp0(disk->device, "cdrom") == 0;
-        bool *named = cdrom ? &cdrom_named : &disk_named;
-
-        if (!*named)
-            xml_attr(xml_add(os, "boot"), "dev", cdrom ? "cdrom" : "hd");
-        *named = true;
-    }
-}
-
-static void add_kernel(xmlNode *os, const GuestSpec *spec, const VirtConfig *config)
-{
-    const DiskSpec *root = guest_spec_disk(spec, DISK_ROLE_ROOT);
-
-    xml_add_text(os, "kernel", spec->kernel_path);
-    xml_add_text(os, "initrd", spec->ramdisk_path);
-    if (spec->kernel_cmdline) {
-        xml_add_text(os, "cmdline", spec->kernel_cmdline);
-    } else {
-        g_autofree char *cmdline = g_strdup_printf(
-            "root=/dev/%s %s%s", root && root->target ? root->target : "vda", KERNEL_CONSOLES,
-            g_str_equal(config->virt_type, "qemu") ? " no_timer_check" : "");
-
-        xml_add_text(os, "cmdline", cmdline);
-    }
-}
-
-static void add_os(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
-                   const XmlHost *host)
-{
-    xmlNode *os = xml_add(domain, "os");
-    xmlNode *type = xml_add_text(os, "type", "hvm");
-
-    xml_attr(type, "arch", host->arch);
-    xml_attr(type, "machine", machine_type(spec, config, host));
-    if (spec->kernel_path)
-        add_kernel(os, spec, config);
-    else
-        add_boot_devices(os, spec);
-    if (is_x86(host))
-        xml_attr(xml_add(os, "smbios"), "mode", "sysinfo");
-}
-
-static void add_hyperv(xmlNode *features)
-{
-    static const char *const names[] = {"relaxed",  "vapic", "vpindex",     "runtime",
-                                        "synic",    "reset", "frequencies", "reenlightenment",
-                                        "tlbflush", "ipi",   "evmcs"};
-    xmlNode *hyperv = xml_add(features, "hyperv");
-    xmlNode *spinlocks;
-
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
-        xml_attr(xml_add(hyperv, names[i]), "state", "on");
-    spinlocks = xml_add(hyperv, "spinlocks");
-    xml_attr(spinlocks, "state", "on");
-    xml_attr_u64(spinlocks, "retries", 8191);
-}
-
-static void add_features(xmlNode *domain, const GuestSpec *spec, const XmlHost *host)
-{
-    xmlNode *features = xml_add(domain, "features");
-
-    xml_add(features, "acpi");
-    xml_add(features, "apic");
-    if (is_windows(spec))
-        add_hyperv(features);
-    if (is_x86(host) || g_str_equal(host->arch, "aarch64"))
-        xml_add(features, "vmcoreinfo");
-}
-
-static void add_timer(xmlNode *clock, const char *name, const char *attribute, const char *value)
-{
-    xmlNode *timer = xml_add(clock, "timer");
-
-    xml_attr(timer, "name", name);
-    xml_attr(timer, attribute, value);
-}
-
-static void add_clock(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
-                      const XmlHost *host)
-{
-    xmlNode *clock = xml_add(domain, "clock");
-
-    xml_attr(clock, "offset", is_windows(spec) ? "localtime" : "utc");
-    if (!g_str_equal(config->virt_type, "kvm"))
-        return;
-    add_timer(clock, "pit", "tickpolicy", "delay");
-    add_timer(clock, "rtc", "tickpolicy", "catchup");
-    if (is_x86(host))
-        add_timer(clock, "hpet", "present", "no");
-    if (is_windows(spec))
-        add_timer(clock, "hypervclock", "present", "yes");
-}
-
-static void add_cpu_flags(xmlNode *cpu, const VirtConfig *config)
-{
-    for (const char *const *item = config->cpu_model_extra_flags; item && *item; item++) {
-        const char *name = **item == '+' || **item == '-' ? *item + 1 : *item;
-        g_autofree char *lower = g_ascii_strdown(name, -1);
-        xmlNode *feature = xml_add(cpu, "feature");
-
-        xml_attr(feature, "name", lower);
-        xml_attr(feature, "policy", **item == '-' ? "disable" : "require");
-    }
-}
-
-static void add_cpu(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
-                    const XmlHost *host)
-{
-    const char *mode = config->cpu_mode;
-    xmlNode *cpu = xml_add(domain, "cpu");
-    xmlNode *topology;
-
-    if (!mode)
-        mode = g_str_equal(host->arch, "aarch64") ? "host-passthrough" : "host-model";
-    if (!g_str_equal(mode, "none")) {
-        xml_attr(cpu, "mode", mode);
-        if (g_str_equal(mode, "custom"))
-            xml_add_text(cpu, "model", host->cpu_model);
-    }
-    xml_attr(cpu, "match", "exact");
-    topology = xml_add(cpu, "topology");
-    xml_attr_u64(topology, "sockets", spec->cpu_sockets ? spec->cpu_sockets : spec->vcpus);
-    xml_attr_u64(topology, "cores", spec->cpu_cores ? spec->cpu_cores : 1);
-    xml_attr_u64(topology, "threads", spec->cpu_threads ? spec->cpu_threads : 1);
-    if (!g_str_equal(mode, "none"))
-        add_cpu_flags(cpu, config);
-}
-
 static void add_resources(xmlNode *domain, const GuestSpec *spec, const XmlHost *host)
 {
     xmlNode *vcpu;
@@ -330,12 +168,55 @@ static void add_resources(xmlNode *domain, const GuestSpec *spec, const XmlHost 
     xml_attr(vcpu, "cpuset", host->cpuset);
 }
 
-static bool check_spec(const GuestSpec *spec, GError **err)
+/* Events that libvirt does not know, or the kernel no longer has (cmt, mbml, mbmt), are left out,
+ * as nova does. */
+static void add_perf_events(xmlNode *domain, const VirtConfig *config)
 {
+    static const char *const known[] = {"cpu_cycles",
+                                        "instructions",
+                                        "cache_references",
+                                        "cache_misses",
+                                        "branch_instructions",
+                                        "branch_misses",
+                                        "bus_cycles",
+                                        "stalled_cycles_frontend",
+                                        "stalled_cycles_backend",
+                                        "ref_cpu_cycles",
+                                        "cpu_clock",
+                                        "task_clock",
+                                        "page_faults",
+                                        "context_switches",
+                                        "cpu_migrations",
+                                        "page_faults_min",
+                                        "page_faults_maj",
+                                        "alignment_faults",
+                                        "emulation_faults",
+                                        NULL};
+    xmlNode *perf = NULL;
+
+    for (const char *const *name = config->perf_events; name && *name; name++) {
+        xmlNode *event;
+
+        if (!g_strv_contains(known, *name))
+            continue;
+        perf = perf ? perf : xml_add(domain, "perf");
+        event = xml_add(perf, "event");
+        xml_attr(event, "name", *name);
+        xml_attr(event, "enabled", "yes");
+    }
+}
+
+static bool check_spec(const GuestSpec *spec, const XmlHost *host, GError **err)
+{
+    const char *arch = xml_arch(spec, host);
+
     if (!spec->uuid || !spec->name || !spec->console_log_path)
         return dv_fail(err, DV_E_BAD_INPUT, "guest without uuid, name or console log");
     if (spec->memory_mib == 0 || spec->memory_mib > UINT64_MAX / KIB_PER_MIB || spec->vcpus == 0)
         return dv_fail(err, DV_E_BAD_INPUT, "guest %s without memory or CPUs", spec->uuid);
+    if (!g_str_equal(arch, host->arch) && !(xml_is_x86(arch) && xml_is_x86(host->arch)))
+        return dv_fail(err, DV_E_UNSUPPORTED, "architecture %s is not supported by this host",
+                       arch);
     return true;
 }
 
@@ -346,25 +227,27 @@ bool xml_domain_write(const GuestSpec *spec, const VirtConfig *config, const Xml
     xmlNode *domain = xmlNewNode(NULL, BAD_CAST "domain");
     xmlChar *text = NULL;
     int length = 0;
+    bool smm = false;
 
     xmlDocSetRootElement(doc, domain);
-    if (!check_spec(spec, err))
+    if (!check_spec(spec, host, err))
         return false;
-    xml_attr(domain, "type", config->virt_type);
+    xml_attr(domain, "type", domain_type(spec, config, host));
     xml_add_text(domain, "uuid", spec->uuid);
     xml_add_text(domain, "name", spec->name);
     add_resources(domain, spec, host);
     add_metadata(domain, spec, config);
-    if (is_x86(host))
+    if (xml_is_x86(xml_arch(spec, host)))
         add_sysinfo(domain, spec, config, host);
-    add_os(domain, spec, config, host);
-    add_features(domain, spec, host);
-    if (spec->cpu_shares > 0)
-        xml_add_u64(xml_add(domain, "cputune"), "shares", spec->cpu_shares);
-    add_clock(domain, spec, config, host);
-    add_cpu(domain, spec, config, host);
-    if (!xml_devices_add(domain, spec, config, host, err))
+    if (!xml_os_add(domain, spec, config, host, &smm, err))
         return false;
+    xml_features_add(domain, spec, config, host, smm);
+    xml_cputune_add(domain, spec);
+    xml_clock_add(domain, spec, config, host);
+    if (!xml_cpu_add(domain, spec, config, host, err) ||
+        !xml_devices_add(domain, spec, config, host, err))
+        return false;
+    add_perf_events(domain, config);
     xmlDocDumpFormatMemoryEnc(doc, &text, &length, "UTF-8", 1);
     *out = g_strdup((const char *)text);
     xmlFree(text);

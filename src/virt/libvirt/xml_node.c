@@ -59,6 +59,20 @@ void xml_attr_u64(xmlNode *node, const char *name, uint64_t value)
     xml_attr(node, name, text);
 }
 
+void xml_add_number(xmlNode *parent, const char *name, const SpecNumber *number)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, number->value);
+
+    xml_add_text(parent, name, number->set ? text : NULL);
+}
+
+void xml_attr_number(xmlNode *node, const char *name, const SpecNumber *number)
+{
+    g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, number->value);
+
+    xml_attr(node, name, number->set ? text : NULL);
+}
+
 char *xml_find(xmlDoc *doc, const char *xpath)
 {
     g_autoptr(xmlXPathContext) context = xmlXPathNewContext(doc);

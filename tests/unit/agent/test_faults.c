@@ -33,6 +33,9 @@ static void classes_that_the_control_plane_branches_on(void **state G_GNUC_UNUSE
         {DV_E_CONSOLE_TYPE_INVALID, "ConsoleTypeInvalid", 400},
         {DV_E_INSTANCE_NOT_READY, "InstanceNotReady", 400},
         {DV_E_NOT_IMPLEMENTED, "NotImplementedError", 0},
+        {DV_E_VIDEO_RAM, "RequestedVRamTooHigh", 500},
+        {DV_E_DISK_COUNT, "TooManyDiskDevices", 403},
+        {DV_E_UEFI, "UEFINotSupported", 400},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

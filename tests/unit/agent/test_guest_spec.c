@@ -36,9 +36,11 @@ static int setup(void **state)
                          .config_drive_format = "iso9660"};
 
     b->agent.config.instance_name_template = "instance-%08x";
+    b->agent.config.max_disk_devices_to_attach = -1;
     b->agent.config.vnc.enabled = true;
     b->agent.config.vnc.server_listen = "127.0.0.1";
     b->agent.virt_config.virt_type = "qemu";
+    b->agent.virt_config.use_virtio_for_bridges = true;
     b->agent.virt_config.package_version = "1";
     b->agent.pointer_model = "usbtablet";
     b->agent.disks_config = disks;
@@ -157,19 +159,37 @@ static void image_properties_choose_the_devices(void **state)
     assert_string_equal(guest_spec_disk(spec, DISK_ROLE_CONFIG)->device, "cdrom");
 }
 
+#define SPEC(key, value) INSTANCE("", "\"" key "\": \"" value "\"")
+#define PROP(key, value) "{\"properties\": {\"" key "\": \"" value "\"}}"
+
 static void what_cannot_be_done_is_refused_by_name(void **state)
 {
     static const struct {
         const char *instance, *image, *named;
+        DvErrorCode code;
     } rows[] = {
-        {INSTANCE("", "\"hw:cpu_policy\": \"dedicated\""), NULL, "hw:cpu_policy"},
-        {INSTANCE("", "\"hw:numa_nodes\": \"2\""), NULL, "hw:numa_nodes"},
-        {INSTANCE("", "\"hw:mem_page_size\": \"large\""), NULL, "hw:mem_page_size"},
-        {INSTANCE("", "\"pci_passthrough:alias\": \"gpu:1\""), NULL, "pci_passthrough:alias"},
-        {INSTANCE("", ""), "{\"properties\": {\"hw_firmware_type\": \"uefi\"}}",
-         "hw_firmware_type"},
-        {INSTANCE("", ""), "{\"properties\": {\"hw_tpm_model\": \"tpm-crb\"}}", "hw_tpm_model"},
-        {INSTANCE("", ""), "{\"properties\": {\"hw_numa_nodes\": \"2\"}}", "hw_numa_nodes"},
+        {SPEC("hw:cpu_policy", "dedicated"), NULL, "hw:cpu_policy", DV_E_NUMA},
+        {SPEC("hw:numa_nodes", "2"), NULL, "hw:numa_nodes", DV_E_NUMA},
+        {SPEC("hw:mem_page_size", "large"), NULL, "hw:mem_page_size", DV_E_NUMA},
+        {SPEC("resources1:PCPU", "2"), NULL, "resources1:PCPU", DV_E_NUMA},
+        {SPEC("hw:locked_memory", "true"), NULL, "hw:locked_memory", DV_E_LOCKED_MEMORY},
+        {SPEC("pci_passthrough:alias", "gpu:1"), NULL, "pci_passthrough:alias", DV_E_NO_CAPACITY},
+        {SPEC("resources:VGPU", "1"), NULL, "resources:VGPU", DV_E_NO_CAPACITY},
+        {SPEC("hw:pmem", "6GB"), NULL, "hw:pmem", DV_E_NO_CAPACITY},
+        {SPEC("hw:mem_encryption", "yes"), NULL, "hw:mem_encryption", DV_E_NO_CAPACITY},
+        {SPEC("accel:device_profile", "fpga"), NULL, "accel:device_profile", DV_E_UNSUPPORTED},
+        {SPEC("hw:virtio_packed_ring", "true"), NULL, "hw:virtio_packed_ring", DV_E_UNSUPPORTED},
+        {SPEC("hw:tpm_version", "2.0"), NULL, "TPM", DV_E_UNSUPPORTED},
+        {SPEC("hw:tpm_version", "3"), NULL, "TPM version", DV_E_INVALID},
+        {SPEC("quota:disk_read_iops_sec", "many"), NULL, "quota:disk_read_iops_sec",
+         DV_E_BAD_INPUT},
+        {INSTANCE("", ""), PROP("hw_tpm_version", "2.0"), "TPM", DV_E_UNSUPPORTED},
+        {INSTANCE("", ""), PROP("hw_numa_nodes", "2"), "hw_numa_nodes", DV_E_NUMA},
+        {INSTANCE("", ""), PROP("hw_mem_encryption", "true"), "hw_mem_encryption",
+         DV_E_NO_CAPACITY},
+        {INSTANCE("", ""), PROP("hw_disk_bus", "nvme"), "hw_disk_bus=nvme", DV_E_BAD_INPUT},
+        {INSTANCE("", ""), PROP("hw_cpu_cores", "x"), "hw_cpu_cores=x", DV_E_BAD_INPUT},
+        {INSTANCE("\"vm_mode\": \"xen\", ", ""), NULL, "xen", DV_E_UNSUPPORTED},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -177,8 +197,49 @@ static void what_cannot_be_done_is_refused_by_name(void **state)
         g_autoptr(GuestSpec) spec = build(*state, rows[i].instance, rows[i].image, NULL, &err);
 
         assert_null(spec);
-        assert_int_equal(err->code, DV_E_UNSUPPORTED);
         assert_non_null(strstr(err->message, rows[i].named));
+        assert_int_equal(err->code, rows[i].code);
+    }
+}
+
+static void what_the_api_derived_is_refused(void **state)
+{
+    static const struct {
+        const char *instance;
+        DvErrorCode code;
+    } rows[] = {
+        {INSTANCE("\"numa_topology\": " OBJECT("InstanceNUMATopology", "{\"cells\": []}") ", ", ""),
+         DV_E_NUMA},
+        {INSTANCE("\"pci_requests\": " OBJECT("InstancePCIRequests", "{\"requests\": [{}]}") ", ",
+                  ""),
+         DV_E_NO_CAPACITY},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autoptr(GError) err = NULL;
+        g_autoptr(GuestSpec) spec = build(*state, rows[i].instance, NULL, NULL, &err);
+
+        assert_null(spec);
+        assert_int_equal(err->code, rows[i].code);
+    }
+}
+
+static void the_words_for_no_ask_for_nothing(void **state)
+{
+    static const char *const instances[] = {
+        SPEC("hw:cpu_policy", "shared"),      SPEC("hw:mem_encryption", "0"),
+        SPEC("hw:locked_memory", "False"),    SPEC("resources:VGPU", "0"),
+        SPEC("hw:virtio_packed_ring", "off"), SPEC("hw:cpu_realtime", "no"),
+        SPEC("quota:memory_limit", "9"),      SPEC("hw:pci_numa_affinity_policy", "required"),
+        SPEC("hw:cpu_realtime_mask", "^0"),   SPEC("resources:VCPU", "1"),
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(instances); i++) {
+        g_autoptr(GError) err = NULL;
+        g_autoptr(GuestSpec) spec = build(*state, instances[i], NULL, NULL, &err);
+
+        assert_null(err);
+        assert_non_null(spec);
     }
 }
 
@@ -242,6 +303,8 @@ int main(void)
         T(local_disks_are_named_after_the_root_disk),
         T(image_properties_choose_the_devices),
         T(what_cannot_be_done_is_refused_by_name),
+        T(what_the_api_derived_is_refused),
+        T(the_words_for_no_ask_for_nothing),
         T(values_that_ask_for_nothing_are_accepted),
         T(volumes_are_refused),
         T(names_follow_the_template),

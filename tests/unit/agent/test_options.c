@@ -210,13 +210,21 @@ static void an_empty_file_gives_what_nova_would_use(void **state G_GNUC_UNUSED)
     assert_string_equal(agent.vnc.server_listen, "127.0.0.1");
     assert_int_equal(agent.periodic.update_resources_s, 60);
     assert_int_equal(agent.periodic.sync_power_state_s, 600);
-    assert_false(agent.notify.enabled);
+    assert_false(agent.notify.v1 || agent.notify.v2);
     assert_string_equal(virt.virt_type, "kvm");
     assert_null(virt.cpu_mode);
     assert_null(virt.connection_uri);
     assert_true(virt.force_raw_images);
     assert_string_equal(disks.base_dir_name, "_base");
     assert_true(disks.deep_inspection);
+    assert_true(agent.live_snapshots);
+    assert_int_equal(agent.max_concurrent_snapshots, 5);
+    assert_int_equal(agent.periodic.image_cache_s, 2400);
+    assert_string_equal(disks.snapshots_directory, "/var/lib/nova/instances/snapshots");
+    assert_null(disks.snapshot_image_format);
+    assert_true(disks.remove_unused_bases);
+    assert_int_equal(disks.unused_age_s, 86400);
+    assert_int_equal(disks.unused_resized_age_s, 3600);
     assert_string_equal(rpc.control_exchange, "nova");
     assert_int_equal(rpc.heartbeat_timeout_s, 60);
     assert_int_equal(rpc.response_timeout_ms, 60000);
@@ -225,6 +233,28 @@ static void an_empty_file_gives_what_nova_would_use(void **state G_GNUC_UNUSED)
 }
 
 /* ---- values that are set ---- */
+
+static void snapshots_and_the_cache_are_as_configured(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(DvConfig) config = loaded(
+        DRIVER SERVICES "[workarounds]\ndisable_libvirt_livesnapshot = true\n"
+                        "[libvirt]\nsnapshot_image_format = raw\nsnapshot_compression = true\n"
+                        "snapshots_directory = /srv/snap\n"
+                        "[image_cache]\nremove_unused_base_images = false\nmanager_interval = -1\n"
+                        "remove_unused_original_minimum_age_seconds = 7\n");
+    AgentConfig agent;
+    DisksConfig disks;
+
+    assert_true(options_agent(config, &agent, NULL));
+    assert_true(options_disks(config, &disks, NULL));
+    assert_false(agent.live_snapshots);
+    assert_int_equal(agent.periodic.image_cache_s, 0);
+    assert_string_equal(disks.snapshot_image_format, "raw");
+    assert_true(disks.snapshot_compression);
+    assert_string_equal(disks.snapshots_directory, "/srv/snap");
+    assert_false(disks.remove_unused_bases);
+    assert_int_equal(disks.unused_age_s, 7);
+}
 
 static void a_periodic_spacing_of_zero_is_a_minute_and_below_is_never(void **state G_GNUC_UNUSED)
 {
@@ -492,10 +522,10 @@ static void a_login_that_cannot_work_is_refused(void **state G_GNUC_UNUSED)
 static void options_without_effect_are_named_once_when_they_are_set(void **state G_GNUC_UNUSED)
 {
     assert_warnings(DRIVER SERVICES, "");
-    assert_warnings("[spice]\nenabled = true\n",
-                    "/nova.conf:2: [spice] enabled: drover does not honour this option yet");
+    assert_warnings("[spice]\nrequire_secure = true\n",
+                    "/nova.conf:2: [spice] require_secure: drover does not honour this option yet");
     /* the default itself changes nothing */
-    assert_warnings("[spice]\nenabled = false\n", "");
+    assert_warnings("[spice]\nrequire_secure = false\n", "");
     /* other services' options in a shared file */
     assert_warnings("[database]\nconnection = mysql://\n[api]\nauth_strategy = keystone\n"
                     "[keystone_authtoken]\nmemcached_servers = m\n",
@@ -523,6 +553,54 @@ static void secrets_are_not_printed(void **state G_GNUC_UNUSED)
     assert_non_null(strstr(dump, "username = nova"));
 }
 
+static bool virt_of(const char *text, VirtConfig *out)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *file = g_strconcat("[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\n", text,
+                                        NULL);
+    DvConfig *config = loaded(file);
+    bool ok = options_virt(config, out, &err);
+
+    assert_true(ok || err->code == DV_E_BAD_CONFIG);
+    dv_config_free(config);
+    return ok;
+}
+
+static void port_range_of_serial_consoles(void **state G_GNUC_UNUSED)
+{
+    VirtConfig virt;
+
+    assert_true(virt_of("[serial_console]\nport_range = 100:200\n", &virt));
+    assert_int_equal(virt.serial_port_first, 100);
+    assert_int_equal(virt.serial_port_end, 200);
+    assert_true(virt_of("[serial_console]\nport_range = 200:100\n", &virt)); /* as nova does */
+    assert_int_equal(virt.serial_port_first, 10000);
+    assert_int_equal(virt.serial_port_end, 20000);
+    assert_false(virt_of("[serial_console]\nport_range = 100\n", &virt));
+    assert_false(virt_of("[serial_console]\nport_range = a:b\n", &virt));
+    assert_false(virt_of("[serial_console]\nport_range = 0:70000\n", &virt));
+}
+
+static void providers_of_vendor_data(void **state G_GNUC_UNUSED)
+{
+    DvConfig *config = loaded("[api]\nvendordata_providers = StaticJSON,DynamicJSON\n"
+                              "vendordata_dynamic_targets = a@http://x/,b@http://y/\n"
+                              "[vendordata_dynamic_auth]\nauth_type = password\n"
+                              "auth_url = http://k/\nusername = nova\npassword = secret\n");
+    DvConfig *wrong = loaded("[api]\nvendordata_providers = Oracle\n");
+    g_autoptr(GError) err = NULL;
+    VendordataConfig vendordata;
+
+    assert_true(options_vendordata(config, &vendordata, &err));
+    assert_string_equal(vendordata.providers[1], "DynamicJSON");
+    assert_string_equal(vendordata.targets[1], "b@http://y/");
+    assert_string_equal(vendordata.auth.username, "nova");
+    assert_false(options_vendordata(wrong, &vendordata, &err));
+    assert_int_equal(err->code, DV_E_BAD_CONFIG);
+    dv_config_free(config);
+    dv_config_free(wrong);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +608,7 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(defaults_are_novas, setup, teardown),
         cmocka_unit_test_setup_teardown(an_empty_file_gives_what_nova_would_use, setup, teardown),
+        cmocka_unit_test_setup_teardown(snapshots_and_the_cache_are_as_configured, setup, teardown),
         cmocka_unit_test_setup_teardown(a_periodic_spacing_of_zero_is_a_minute_and_below_is_never,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(service_down_time_is_raised_over_the_report_interval, setup,
@@ -557,6 +636,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(a_typing_error_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(secrets_are_not_printed, setup, teardown),
+        cmocka_unit_test_setup_teardown(port_range_of_serial_consoles, setup, teardown),
+        cmocka_unit_test_setup_teardown(providers_of_vendor_data, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

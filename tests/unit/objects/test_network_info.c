@@ -178,6 +178,29 @@ static void too_many_vifs_are_refused(void **state G_GNUC_UNUSED)
     assert_true(dv_is(err, DV_E_BAD_INPUT));
 }
 
+static void put_appends_and_replaces(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(NetworkInfo)
+        all = network_info_take(json_pack("[{s:s, s:s}, {s:s, s:s}]", "id", "p1", "address", "m1",
+                                          "id", "p2", "address", "m2"),
+                                NULL);
+    g_autoptr(NetworkInfo) more = network_info_take(
+        json_pack("[{s:s, s:s, s:s}]", "id", "p1", "address", "m3", "new", "key"), NULL);
+    g_autofree char *text = NULL;
+    json_t *value;
+
+    assert_true(network_info_put(all, more, 0, NULL));
+    assert_int_equal(network_info_count(all), 2);
+    assert_string_equal(network_info_at(all, 0)->id, "p2");
+    assert_string_equal(network_info_find(all, "p1")->address, "m3");
+    text = network_info_text(all);
+    assert_non_null(strstr(text, "\"new\": \"key\""));
+    assert_null(strstr(text, "m1"));
+    value = network_info_value_at(all, 1);
+    assert_true(json_equal(value, network_info_json_at(more, 0)));
+    json_decref(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +209,7 @@ int main(void)
         cmocka_unit_test(unknown_keys_survive),
         cmocka_unit_test(routes_dns_and_ipv6_are_read),
         cmocka_unit_test(find_and_remove_go_by_port),
+        cmocka_unit_test(put_appends_and_replaces),
         cmocka_unit_test(an_empty_list_is_fine),
         cmocka_unit_test(other_shapes_are_refused),
         cmocka_unit_test(odd_values_of_members_are_tolerated),

@@ -18,6 +18,7 @@
 #define PROJECT "3900c7d49ef84784b86607ae092a97bc"
 #define V2 "/network/v2.0"
 #define OWN_PORTS V2 "/ports?tenant_id=" PROJECT "&device_id=" VM
+#define DEVICE_PORTS V2 "/ports?device_id=" VM
 
 typedef struct Fixture {
     HttpServer *server;
@@ -72,6 +73,7 @@ static void script_boot(Fixture *f)
     http_server_json(f->server, "PUT", V2 "/ports/" PORT_A, 200, recorded_put_1);
     http_server_json(f->server, "PUT", V2 "/ports/" PORT_B, 200, recorded_put_2);
     http_server_json(f->server, "GET", OWN_PORTS, 200, recorded_ports);
+    http_server_json(f->server, "GET", DEVICE_PORTS, 200, recorded_ports);
     http_server_json(f->server, "GET", V2 "/subnets?id=*", 200, recorded_subnets);
     http_server_json(f->server, "GET", V2 "/ports?network_id=*", 200, recorded_dhcp_ports);
     http_server_json(f->server, "DELETE", V2 "/ports/*", 204, "");
@@ -231,8 +233,9 @@ static void unusable_ports_are_refused_before_anything_is_made(void **state)
         DvErrorCode code;
     } cases[] = {
         {",\"device_id\":\"another-vm\"", DV_E_PORT_IN_USE},
-        {",\"tenant_id\":\"another-project\"", DV_E_DENIED},
-        {",\"dns_name\":\"another-name\"", DV_E_BAD_INPUT},
+        {",\"tenant_id\":\"another-project\"", DV_E_PORT_NOT_USABLE},
+        {",\"dns_name\":\"another-name\"", DV_E_PORT_NOT_USABLE_DNS},
+        {",\"resource_request\":{\"required\":[\"X\"]}", DV_E_INTERFACE_RESOURCES},
         {",\"binding:vif_type\":\"binding_failed\"", DV_E_PORT_BINDING_FAILED},
         {NULL, DV_E_PORT_NOT_FOUND},
     };
@@ -553,7 +556,7 @@ static void an_expired_users_token_does_not_leak_ports(void **state)
     script_boot(f);
     http_server_reset(f->server);
     keystone_grant(f->server, "own", 3600);
-    http_server_json(f->server, "GET", OWN_PORTS, 200, recorded_ports);
+    http_server_json(f->server, "GET", DEVICE_PORTS, 200, recorded_ports);
     http_server_json(f->server, "DELETE", V2 "/ports/" PORT_A, 401, "{}");
     http_server_json(f->server, "DELETE", V2 "/ports/" PORT_A, 204, "");
     http_server_json(f->server, "DELETE", V2 "/ports/" PORT_B, 204, "");

@@ -370,6 +370,73 @@ static void nothing_is_written_when_the_provider_is_not_in_it(void **state)
     assert_int_equal(http_server_count(f->server, "PUT", "*"), 0);
 }
 
+#define MIG "33333333-3333-4333-8333-333333333333"
+#define MIG_ALLOC "/placement/allocations/" MIG
+#define ALL "/placement/allocations"
+#define HELD(who)                                                             \
+    "{\"allocations\":{\"" RP                                                 \
+    "\":{\"resources\":{\"VCPU\":1},\"generation\":3}},\"project_id\":\"p\"," \
+    "\"user_id\":\"u\",\"consumer_generation\":" who "}"
+
+/* Both consumers in one request: the resources are never free in between. */
+static void allocations_move_in_one_write(void **state)
+{
+    Fixture *f = *state;
+    bool moved = false;
+
+    http_server_json(f->server, "GET", MIG_ALLOC, 200, HELD("4"));
+    http_server_json(f->server, "GET", ALLOC, 200, HELD("7"));
+    http_server_json(f->server, "POST", ALL, 204, "");
+    assert_true(placement_allocations_move(f->service, NULL, MIG, VM, &moved, NULL));
+    assert_true(moved);
+    assert_string_equal(http_server_seen(f->server, "POST", ALL, 0)->body,
+                        "{\"" MIG "\":{\"allocations\":{},\"project_id\":\"p\",\"user_id\":\"u\","
+                        "\"consumer_generation\":4},\"" VM "\":{\"allocations\":{\"" RP
+                        "\":{\"resources\":{\"VCPU\":1}}},\"project_id\":\"p\",\"user_id\":\"u\","
+                        "\"consumer_generation\":7}}");
+}
+
+static void moving_to_a_new_consumer_says_so(void **state)
+{
+    Fixture *f = *state;
+
+    http_server_json(f->server, "GET", MIG_ALLOC, 200, HELD("4"));
+    http_server_json(f->server, "GET", ALLOC, 200, "{\"allocations\":{}}");
+    http_server_json(f->server, "POST", ALL, 204, "");
+    assert_true(placement_allocations_move(f->service, NULL, MIG, VM, NULL, NULL));
+    assert_non_null(
+        strstr(http_server_seen(f->server, "POST", ALL, 0)->body, "\"consumer_generation\":null"));
+}
+
+static void moving_what_was_moved_before_writes_nothing(void **state)
+{
+    Fixture *f = *state;
+    bool moved = false;
+
+    http_server_json(f->server, "GET", MIG_ALLOC, 200, "{\"allocations\":{}}");
+    http_server_json(f->server, "GET", ALLOC, 200, HELD("7"));
+    http_server_json(f->server, "GET", ALLOC, 200, "{\"allocations\":{}}");
+    assert_true(placement_allocations_move(f->service, NULL, MIG, VM, &moved, NULL));
+    assert_true(moved);
+    assert_true(placement_allocations_move(f->service, NULL, MIG, VM, &moved, NULL));
+    assert_false(moved);
+    assert_int_equal(http_server_count(f->server, "POST", ALL), 0);
+}
+
+static void a_move_that_somebody_disturbs_is_a_conflict(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+
+    http_server_json(f->server, "GET", MIG_ALLOC, 200, HELD("4"));
+    http_server_json(f->server, "GET", ALLOC, 200, HELD("7"));
+    http_server_json(f->server, "POST", ALL, 409,
+                     "{\"errors\":[{\"code\":\"placement.concurrent_update\",\"detail\":"
+                     "\"consumer generation conflict\"}]}");
+    assert_false(placement_allocations_move(f->service, NULL, MIG, VM, NULL, &err));
+    assert_int_equal(err->code, DV_E_CONFLICT);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -392,6 +459,10 @@ int main(void)
         T(deleting_allocations_tells_whether_there_were_any),
         T(existence_is_read),
         T(one_provider_is_taken_out_of_an_allocation),
+        T(allocations_move_in_one_write),
+        T(moving_to_a_new_consumer_says_so),
+        T(moving_what_was_moved_before_writes_nothing),
+        T(a_move_that_somebody_disturbs_is_a_conflict),
         T(nothing_is_written_when_the_provider_is_not_in_it),
     };
 

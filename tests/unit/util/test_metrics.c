@@ -68,6 +68,33 @@ static void families_stand_together_with_one_header(void **state G_GNUC_UNUSED)
     assert_non_null(strstr(text, "# TYPE drover_guests gauge\ndrover_guests -1\n"));
 }
 
+static void a_histogram_counts_up_to_each_end(void **state G_GNUC_UNUSED)
+{
+    DvHistogram *plain = dv_histogram("drover_h_seconds", "H.");
+    DvHistogram *labelled = dv_histogram("drover_h_seconds{method=\"m\"}", "H.");
+    g_autofree char *text = NULL;
+
+    dv_histogram_time(plain, 10); /* the end belongs to its bucket */
+    dv_histogram_time(plain, 11);
+    dv_histogram_time(plain, 2500);
+    dv_histogram_time(plain, 1800001); /* beyond the last end */
+    dv_histogram_time(plain, -5);      /* a clock that went back */
+    dv_histogram_time(labelled, 700);
+    text = dv_metrics_text();
+    assert_non_null(strstr(text, "# TYPE drover_h_seconds histogram\n"
+                                 "drover_h_seconds_bucket{le=\"0.01\"} 2\n"
+                                 "drover_h_seconds_bucket{le=\"0.1\"} 3\n"));
+    assert_non_null(strstr(text, "\ndrover_h_seconds_bucket{le=\"2\"} 3\n"
+                                 "drover_h_seconds_bucket{le=\"5\"} 4\n"));
+    assert_non_null(strstr(text, "\ndrover_h_seconds_bucket{le=\"1800\"} 4\n"
+                                 "drover_h_seconds_bucket{le=\"+Inf\"} 5\n"
+                                 "drover_h_seconds_sum 1802.522\n"
+                                 "drover_h_seconds_count 5\n"
+                                 "drover_h_seconds_bucket{method=\"m\",le=\"0.01\"} 0\n"));
+    assert_non_null(strstr(text, "\ndrover_h_seconds_sum{method=\"m\"} 0.700\n"
+                                 "drover_h_seconds_count{method=\"m\"} 1\n"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -75,6 +102,7 @@ int main(void)
         cmocka_unit_test(a_gauge_goes_both_ways),
         cmocka_unit_test(counts_are_exact_with_threads),
         cmocka_unit_test(families_stand_together_with_one_header),
+        cmocka_unit_test(a_histogram_counts_up_to_each_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,7 +145,7 @@ static void contract_absent_guest(void **state)
     assert_int_equal(e2->code, DV_E_INSTANCE_NOT_FOUND);
     assert_false(driver->ops->console_output(driver->self, NULL, uuid, 100, &text, NULL, &e3));
     assert_int_equal(e3->code, DV_E_INSTANCE_NOT_FOUND);
-    assert_false(driver->ops->vnc_console(driver->self, NULL, uuid, &console, &e4));
+    assert_false(driver->ops->console(driver->self, NULL, uuid, VIRT_CONSOLE_VNC, &console, &e4));
     assert_int_equal(e4->code, DV_E_INSTANCE_NOT_FOUND);
     assert_false(driver->ops->describe(driver->self, uuid, &text, &e5));
     assert_int_equal(e5->code, DV_E_INSTANCE_NOT_FOUND);
@@ -160,7 +160,21 @@ static void contract_absent_guest_has_no_power(void **state)
     g_autoptr(GError) e2 = NULL;
     g_autoptr(GError) e3 = NULL;
     g_autoptr(GError) e4 = NULL;
+    g_autoptr(GError) e5 = NULL;
+    g_autoptr(GError) e6 = NULL;
+    g_autoptr(GError) e7 = NULL;
+    g_autoptr(GError) e8 = NULL;
+    GuestStats *stats = NULL;
 
+    assert_false(driver->ops->inject_nmi(driver->self, NULL, uuid, &e5));
+    assert_int_equal(e5->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->set_password(driver->self, NULL, uuid, "root", "x", &e6));
+    assert_int_equal(e6->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_false(driver->ops->stats(driver->self, uuid, &stats, &e7));
+    assert_int_equal(e7->code, DV_E_INSTANCE_NOT_FOUND);
+    assert_null(stats);
+    must(driver->ops->abort_job(driver->self, NULL, uuid, &e8), e8);
+    driver->ops->sync_time(driver->self, NULL, uuid);
     assert_false(driver->ops->shutdown(driver->self, NULL, uuid, &e1));
     assert_int_equal(e1->code, DV_E_INSTANCE_NOT_FOUND);
     assert_false(driver->ops->launch(driver->self, NULL, uuid, false, &e2));
@@ -277,11 +291,13 @@ static void contract_vnc_address_while_it_runs(void **state)
     g_clear_pointer(&blind->vnc_listen, g_free);
     start(driver, spec, true);
     start(driver, blind, true);
-    must(driver->ops->vnc_console(driver->self, NULL, spec->uuid, &console, &err), err);
+    must(driver->ops->console(driver->self, NULL, spec->uuid, VIRT_CONSOLE_VNC, &console, &err),
+         err);
     assert_string_equal(console.host, "127.0.0.1");
     assert_in_range(console.port, 5900, 65535);
     g_free(console.host);
-    assert_false(driver->ops->vnc_console(driver->self, NULL, blind->uuid, &console, &err));
+    assert_false(
+        driver->ops->console(driver->self, NULL, blind->uuid, VIRT_CONSOLE_VNC, &console, &err));
     assert_int_equal(err->code, DV_E_CONSOLE_TYPE_UNAVAILABLE);
     destroy(driver, spec);
     destroy(driver, blind);
@@ -391,6 +407,32 @@ static void contract_defining_changes_no_state(void **state)
     destroy(driver, spec);
 }
 
+static void contract_running_guest_is_reached_from_outside(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(8);
+    g_autoptr(GuestStats) stats = NULL;
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, false);
+    must(driver->ops->inject_nmi(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->abort_job(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->stats(driver->self, spec->uuid, &stats, &err), err);
+    assert_int_equal(stats->state, GUEST_STATE_RUNNING);
+    assert_true(stats->memory_max_kib >= stats->memory_kib && stats->memory_kib > 0);
+    assert_true(stats->cpus->len > 0);
+    driver->ops->sync_time(driver->self, NULL, spec->uuid);
+    /* There is no agent in it. */
+    assert_false(driver->ops->set_password(driver->self, NULL, spec->uuid, "root", "x", &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    assert_null(strstr(err->message, "'x'"));
+    g_clear_error(&err);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    assert_false(driver->ops->inject_nmi(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_INSTANCE_NOT_RUNNING);
+    destroy(driver, spec);
+}
+
 static bool is_sorted(const GPtrArray *texts)
 {
     for (guint i = 1; i < texts->len; i++) {
@@ -398,6 +440,32 @@ static bool is_sorted(const GPtrArray *texts)
             return false;
     }
     return true;
+}
+
+/* What describe gave makes the same guest again; what is somebody else's does not. */
+static void contract_description_defines_the_guest_again(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(7);
+    g_autoptr(GuestSpec) other = contract_spec(6);
+    g_autoptr(GError) err = NULL;
+    g_autofree char *xml = NULL;
+    g_autofree char *again = NULL;
+
+    start(driver, spec, false);
+    must(driver->ops->describe(driver->self, spec->uuid, &xml, &err), err);
+    destroy(driver, spec);
+    must(driver->ops->define_xml(driver->self, NULL, spec->uuid, xml, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    must(driver->ops->describe(driver->self, spec->uuid, &again, &err), err);
+    assert_non_null(strstr(again, spec->uuid));
+    assert_false(driver->ops->define_xml(driver->self, NULL, other->uuid, xml, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    g_clear_error(&err);
+    assert_int_equal(state_now(driver, other->uuid), GUEST_STATE_NONE);
+    destroy(driver, spec);
 }
 
 static void contract_host_facts_are_complete(void **state)
@@ -448,6 +516,8 @@ static void contract_healthy_driver_is_connected(void **state)
         cmocka_unit_test(contract_guest_is_paused_and_resumed),       \
         cmocka_unit_test(contract_saved_guest_comes_back),            \
         cmocka_unit_test(contract_defining_changes_no_state),         \
+        cmocka_unit_test(contract_running_guest_is_reached_from_outside),\
+        cmocka_unit_test(contract_description_defines_the_guest_again), \
         cmocka_unit_test(contract_host_facts_are_complete),           \
         cmocka_unit_test(contract_healthy_driver_is_connected)
 /* clang-format on */

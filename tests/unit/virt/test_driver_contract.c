@@ -2,7 +2,8 @@
  * runs the same contract on real libvirt. */
 #include "virt/fake/fake_driver.h"
 
-#include "unit/virt/contract.h"
+#include "unit/virt/contract_devices.h"
+#include "unit/virt/contract_snapshot.h"
 
 static GuestSpec *contract_spec(unsigned number)
 {
@@ -12,6 +13,18 @@ static GuestSpec *contract_spec(unsigned number)
     spec->name = g_strdup_printf("instance-%08u", number);
     spec->vnc_listen = g_strdup("127.0.0.1");
     return spec;
+}
+
+static NicSpec *contract_nic(unsigned number)
+{
+    NicSpec *nic = g_new0(NicSpec, 1);
+
+    nic->port_id = g_strdup_printf("11111111-0000-4000-8000-%012u", number);
+    nic->mac = g_strdup_printf("fa:16:3e:00:00:%02u", number);
+    nic->devname = g_strdup_printf("tapcontract%02u", number);
+    nic->type = g_strdup("bridge");
+    nic->bridge = g_strdup("brqcontract");
+    return nic;
 }
 
 static int open_driver(void **state)
@@ -90,6 +103,54 @@ static gpointer start_in_thread(gpointer arg)
     return GINT_TO_POINTER(driver->ops->start(driver->self, NULL, spec, true, NULL) ? 1 : 2);
 }
 
+static bool say_stop(void *arg)
+{
+    unsigned *asked = arg;
+
+    return ++*asked > 0;
+}
+
+/* What libvirt's test driver cannot do: a whole copy. */
+static void a_copy_goes_on_until_it_is_ended(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(VirtDriver) driver = virt_fake_new(NULL);
+    g_autoptr(GuestSpec) spec = contract_spec(1);
+    FakeVirt *fake = fake_virt(driver);
+    unsigned asked = 0;
+    VirtBlockCopy copy = {.disk_path = "/i/disk", .copy_path = "/s/delta"};
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, false);
+    assert_true(driver->ops->block_copy(driver->self, NULL, spec->uuid, &copy, NULL));
+    assert_true(fake_virt_is_copied(fake, spec->uuid));
+    assert_false(driver->ops->block_copy_end(driver->self, NULL, spec->uuid, "/i/other", NULL));
+    assert_true(driver->ops->block_copy_end(driver->self, NULL, spec->uuid, "/i/disk", NULL));
+    assert_false(fake_virt_is_copied(fake, spec->uuid));
+    copy.stop = say_stop;
+    copy.stop_arg = &asked;
+    assert_false(driver->ops->block_copy(driver->self, NULL, spec->uuid, &copy, &err));
+    assert_int_equal(err->code, DV_E_CANCELLED);
+    assert_int_equal(asked, 1);
+    assert_false(fake_virt_is_copied(fake, spec->uuid));
+}
+
+static void a_guest_without_an_agent_is_not_frozen(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(VirtDriver) driver = virt_fake_new(NULL);
+    g_autoptr(GuestSpec) spec = contract_spec(1);
+    FakeVirt *fake = fake_virt(driver);
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, false);
+    assert_false(driver->ops->freeze(driver->self, NULL, spec->uuid, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    fake_virt_set_agent(fake, spec->uuid, true);
+    assert_true(driver->ops->freeze(driver->self, NULL, spec->uuid, NULL));
+    assert_true(fake_virt_is_frozen(fake, spec->uuid));
+    assert_true(driver->ops->thaw(driver->self, NULL, spec->uuid, NULL));
+    assert_false(fake_virt_is_frozen(fake, spec->uuid));
+}
+
 static void holds_a_call_until_released(void **state G_GNUC_UNUSED)
 {
     g_autoptr(VirtDriver) driver = virt_fake_new(NULL);
@@ -125,6 +186,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CONTRACT_TESTS,
+        CONTRACT_DEVICE_TESTS,
+        CONTRACT_SNAPSHOT_TESTS,
+        cmocka_unit_test(a_copy_goes_on_until_it_is_ended),
+        cmocka_unit_test(a_guest_without_an_agent_is_not_frozen),
+        CONTRACT_SNAPSHOT_TESTS,
         cmocka_unit_test(fails_as_told_and_leaves_nothing),
         cmocka_unit_test(is_away_when_told),
         cmocka_unit_test(guests_act_on_their_own),

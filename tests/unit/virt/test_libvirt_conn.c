@@ -179,6 +179,36 @@ static void absent_guest_cannot_be_turned_on(void **state G_GNUC_UNUSED)
     assert_int_equal(end_of(ops->save(self, NULL, uuid, &err), &err), DV_E_INSTANCE_NOT_FOUND);
 }
 
+static void guest_tells_what_it_used(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    g_autoptr(GuestStats) stats = NULL;
+    g_autoptr(GError) err = NULL;
+
+    must(driver->ops->stats(driver->self, TEST_GUEST, &stats, &err), err);
+    assert_int_equal(stats->state, GUEST_STATE_RUNNING);
+    assert_false(
+        driver->ops->stats(driver->self, "00000000-0000-4000-8000-00000000dead", &stats, &err));
+    assert_int_equal(err->code, DV_E_INSTANCE_NOT_FOUND);
+}
+
+static void guest_is_reached_from_outside(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = test_config();
+    g_autoptr(VirtDriver) driver = virt_libvirt_new(&config, NULL);
+    const VirtOps *ops = driver->ops;
+    void *self = driver->self;
+    GError *err = NULL;
+
+    assert_int_equal(end_of(ops->inject_nmi(self, NULL, TEST_GUEST, &err), &err), 0);
+    assert_int_equal(end_of(ops->set_password(self, NULL, TEST_GUEST, "root", "x", &err), &err), 0);
+    ops->sync_time(self, NULL, TEST_GUEST);
+    assert_int_equal(end_of(ops->power_off(self, NULL, TEST_GUEST, &err), &err), 0);
+    assert_int_equal(end_of(ops->abort_job(self, NULL, TEST_GUEST, &err), &err), 0);
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+}
+
 typedef struct Calls {
     VirtConn *conn;
     DvMutex lock;
@@ -278,6 +308,8 @@ int main(void)
         cmocka_unit_test(guest_is_turned_on_and_off),
         cmocka_unit_test(guest_is_paused_and_saved),
         cmocka_unit_test(absent_guest_cannot_be_turned_on),
+        cmocka_unit_test(guest_tells_what_it_used),
+        cmocka_unit_test(guest_is_reached_from_outside),
         cmocka_unit_test(long_calls_are_known),
         cmocka_unit_test(many_threads_share_the_connection),
     };

@@ -1,4 +1,5 @@
 /* The domain XML: against what nova-compute wrote for the same guests, and feature by feature. */
+#include "virt/libvirt/caps.h"
 #include "virt/libvirt/xml_domain.h"
 
 #include "unit/virt/xml_compare.h"
@@ -263,9 +264,18 @@ static void cpu_follows_its_mode(void **state G_GNUC_UNUSED)
     static const char *const flags[] = {"+PCID", "-mtrr", "ssbd", NULL};
     VirtConfig config = qemu_config();
     XmlHost custom = host;
+    CapsModel plain_model = {.name = (char *)"Nehalem"};
+    CapsModel better_model = {.name = (char *)"IvyBridge"};
+    g_autoptr(GPtrArray) features = g_ptr_array_new();
+    g_autoptr(GPtrArray) models = g_ptr_array_new();
+    g_autoptr(GError) err = NULL;
     g_autoptr(GuestSpec) spec = plain();
     g_autofree char *xml = NULL;
 
+    g_ptr_array_add(features, (gpointer) "avx");
+    better_model.features = features;
+    g_ptr_array_add(models, &plain_model);
+    g_ptr_array_add(models, &better_model);
     config.cpu_mode = NULL;
     config.cpu_model_extra_flags = flags;
     spec->vcpus = 4;
@@ -277,16 +287,25 @@ static void cpu_follows_its_mode(void **state G_GNUC_UNUSED)
     assert_at(xml, "/domain/cpu/feature[@name='ssbd']/@policy", "require");
     g_clear_pointer(&xml, g_free);
     config.cpu_mode = "custom";
-    custom.cpu_model = "IvyBridge";
+    custom.cpu_models = models;
     custom.cpuset = "2-3";
     spec->cpu_sockets = 1;
     spec->cpu_cores = 2;
     spec->cpu_threads = 2;
     assert_true(xml_domain_write(spec, &config, &custom, &xml, NULL));
     assert_at(xml, "/domain/cpu/@mode", "custom");
-    assert_at(xml, "/domain/cpu/model", "IvyBridge");
+    assert_at(xml, "/domain/cpu/model", "Nehalem");
     assert_at(xml, "/domain/cpu/topology/@cores", "2");
     assert_at(xml, "/domain/vcpu/@cpuset", "2-3");
+    g_clear_pointer(&xml, g_free);
+    spec->cpu_traits = g_ptr_array_new_with_free_func(g_free);
+    g_ptr_array_add(spec->cpu_traits, g_strdup("HW_CPU_X86_AVX"));
+    assert_true(xml_domain_write(spec, &config, &custom, &xml, NULL));
+    assert_at(xml, "/domain/cpu/model", "IvyBridge");
+    g_clear_pointer(&xml, g_free);
+    g_ptr_array_add(spec->cpu_traits, g_strdup("HW_CPU_X86_AVX512F"));
+    assert_false(xml_domain_write(spec, &config, &custom, &xml, &err));
+    assert_int_equal(err->code, DV_E_CPU_MODEL);
 }
 
 static void machine_type_from_image_config_default(void **state G_GNUC_UNUSED)
@@ -401,7 +420,7 @@ static void options_of_devices(void **state G_GNUC_UNUSED)
     config.mem_stats_period_s = 0;
     spec->guest_agent = true;
     spec->rng = false;
-    spec->cpu_shares = 512;
+    spec->cpu_shares = (SpecNumber){true, 512};
     xml = write_ok(spec, &config);
     assert_at(xml, "//disk/driver/@cache", "writeback");
     assert_at(xml, "//memballoon", NULL);
@@ -435,6 +454,70 @@ static void refuses_what_it_cannot_write(void **state G_GNUC_UNUSED)
     assert_null(xml);
 }
 
+static void serial_ports_are_on_tcp_and_the_first_is_logged(void **state G_GNUC_UNUSED)
+{
+    static const int ports[] = {10000, 10007};
+    VirtConfig config = qemu_config();
+    XmlHost with_ports = host;
+    g_autoptr(GuestSpec) spec = nano("c7f5f0b8-5de2-4bd4-8324-cafa60cf2933", "instance-00000010",
+                                     "cap", NULL, 1795330537);
+    g_autofree char *xml = NULL;
+
+    with_ports.serial_ports = ports;
+    spec->serial_host = g_strdup("10.0.0.5");
+    spec->serial_count = 2;
+    assert_true(xml_domain_write(spec, &config, &with_ports, &xml, NULL));
+    assert_at(xml, "//serial[1]/@type", "tcp");
+    assert_at(xml, "//serial[1]/source/@mode", "bind");
+    assert_at(xml, "//serial[1]/source/@host", "10.0.0.5");
+    assert_at(xml, "//serial[1]/source/@service", "10000");
+    assert_at(xml, "//serial[1]/log/@file",
+              "/tmp/lab/nova/instances/c7f5f0b8-5de2-4bd4-8324-cafa60cf2933/console.log");
+    assert_at(xml, "//serial[2]/source/@service", "10007");
+    assert_at(xml, "//serial[2]/log/@file", NULL);
+}
+
+static void spice_brings_its_channel(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = qemu_config();
+    g_autoptr(GuestSpec) spec = nano("c7f5f0b8-5de2-4bd4-8324-cafa60cf2933", "instance-00000010",
+                                     "cap", NULL, 1795330537);
+    g_autofree char *xml = NULL;
+
+    g_clear_pointer(&spec->vnc_listen, g_free);
+    spec->spice_listen = g_strdup("127.0.0.2");
+    spec->spice_agent = true;
+    spec->usb_tablet = false;
+    spec->video_model = g_strdup("qxl");
+    xml = write_ok(spec, &config);
+    assert_at(xml, "//graphics/@type", "spice");
+    assert_at(xml, "//graphics/@listen", "127.0.0.2");
+    assert_at(xml, "//channel/@type", "spicevmc");
+    assert_at(xml, "//channel/target/@name", "com.redhat.spice.0");
+    assert_at(xml, "//video/model/@type", "qxl");
+    assert_at(xml, "//input/@type", NULL);
+}
+
+static void one_interface_can_be_written_alone(void **state G_GNUC_UNUSED)
+{
+    VirtConfig config = qemu_config();
+    g_autoptr(GuestSpec) spec = nano("c7f5f0b8-5de2-4bd4-8324-cafa60cf2933", "instance-00000010",
+                                     "cap", NULL, 1795330537);
+    NicSpec *nic = add_nic(spec, "ba6c7dab-e368-44e6-ac3e-56a2aab980f2", "fa:16:3e:05:cb:53",
+                           "brq97b743f8-44", 1500, "10.77.0.149");
+    g_autofree char *xml = NULL;
+    g_autoptr(GError) err = NULL;
+
+    assert_true(xml_nic_write(nic, &config, &xml, NULL));
+    assert_true(g_str_has_prefix(xml, "<interface "));
+    assert_at(xml, "/interface/mac/@address", "fa:16:3e:05:cb:53");
+    assert_at(xml, "/interface/source/@bridge", "brq97b743f8-44");
+    assert_at(xml, "/interface/driver/@name", "qemu");
+    g_clear_pointer(&nic->bridge, g_free);
+    assert_false(xml_nic_write(nic, &config, &xml, &err));
+    assert_int_equal(err->code, DV_E_BAD_INPUT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +536,9 @@ int main(void)
         cmocka_unit_test(ovs_port_names_its_interface),
         cmocka_unit_test(options_of_devices),
         cmocka_unit_test(refuses_what_it_cannot_write),
+        cmocka_unit_test(serial_ports_are_on_tcp_and_the_first_is_logged),
+        cmocka_unit_test(spice_brings_its_channel),
+        cmocka_unit_test(one_interface_can_be_written_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,311 @@
+/* rebuild_instance: a server gets a new root disk, on the same host and with the same ports.
+ *
+ * Everything that this host cannot do is refused before the guest is touched. From then on the old
+ * disks are gone: a failure ends in ERROR, without a guest, and another rebuild starts from there.
+ * A server that was stopped is made and then stopped again.
+ *
+ * An evacuation (recreate) comes with the same method and needs a claim of its own: refused, its
+ * migration and the allocation on this host given back.
+ * Sources: nova compute/manager.py rebuild_instance, _do_rebuild_instance, _rebuild_default_impl
+ * (Zed); docs/wire/flows.md. */
+#include "agent/guest_spec.h"
+#include "agent/image_meta.h"
+#include "agent/instance_load.h"
+#include "agent/network_cache.h"
+#include "agent/notify.h"
+#include "agent/op.h"
+#include "agent/ops/ops.h"
+#include "agent/ops/outcome.h"
+#include "agent/ops/power_off.h"
+#include "agent/ops/spawn.h"
+
+#include "util/log.h"
+
+#include <string.h>
+
+typedef struct Rebuild {
+    Agent *agent;
+    const DvCtx *ctx;
+    DvCtx *admin;
+    const Ovo *args;
+    Ovo *instance, *bdms, *image;
+    const char *uuid;
+    char *old_state; /* vm_state before */
+    NetworkInfo *network;
+    Spawn spawn;
+} Rebuild;
+
+static void rebuild_done(Rebuild *rebuild)
+{
+    spawn_done(&rebuild->spawn);
+    network_info_free(rebuild->network);
+    ovo_unref(rebuild->bdms);
+    ovo_unref(rebuild->image);
+    g_free(rebuild->old_state);
+    dv_ctx_unref(rebuild->admin);
+}
+
+static bool save_task(Rebuild *rebuild, const char *task, const char *expected, GError **err)
+{
+    const char *const list[] = {expected, NULL};
+
+    ovo_set_str(rebuild->instance, "task_state", task);
+    return conductor_instance_save(rebuild->agent->con, rebuild->ctx, rebuild->instance, list, err);
+}
+
+/* ---- before anything is touched ---- */
+
+static bool rebuild_begin(void *self, GError **err)
+{
+    Rebuild *rebuild = self;
+    const VirtDriver *virt = rebuild->agent->virt;
+    GuestState state = GUEST_STATE_NONE;
+
+    if (!virt->ops->state(virt->self, rebuild->uuid, &state, err))
+        return false;
+    ovo_set_i64(rebuild->instance, "power_state", state);
+    return save_task(rebuild, "rebuilding", "rebuilding", err);
+}
+
+/* What config drive and guest description need and a request of the API does not carry. */
+static bool rebuild_facts(void *self, GError **err)
+{
+    static const char *const attrs[] = {"flavor",        "info_cache",      "keypairs",
+                                        "ec2_ids",       "pci_requests",    "numa_topology",
+                                        "trusted_certs", "device_metadata", NULL};
+    Rebuild *rebuild = self;
+
+    if (ovo_bool_or(rebuild->args, "preserve_ephemeral", false))
+        return dv_fail(err, DV_E_PRESERVE_EPHEMERAL,
+                       "The current driver does not support preserving ephemeral partitions.");
+    if (!instance_load(rebuild->agent, rebuild->ctx, rebuild->instance, attrs, err) ||
+        !instance_bdms(rebuild->agent, rebuild->ctx, rebuild->args, "bdms", rebuild->uuid,
+                       &rebuild->bdms, err))
+        return false;
+    if (!rebuild->image)
+        return dv_fail(err, DV_E_UNSUPPORTED,
+                       "rebuilding a volume-backed server is not supported by this host");
+    if (ovo_has_value(rebuild->instance, "trusted_certs"))
+        return dv_fail(err, DV_E_UNSUPPORTED, "trusted certificates are not supported");
+    rebuild->network = network_cache_read(rebuild->instance, err);
+    rebuild->spawn = (Spawn){
+        .agent = rebuild->agent,
+        .ctx = rebuild->ctx,
+        .instance = rebuild->instance,
+        .image = rebuild->image,
+        .bdms = rebuild->bdms,
+        .args = rebuild->args,
+        .network = rebuild->network,
+    };
+    return rebuild->network && spawn_spec(&rebuild->spawn, err);
+}
+
+/* ---- what is told of it ---- */
+
+static void notify(const Rebuild *rebuild, NotifyPhase phase, const GError *cause)
+{
+    const NotifyExtra extra = {
+        .bdms = rebuild->bdms,
+        .network = phase == NOTIFY_END ? rebuild->network : NULL,
+        .image_name = rebuild->image && !cause ? ovo_str_or(rebuild->image, "name", NULL) : NULL,
+    };
+
+    notify_instance_with(rebuild->agent, rebuild->ctx, rebuild->instance, NOTIFY_REBUILD, phase,
+                         &extra, cause);
+}
+
+/* The API has put the new image into the record already: what existed until now is the old one. */
+static bool rebuild_announce(void *self, GError **err G_GNUC_UNUSED)
+{
+    const Rebuild *rebuild = self;
+    g_autoptr(Ovo) before = NULL;
+
+    if (!notify_enabled(rebuild->agent))
+        return true;
+    before = ovo_copy(rebuild->instance);
+    ovo_set_from(before, "image_ref", rebuild->args, "orig_image_ref");
+    ovo_set_from(before, "system_metadata", rebuild->args, "orig_sys_metadata");
+    notify_exists(rebuild->agent, rebuild->ctx, rebuild->instance, before);
+    notify(rebuild, NOTIFY_START, NULL);
+    return true;
+}
+
+/* ---- the old guest goes ---- */
+
+static bool rebuild_destroy(void *self, GError **err)
+{
+    Rebuild *rebuild = self;
+    const VirtDriver *virt = rebuild->agent->virt;
+
+    return guest_power_off(rebuild->agent, rebuild->ctx, rebuild->instance, true, err) &&
+           virt->ops->destroy(virt->self, rebuild->ctx, rebuild->uuid, err) &&
+           disks_remove(rebuild->agent->disks, rebuild->ctx, rebuild->uuid, err);
+}
+
+/* ---- the new one ---- */
+
+static bool rebuild_devices(void *self, GError **err)
+{
+    Rebuild *rebuild = self;
+
+    return save_task(rebuild, "rebuild_block_device_mapping", "rebuilding", err) &&
+           spawn_name_devices(&rebuild->spawn, err) &&
+           save_task(rebuild, "rebuild_spawning", "rebuild_block_device_mapping", err);
+}
+
+static bool rebuild_disks(void *self, GError **err)
+{
+    return spawn_disks(&((Rebuild *)self)->spawn, err);
+}
+
+static void rebuild_remove_disks(void *self)
+{
+    Rebuild *rebuild = self;
+    g_autoptr(GError) err = NULL;
+
+    if (!disks_remove(rebuild->agent->disks, rebuild->ctx, rebuild->uuid, &err))
+        dv_warning(rebuild->ctx, "disks of a failed rebuild stay: %s", err->message);
+}
+
+static bool rebuild_guest(void *self, GError **err)
+{
+    return spawn_guest(&((Rebuild *)self)->spawn, err);
+}
+
+static void rebuild_destroy_guest(void *self)
+{
+    Rebuild *rebuild = self;
+    const VirtDriver *virt = rebuild->agent->virt;
+    g_autoptr(GError) err = NULL;
+
+    if (!virt->ops->destroy(virt->self, rebuild->ctx, rebuild->uuid, &err))
+        dv_warning(rebuild->ctx, "guest of a failed rebuild stays: %s", err->message);
+}
+
+static bool rebuild_plugged(void *self, GError **err)
+{
+    return spawn_plugged(&((Rebuild *)self)->spawn, err);
+}
+
+static bool rebuild_resume(void *self, GError **err)
+{
+    return spawn_resume(&((Rebuild *)self)->spawn, err);
+}
+
+static bool rebuild_active(void *self, GError **err)
+{
+    Rebuild *rebuild = self;
+    static const char *const expected[] = {"rebuild_spawning", NULL};
+
+    spawn_record(&rebuild->spawn);
+    outcome_active(rebuild->instance, "active");
+    return conductor_instance_save(rebuild->agent->con, rebuild->ctx, rebuild->instance, expected,
+                                   err);
+}
+
+/* The guest was made for nothing but its disks: it need not be asked to power off. */
+static bool rebuild_stop_again(void *self, GError **err)
+{
+    Rebuild *rebuild = self;
+
+    if (strcmp(rebuild->old_state, "stopped") != 0)
+        return true;
+    dv_info(rebuild->ctx, "rebuilt; stopping it, as it was before");
+    ovo_set_str(rebuild->instance, "vm_state", "active");
+    ovo_set_str(rebuild->instance, "task_state", "powering-off");
+    ovo_set_i64(rebuild->instance, "progress", 0);
+    return conductor_instance_save(rebuild->agent->con, rebuild->ctx, rebuild->instance, NULL,
+                                   err) &&
+           outcome_stop(rebuild->agent, rebuild->ctx, rebuild->instance, false, err);
+}
+
+static const OpStep rebuild_steps[] = {
+    {"begin", rebuild_begin, NULL},
+    {"facts", rebuild_facts, NULL},
+    {"announce", rebuild_announce, NULL},
+    {"destroy", rebuild_destroy, NULL},
+    {"devices", rebuild_devices, NULL},
+    {"disks", rebuild_disks, rebuild_remove_disks},
+    {"guest", rebuild_guest, rebuild_destroy_guest},
+    {"plugged", rebuild_plugged, NULL},
+    {"resume", rebuild_resume, NULL},
+    {"active", rebuild_active, NULL},
+};
+
+/* Beside the table: what was rebuilt is not undone when it cannot be stopped. */
+static const OpStep stop_steps[] = {
+    {"stop", rebuild_stop_again, NULL},
+};
+
+/* ---- the operation ---- */
+
+/* The scheduler has put the instance's resources on this host, too: they are given back. */
+static bool refuse_evacuation(const OpCall *call, const DvCtx *admin, GError **err)
+{
+    g_autoptr(Ovo) migration = ovo_child(call->args, "migration");
+    g_autofree char *provider = NULL;
+    const char *gone[] = {NULL, NULL};
+    g_autoptr(GError) why = NULL;
+
+    if (migration) {
+        ovo_set_str(migration, "status", "failed");
+        if (!conductor_save(call->agent->con, admin, migration, &why))
+            dv_warning(call->ctx, "migration not set to failed: %s", why->message);
+        g_clear_error(&why);
+    }
+    if (tracker_node_identity(call->agent->tracker, &provider, NULL)) {
+        gone[0] = provider;
+        if (!placement_allocations_remove_providers(call->agent->placement, admin, call->uuid, gone,
+                                                    &why))
+            dv_warning(call->ctx, "allocation on this host not removed: %s", why->message);
+    }
+    outcome_error(call->agent, call->ctx, call->instance);
+    return dv_fail(err, DV_E_EVACUATE_UNSUPPORTED, "Instance evacuate is not supported.");
+}
+
+static bool run(Rebuild *rebuild, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (op_run("rebuild", rebuild_steps, G_N_ELEMENTS(rebuild_steps), rebuild, rebuild->ctx,
+               &cause) &&
+        op_run("rebuild_end", stop_steps, G_N_ELEMENTS(stop_steps), rebuild, rebuild->ctx, &cause))
+        return true;
+    notify(rebuild, NOTIFY_ERROR, cause);
+    if (outcome_gone(cause)) {
+        dv_info(rebuild->ctx, "instance was deleted while rebuilding: %s", cause->message);
+        return true;
+    }
+    outcome_error(rebuild->agent, rebuild->ctx, rebuild->instance);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}
+
+bool op_rebuild(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
+{
+    int64_t start_ms = dv_now_ms();
+    const char *image_ref = ovo_str_or(call->args, "image_ref", NULL);
+    Rebuild rebuild = {.agent = call->agent, .args = call->args, .uuid = call->uuid};
+    bool ok;
+
+    if (!call->instance)
+        return dv_fail(err, DV_E_BAD_INPUT, "rebuild_instance without an instance");
+    rebuild.admin = dv_ctx_elevated(call->ctx);
+    rebuild.ctx = rebuild.admin; /* nova does all of it with more than the user's rights */
+    rebuild.instance = call->instance;
+    rebuild.old_state = g_strdup(ovo_str_or(call->instance, "vm_state", ""));
+    if (ovo_bool_or(call->args, "recreate", false))
+        ok = refuse_evacuation(call, rebuild.admin, err);
+    else
+        /* An image that is not there leaves the server as it is. */
+        ok = (!image_ref || !*image_ref ||
+              image_meta_get(call->agent, call->ctx, image_ref, &rebuild.image, err)) &&
+             run(&rebuild, err);
+    if (ok) {
+        dv_info(call->ctx, "rebuilt after %d ms", (int)(dv_now_ms() - start_ms));
+        outcome_announce(call->agent, rebuild.admin, call->instance);
+        notify(&rebuild, NOTIFY_END, NULL);
+    }
+    rebuild_done(&rebuild);
+    return ok;
+}

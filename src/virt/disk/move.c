@@ -1,0 +1,200 @@
+/* Disks on the way to another flavor: set aside, copied, grown, and the way back; see disks.h.
+ *
+ * The directory <uuid>_resize is nova's, too: whichever agent confirms or reverts finds it there.
+ * Nothing is opened by what it contains: formats come from disk.info.
+ * Sources: nova virt/libvirt/driver.py migrate_disk_and_power_off, finish_migration,
+ * finish_revert_migration, _cleanup_resize (Zed). */
+#include "virt/disk/disks_priv.h"
+
+#include "util/fs.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+void disk_facts_free(DiskFacts *facts)
+{
+    if (!facts)
+        return;
+    g_free(facts->path);
+    g_free(facts->backing_file);
+    g_free(facts);
+}
+
+static void facts_destroy(gpointer facts)
+{
+    disk_facts_free(facts);
+}
+
+/* ---- what is there ---- */
+
+static bool is_disk(const char *name)
+{
+    return strcmp(name, "disk") == 0 ||
+           (g_str_has_prefix(name, "disk.") && strcmp(name, "disk.info") != 0);
+}
+
+static bool read_facts(const char *path, const char *format, DiskFacts *out, GError **err)
+{
+    g_autofree char *backing = NULL;
+    DiskSpec disk = {.path = (char *)path};
+    struct stat st;
+
+    if (!disk_format_parse(format, &disk.format))
+        return dv_fail(err, DV_E_INVALID_DISK, "disk.info does not say the format of %s", path);
+    if (stat(path, &st) < 0)
+        return dv_fail_errno(err, errno, "reading", path);
+    if (!disk_virtual_size(path, disk.format, &out->virtual_bytes, err) ||
+        (disk.format == DISK_FORMAT_QCOW2 && !disk_backing_read(&disk, err)))
+        return false;
+    backing = disk.backing_path;
+    out->path = g_strdup(path);
+    out->format = disk.format;
+    out->backing_file = backing ? g_path_get_basename(backing) : NULL;
+    out->allocated_bytes = (uint64_t)st.st_blocks * 512;
+    return true;
+}
+
+bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err)
+{
+    g_autofree char *dir = NULL;
+    g_autoptr(GHashTable) formats = NULL;
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(facts_destroy);
+    g_autoptr(GList) paths = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    if (!disk_info_read(dir, &formats, err))
+        return false;
+    paths = g_list_sort(g_hash_table_get_keys(formats), (GCompareFunc)strcmp);
+    for (const GList *item = paths; item; item = item->next) {
+        g_autofree char *name = g_path_get_basename(item->data);
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+        DiskFacts *facts;
+
+        if (!is_disk(name) || !dv_exists(path))
+            continue;
+        facts = g_new0(DiskFacts, 1);
+        g_ptr_array_add(all, facts);
+        if (!read_facts(path, g_hash_table_lookup(formats, item->data), facts, err))
+            return false;
+    }
+    *out = g_steal_pointer(&all);
+    return true;
+}
+
+/* ---- the source ---- */
+
+static char *aside_of(const char *dir)
+{
+    return g_strconcat(dir, "_resize", NULL);
+}
+
+/* Beside the disks of disk.info: a config drive keeps the password and files that were given to the
+ * first boot, and a kernel may be gone from glance. */
+static bool moves_along(const char *name)
+{
+    static const char *const others[] = {"disk.info", "disk.config", "kernel", "ramdisk", NULL};
+    static const char *const left[] = {"disk.swap", "disk.rescue", "disk.config.rescue", NULL};
+
+    return g_strv_contains(others, name) || (is_disk(name) && !g_strv_contains(left, name));
+}
+
+static bool copy_along(const char *aside, const char *dir, GError **err)
+{
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(GDir) entries = g_dir_open(aside, 0, &reason);
+    const char *name;
+
+    if (!entries)
+        return dv_fail(err, DV_E_IO, "%s", reason->message);
+    while ((name = g_dir_read_name(entries))) {
+        g_autofree char *from = g_build_filename(aside, name, NULL);
+        g_autofree char *to = g_build_filename(dir, name, NULL);
+
+        if (moves_along(name) && !disk_copy_file(from, to, err))
+            return dv_within(err, "copying %s", name);
+    }
+    return true;
+}
+
+/* An instance without a directory has nothing to move, and is not to be left with an empty one. */
+static bool rename_aside(const char *dir, const char *aside, GError **err)
+{
+    return dv_remove_tree(aside, err) &&
+           (rename(dir, aside) == 0 || dv_fail_errno(err, errno, "renaming", dir));
+}
+
+bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err)
+{
+    g_autofree char *dir = NULL, *aside = NULL;
+    g_autoptr(GError) back = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    aside = aside_of(dir);
+    if (!rename_aside(dir, aside, err))
+        return false;
+    if (dv_mkdirs(dir, DISK_DIR_MODE, err) && copy_along(aside, dir, err))
+        return true;
+    if (!disks_take_back(disks, ctx, uuid, &back))
+        dv_error(ctx, "the disks stay in %s: %s", aside, back->message);
+    return false;
+}
+
+bool disks_take_back(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
+{
+    g_autofree char *dir = NULL, *aside = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    aside = aside_of(dir);
+    if (!dv_exists(aside))
+        return true;
+    return dv_remove_tree(dir, err) &&
+           (rename(aside, dir) == 0 || dv_fail_errno(err, errno, "renaming", aside));
+}
+
+bool disks_forget_aside(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                        GError **err)
+{
+    g_autofree char *dir = NULL, *aside = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    aside = aside_of(dir);
+    return dv_remove_tree(aside, err);
+}
+
+/* ---- the destination ---- */
+
+static bool grow(const DvCtx *ctx, const DiskSpec *disk, GError **err)
+{
+    uint64_t now = 0;
+
+    if (!disk->size_bytes || !disk_virtual_size(disk->path, disk->format, &now, err))
+        return !disk->size_bytes;
+    if (now >= disk->size_bytes)
+        return true;
+    dv_info(ctx, "disk %s grows from %" G_GUINT64_FORMAT " to %" G_GUINT64_FORMAT " bytes",
+            disk->path, now, disk->size_bytes);
+    return disk_tool_resize(disk->path, disk->format, disk->size_bytes, err);
+}
+
+bool disks_grow(Disks *disks G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spec, GError **err)
+{
+    for (guint i = 0; i < spec->disks->len; i++) {
+        const DiskSpec *disk = g_ptr_array_index(spec->disks, i);
+
+        if ((disk->role == DISK_ROLE_ROOT || disk->role == DISK_ROLE_EPHEMERAL) &&
+            !grow(ctx, disk, err))
+            return dv_within(err, "growing %s", disk->path);
+    }
+    return true;
+}

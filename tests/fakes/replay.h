@@ -1,0 +1,29 @@
+/* Plays one recorded conversation of tests/wire/data/replay to an agent among fakes, and keeps what
+ * the agent sends: nova's peers say what they said, the hypervisor is the fake one.
+ *
+ * The operation's request is delivered first. External events that came while nova worked are
+ * delivered when the operation is at the hypervisor call `hold`, so that their place is always the
+ * same; the others follow when everything is done.
+ *
+ * Threads    one test thread. */
+#pragma once
+
+#include "fakes/agent.h"
+
+typedef enum {
+    REPLAY_NO_GUEST,
+    REPLAY_GUEST_OFF,
+    REPLAY_GUEST_RUNNING,
+    REPLAY_GUEST_PAUSED
+} ReplayGuest;
+
+typedef struct ReplayHow {
+    const char *name;    /* of the fixture */
+    const char *hold;    /* hypervisor call (VirtOps) during which events arrive, NULL: none */
+    ReplayGuest guest;   /* what the host has when the request comes */
+    bool broken_image;   /* what glance gives is not what its record says */
+    const char *options; /* further lines of nova.conf, or NULL */
+} ReplayHow;
+
+/* What nova sent, and what the agent sent, in the form of replay_message.h. New references. */
+void replay_run(const ReplayHow *how, json_t **out_nova, json_t **out_ours);
