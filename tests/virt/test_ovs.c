@@ -235,6 +235,49 @@ static void trunk_bridge_is_made_and_deleted_with_its_port(void **state)
     assert_string_equal(bridges, "br-int");
 }
 
+/* The port's device comes to a running guest; the port is there before it, and goes after it. */
+static void port_comes_to_a_guest_and_goes(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = virt_spec(66, false);
+    g_autoptr(GuestSpec) ports = guest_spec_new();
+    NicSpec *nic = add_ovs_nic(ports);
+    g_autoptr(GError) err = NULL;
+
+    nic->ovs_create = true;
+    start(driver, spec, true);
+    must(driver->ops->attach_nic(driver->self, NULL, spec->uuid, nic, &err), err);
+    assert_bridge_of(TAP, "br-int");
+    assert_column(TAP, "external_ids:iface-id", PORT);
+    assert_column(TAP, "external_ids:vm-uuid", spec->uuid);
+    assert_file(TAP, "mtu", "1400");
+    wait_ofport(TAP);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->detach_nic(driver->self, NULL, spec->uuid, nic, &err), err);
+    assert_no_ports();
+    assert_false(is_device(TAP));
+    destroy(driver, spec);
+}
+
+static void port_of_a_refused_device_is_unplugged(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = virt_spec(67, false);
+    g_autoptr(GuestSpec) ports = guest_spec_new();
+    NicSpec *nic = add_ovs_nic(ports);
+    g_autoptr(GError) err = NULL;
+
+    nic->ovs_create = true;
+    g_free(nic->model);
+    nic->model = g_strdup("nobody-makes-it");
+    start(driver, spec, true);
+    assert_false(driver->ops->attach_nic(driver->self, NULL, spec->uuid, nic, &err));
+    assert_int_equal(err->code, DV_E_HYPERVISOR);
+    assert_no_ports();
+    assert_false(is_device(TAP));
+    destroy(driver, spec);
+}
+
 static void words_that_ovs_vsctl_would_take_for_others_are_refused(void **state)
 {
     VirtDriver *driver = *state;
@@ -257,6 +300,8 @@ int main(void)
         VIRT_TEST(port_behind_a_bridge_of_its_own),
         VIRT_TEST(hybrid_port_is_unplugged_by_what_is_there),
         VIRT_TEST(trunk_bridge_is_made_and_deleted_with_its_port),
+        VIRT_TEST(port_comes_to_a_guest_and_goes),
+        VIRT_TEST(port_of_a_refused_device_is_unplugged),
         VIRT_TEST(words_that_ovs_vsctl_would_take_for_others_are_refused),
     };
 
