@@ -120,20 +120,19 @@ $(B)/libfakes.a: $(call obj,$(FAKES_SRC))
 	$(call say,AR)
 	$(Q)ar rcsD $@ $^
 
-$(B)/tests/flow/% $(B)/tests/wire/% $(B)/tests/interop/%: CPPFLAGS += -Itests
+$(B)/tests/flow/% $(B)/tests/wire/% $(B)/tests/virt/% $(B)/tests/interop/%: CPPFLAGS += -Itests
 $(B)/tests/flow/%: tests/flow/%.c $(B)/libfakes.a $(call libs,agent)
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(B)/libfakes.a $(call libs,agent) $(PKG_LIBS) -lcmocka
-$(B)/tests/virt/%: CPPFLAGS += -Itests
-$(B)/tests/virt/%: tests/virt/%.c $(call libs,virt)
-	@mkdir -p $(@D)
-	$(call say,LD)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,virt) $(PKG_LIBS) -lcmocka
 $(B)/tests/wire/%: tests/wire/%.c $(B)/libfakes.a $(call libs,agent)
 	@mkdir -p $(@D)
 	$(call say,LD)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(B)/libfakes.a $(call libs,agent) $(PKG_LIBS) -lcmocka
+$(B)/tests/virt/%: tests/virt/%.c $(call libs,virt)
+	@mkdir -p $(@D)
+	$(call say,LD)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -o $@ $< $(LDFLAGS) $(call libs,virt) $(PKG_LIBS) -lcmocka
 $(B)/tests/interop/%: tests/interop/%.c $(call libs,services)
 	@mkdir -p $(@D)
 	$(call say,LD)
@@ -164,7 +163,7 @@ wire: $(call test_bins,$(WIRE_SRC))
 #: flow         whole operations on the fake driver
 flow: $(call test_bins,$(FLOW_SRC))
 	@TEST_TIMEOUT=600 tests/run $^
-#: virt         the driver contract on a libvirtd and a QEMU of their own (as root)
+#: virt         the hypervisor driver on real QEMU guests and a libvirtd of its own (as root)
 virt: $(call test_bins,$(VIRT_SRC))
 	@tests/virt/run $^
 #: interop      against oslo.messaging on a real RabbitMQ, and nova's own conductor and metadata code

@@ -23,6 +23,21 @@ LIBVIRT_URI="qemu+unix:///system?socket=$RUN/libvirt/libvirt-sock"
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 die() { say "fatal: $*" >&2; exit 1; }
 
+# linuxbridge, ovs or ovs-hybrid. Neutron's ports are bound to one of them, so it is chosen once in the life of the
+# state folder.
+network_kind() { cat "$STATE/network" 2>/dev/null || echo linuxbridge; }
+
+choose_network() { # KIND
+    case $1 in
+    linuxbridge | ovs | ovs-hybrid) ;;
+    *) die "no network '$1': linuxbridge, ovs or ovs-hybrid" ;;
+    esac
+    if [ -e "$MARKS/neutron-db" ] && [ "$(network_kind)" != "$1" ]; then
+        die "this cloud was made with --network $(network_kind): purge it first"
+    fi
+    echo "$1" > "$STATE/network"
+}
+
 make_folders() {
     mkdir -p "$ETC" "$LOG" "$PIDS" "$RUN" "$MARKS" "$STATE"/{bin,tmp}
     # rabbitmq, mysql, libvirt-qemu and memcache all have to get in.
@@ -101,6 +116,8 @@ strays() {
         *"$STATE/"*) ;;
         *) continue ;;
         esac
+        # In another mount namespace the same name may be the state folder of another cloud.
+        [ "/proc/$pid/root$STATE" -ef "$STATE" ] || continue
         case ${line%% *} in
         *qemu-system-* | *dnsmasq | *haproxy | *epmd) echo "$pid" ;;
         *python3* | *sudo)

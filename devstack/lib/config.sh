@@ -222,6 +222,11 @@ X
 }
 
 config_neutron() {
+    local mechanism=linuxbridge interface=linuxbridge firewall=openvswitch
+    case $(network_kind) in
+    ovs) mechanism=openvswitch interface=openvswitch ;;
+    ovs-hybrid) mechanism=openvswitch interface=openvswitch firewall=iptables_hybrid ;;
+    esac
     mkdir -p "$ETC/neutron" "$STATE/neutron/locks"
     # linuxbridge is "experimental" in Zed: without the flag neither server nor agent starts. Plain sudo: an agent looks a
     # hundred times a second whether its rootwrap daemon still lives.
@@ -265,7 +270,7 @@ X
 [ml2]
 type_drivers=flat,vxlan,local
 tenant_network_types=vxlan
-mechanism_drivers=linuxbridge,l2population
+mechanism_drivers=$mechanism,l2population
 extension_drivers=port_security
 [ml2_type_flat]
 flat_networks=provider
@@ -296,9 +301,27 @@ enable_security_group=true
 enable_ipset=true
 firewall_driver=iptables
 X
+    # datapath_type netdev: OVS's datapath in user space, which needs no kernel module.
+    cat > "$ETC/neutron/openvswitch.ini" << X
+[ovs]
+integration_bridge=br-int
+bridge_mappings=provider:br-provider
+datapath_type=netdev
+local_ip=$IP
+[agent]
+polling_interval=1
+tunnel_types=vxlan
+l2_population=true
+[privsep]
+helper_command=env PATH=$helper_path /usr/bin/privsep-helper ${helper_conf/linuxbridge.ini/openvswitch.ini}
+[securitygroup]
+enable_security_group=true
+enable_ipset=true
+firewall_driver=$firewall
+X
     cat > "$ETC/neutron/dhcp.ini" << X
 [DEFAULT]
-interface_driver=linuxbridge
+interface_driver=$interface
 dhcp_driver=neutron.agent.linux.dhcp.Dnsmasq
 enable_isolated_metadata=false
 dnsmasq_local_resolv=false
@@ -315,6 +338,7 @@ export DROVER_CLOUD=$STATE
 export DROVER_CLOUD_HOST=$HOST
 export DROVER_CLOUD_CONF=$ETC/nova/nova-compute.conf
 export DROVER_CLOUD_LOG=$LOG
+export DROVER_CLOUD_NETWORK=$(network_kind)
 export DROVER_CLOUD_INSTANCES=$STATE/nova/instances
 export DROVER_CLOUD_LIBVIRT_URI='$LIBVIRT_URI'
 export DROVER_CLOUD_TRANSPORT_URL=$RABBIT_URL

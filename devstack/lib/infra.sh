@@ -120,6 +120,25 @@ make_network() {
     sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 2>/dev/null || true
 }
 
+# Open vSwitch on its usual sockets, where libvirt, neutron and the compute agent look for it. Its database begins anew
+# each time: the L2 agent fills it.
+OVS_RUN=/run/openvswitch
+start_openvswitch() {
+    alive ovs-vswitchd && return 0
+    if ! alive ovsdb-server; then
+        [ ! -S "$OVS_RUN/db.sock" ] || ! ovs-vsctl --timeout=2 --no-wait show > /dev/null 2>&1 ||
+            die "another Open vSwitch runs on this machine"
+        mkdir -p "$OVS_RUN" "$STATE/ovs"
+        rm -f "$STATE/ovs/conf.db" "$STATE/ovs/.conf.db.~lock~"
+        ovsdb-tool create "$STATE/ovs/conf.db" /usr/share/openvswitch/vswitch.ovsschema || die "no OVS database"
+        start ovsdb-server ovsdb-server "$STATE/ovs/conf.db" "--remote=punix:$OVS_RUN/db.sock" \
+            --remote=db:Open_vSwitch,Open_vSwitch,manager_options
+        wait_until 60 ovsdb-server "answer on its socket" ovs-vsctl --timeout=2 --no-wait init
+        ovs-vsctl --no-wait set Open_vSwitch . "external_ids:system-id=$HOST"
+    fi
+    start ovs-vswitchd ovs-vswitchd "unix:$OVS_RUN/db.sock" --pidfile="$OVS_RUN/ovs-vswitchd.pid"
+}
+
 remove_chains() { # SAVE RESTORE PATTERN: take the agent's rules and chains out of a netfilter family
     "$1" 2>/dev/null | grep -q "$3" || return 0
     "$1" | grep -v "$3" | "$2" || say "some of neutron's rules stay ($2 refused)"
@@ -128,8 +147,8 @@ remove_chains() { # SAVE RESTORE PATTERN: take the agent's rules and chains out 
 # What neutron and libvirt leave in the kernel: bridges with their ports, DHCP namespaces, filter rules.
 remove_network() {
     local dir port name
-    for name in $(ip netns list 2>/dev/null | awk '/^qdhcp-/{print $1}'); do
-        ip netns del "$name"
+    for dir in "$STATE"/neutron/dhcp/*; do # one folder for each network of ours
+        ip netns del "qdhcp-${dir##*/}" 2>/dev/null || true
     done
     for dir in /sys/class/net/brq*; do
         [ -d "$dir" ] || continue
@@ -139,6 +158,9 @@ remove_network() {
             esac
         done
         ip link del "${dir##*/}" 2>/dev/null || true
+    done
+    for dir in /sys/class/net/qbr* /sys/class/net/qvo*; do
+        [ ! -d "$dir" ] || ip link del "${dir##*/}" 2>/dev/null || true
     done
     ip link del "$EXT_NIC" 2>/dev/null || true
     remove_chains iptables-save iptables-restore neutron-

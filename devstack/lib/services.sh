@@ -95,6 +95,22 @@ start_linuxbridge() {
         --config-file "$ETC/neutron/linuxbridge.ini"
 }
 
+start_openvswitch_agent() {
+    make_network
+    start_openvswitch
+    ovs-vsctl --timeout=60 --may-exist add-br br-provider -- set Bridge br-provider datapath_type=netdev -- \
+        --may-exist add-port br-provider "$EXT_NIC" || die "no br-provider, see $LOG/ovs-vswitchd.out"
+    start neutron-openvswitch neutron-openvswitch-agent --config-file "$NEUTRON_CONF" \
+        --config-file "$ETC/neutron/openvswitch.ini"
+}
+
+start_l2_agent() {
+    case $(network_kind) in
+    linuxbridge) start_linuxbridge ;;
+    *) start_openvswitch_agent ;;
+    esac
+}
+
 start_dhcp() {
     start neutron-dhcp neutron-dhcp-agent --config-file "$NEUTRON_CONF" --config-file "$ETC/neutron/dhcp.ini"
 }
@@ -102,7 +118,7 @@ start_dhcp() {
 start_neutron() {
     prepare_neutron
     start_neutron_server
-    start_linuxbridge
+    start_l2_agent
     start_dhcp
 }
 

@@ -112,6 +112,8 @@ NicSpec *guest_spec_port(GuestSpec *spec, const Vif *vif)
     nic->bridge = g_strdup(vif->bridge);
     nic->ovs_interfaceid = g_strdup(vif->ovs_interfaceid);
     nic->ovs_hybrid = vif->ovs_hybrid_plug;
+    nic->ovs_create = vif->delegate_create;
+    nic->ovs_datapath = g_strdup(vif->datapath_type);
     nic->mtu = vif->mtu;
     nic->create_bridge = g_strcmp0(vif->type, "bridge") == 0;
     add_addresses(nic, vif);

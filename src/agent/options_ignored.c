@@ -15,7 +15,7 @@ static const DvOption rows[] = {
     OTHERS("oslo_limit"), OTHERS("oslo_messaging_amqp"), OTHERS("oslo_messaging_kafka"),
     OTHERS("oslo_middleware"), OTHERS("oslo_policy"), OTHERS("oslo_reports"),
     OTHERS("oslo_versionedobjects"), OTHERS("cors"), OTHERS("powervm"), OTHERS("privsep"),
-    OTHERS("privsep_osbrick"), OTHERS("vif_plug_ovs_privileged"), OTHERS("os_vif_ovs"),
+    OTHERS("privsep_osbrick"), OTHERS("vif_plug_ovs_privileged"),
     OTHERS("vif_plug_linux_bridge_privileged"), OTHERS("os_vif_linux_bridge"),
     OTHERS("nova_sys_admin"), OTHERS("profiler"), OTHERS("quota"), OTHERS("remote_debug"),
     OTHERS("scheduler"), OTHERS("vmware"), OTHERS("wsgi"),

@@ -264,6 +264,20 @@ static const DvOption rows[] = {
             " extensions is kept.", AT_LEAST(0), UNHONOURED),
     OPT_INT("neutron", "http_retries", "3", "How often connecting is tried again.", AT_LEAST(0)),
     OPT_LIST("neutron", "physnets", "", "Physical networks with a NUMA affinity.", UNHONOURED),
+    /* os-vif's own, which it registers in nova's file; ovs-vsctl uses OVS's usual socket, as libvirt
+     * does. */
+    OPT_BOOL("os_vif_ovs", "isolate_vif", "false", "Whether a new port stays in a dead VLAN until"
+             " neutron's agent has seen to it.", UNHONOURED),
+    OPT_BOOL("os_vif_ovs", "per_port_bridge", "false", "A bridge of its own for each port.",
+             UNHONOURED),
+    OPT_STR("os_vif_ovs", "ovsdb_connection", "tcp:127.0.0.1:6640", "Address of OVS's database.",
+            UNHONOURED),
+    OPT_STR("os_vif_ovs", "ovsdb_interface", "native", "How it is spoken to.",
+            CHOICES("vsctl|native"), UNHONOURED),
+    OPT_INT("os_vif_ovs", "ovs_vsctl_timeout", "120", "Seconds that it may take.", UNHONOURED,
+            OLD("DEFAULT.ovs_vsctl_timeout")),
+    OPT_INT("os_vif_ovs", "network_device_mtu", "1500", "MTU of networks that have none.",
+            UNHONOURED, OLD("DEFAULT.network_device_mtu")),
     OPT_STR("neutron", "default_floating_pool", "nova", "The API's.", IGNORED),
     OPT_BOOL("neutron", "service_metadata_proxy", "false", "The API's.", IGNORED),
     OPT_STR("neutron", "metadata_proxy_shared_secret", NULL, "The API's.",

@@ -150,6 +150,8 @@ static bool entry_read(Entry *entry, GError **err)
     vif->active = json_is_true(json_object_get(json, "active"));
     vif->preserve_on_delete = json_is_true(json_object_get(json, "preserve_on_delete"));
     vif->port_filter = json_is_true(json_object_get(details, "port_filter"));
+    vif->datapath_type = text_of(details, "datapath_type");
+    vif->delegate_create = json_is_true(json_object_get(json, "delegate_create"));
     vif->ovs_hybrid_plug = json_is_true(json_object_get(details, "ovs_hybrid_plug"));
     return network_read(entry, json_object_get(json, "network"), err);
 }

@@ -37,6 +37,8 @@ typedef struct Vif {
     const char *network_id, *bridge, *label, *tenant_id;
     int mtu;                           /* 0: not given */
     bool port_filter, ovs_hybrid_plug; /* vif_details */
+    const char *datapath_type;         /* vif_details of OVS ports: system, netdev; or NULL */
+    bool delegate_create;              /* the compute agent makes the OVS port, not libvirt */
     const VifSubnet *subnets;
     size_t subnet_count;
 } Vif;

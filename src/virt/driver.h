@@ -90,9 +90,12 @@ typedef struct VirtOps {
     /* Guests that this driver made (nova's domains), one bulk call: GPtrArray of VirtGuest. */
     bool (*list)(void *self, GPtrArray **out, GError **err);
     bool (*state)(void *self, const char *uuid, GuestState *out, GError **err);
-    /* Creates the bridge of a linuxbridge port where it is missing; libvirt plugs the rest at
+    /* Makes what the guest's ports need on the host before each start; libvirt plugs the rest at
      * start. */
     bool (*plug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+    /* Takes that away when the guest is gone; of spec, only nics are read. What is not there:
+     * success. A port that fails does not keep the others; the first error is told. */
+    bool (*unplug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
     /* Defines the guest (persistent) and starts it paused or running. On failure nothing is left
      * defined. DV_E_INSTANCE_EXISTS: it runs already, and goes on untouched. */
     bool (*start)(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
@@ -100,7 +103,8 @@ typedef struct VirtOps {
      * off: DV_E_HYPERVISOR. */
     bool (*resume)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Asks the guest to power off (ACPI) and returns; what follows is an event. Off already:
-     * success. Absent: DV_E_INSTANCE_NOT_FOUND. */
+     * success. Absent: DV_E_INSTANCE_NOT_FOUND; paused: DV_E_HYPERVISOR where the hypervisor
+     * refuses what such a guest would not hear. */
     bool (*shutdown)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Ends the guest at once, it stays defined. Off or absent: success. DV_E_POWER_OFF when it
      * could not be powered off. */
@@ -160,7 +164,8 @@ typedef struct VirtOps {
     bool (*console)(void *self, const DvCtx *ctx, const char *uuid, VirtConsoleKind kind,
                     VirtConsole *out, GError **err);
     /* Plugs the port and puts its device into the guest's definition, and into the guest itself
-     * when it runs or is paused. On failure the guest is as before. DV_E_INSTANCE_NOT_FOUND. */
+     * when it runs or is paused. On failure the guest is as before and the port is unplugged.
+     * DV_E_INSTANCE_NOT_FOUND. */
     bool (*attach_nic)(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
                        GError **err);
     /* Takes the port's device (found by its MAC and its tap device) out of the definition and out

@@ -29,6 +29,7 @@ void nic_spec_free(NicSpec *nic)
     g_free(nic->type);
     g_free(nic->bridge);
     g_free(nic->ovs_interfaceid);
+    g_free(nic->ovs_datapath);
     for (unsigned i = 0; i < nic->address_count; i++)
         g_free(nic->addresses[i]);
     g_free(nic->addresses);

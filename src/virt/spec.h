@@ -85,6 +85,8 @@ typedef struct NicSpec {
     bool create_bridge; /* nova plugs by os-vif: the bridge of linuxbridge ports is made when
                            missing */
     bool ovs_hybrid;    /* vif_details ovs_hybrid_plug: a bridge between tap and br-int */
+    bool ovs_create;    /* delegate_create: the OVS port is ours to make, not libvirt's */
+    char *ovs_datapath; /* vif_details datapath_type of a bridge that is missing, or NULL */
     char **addresses;   /* fixed IPs for the metadata element */
     int *address_versions;
     unsigned address_count;

@@ -31,6 +31,14 @@ class Failure(Exception):
     """A test's expectation that does not hold."""
 
 
+def needs_network(*kinds):
+    """Marks a test of clouds that were made with one of these `devstack/cloud up --network`."""
+    def mark(function):
+        function.networks = kinds
+        return function
+    return mark
+
+
 def check(condition, message):
     if not condition:
         raise Failure(message)

@@ -152,6 +152,17 @@ static void image_of_another_kind(Scene *s)
     json_object_set_new(fake_agent_data(s->request, "image"), "disk_format", json_string("qcow2"));
 }
 
+static void port_not_plugged(Scene *s)
+{
+    fake_virt_fail(s->virt, "plug", DV_E_HYPERVISOR, 1);
+}
+
+static void port_not_unplugged(Scene *s)
+{
+    fake_virt_fail(s->virt, "start", DV_E_HYPERVISOR, 1);
+    fake_virt_fail(s->virt, "unplug", DV_E_IO, 1);
+}
+
 static void guest_refused(Scene *s)
 {
     fake_virt_fail(s->virt, "start", DV_E_HYPERVISOR, 1);
@@ -215,6 +226,8 @@ static const Failure failures[] = {
     {"the download breaks off", image_broken_off, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the image is too large", image_too_large, REACHED_NETWORKS, END_ABORTED, "too small"},
     {"the image is not what it says", image_of_another_kind, REACHED_NETWORKS, END_ABORTED, ""},
+    {"a port cannot be plugged", port_not_plugged, REACHED_NETWORKS, END_RESCHEDULED, NULL},
+    {"a port cannot be unplugged", port_not_unplugged, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the hypervisor refuses", guest_refused, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the hypervisor is away", hypervisor_away, REACHED_NETWORKS, END_RESCHEDULED, NULL},
     {"the guest cannot run", resume_refused, REACHED_GUEST, END_RESCHEDULED, NULL},
@@ -246,6 +259,7 @@ static void run(Scene *scene)
 static void assert_nothing_left(Scene *scene)
 {
     assert_int_equal(fake_virt_guest_count(scene->virt), 0);
+    assert_int_equal(fake_virt_calls(scene->virt, "unplug"), fake_virt_calls(scene->virt, "plug"));
     assert_false(fake_agent_has_disks(scene->fake, UUID));
     assert_true(fake_agent_allocations_deleted(scene->fake) >= 1);
 }

@@ -62,6 +62,7 @@ static void a_delete_leaves_nothing(void **state)
     boot(fake);
     terminate(fake);
     assert_gone(fake);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 1);
     assert_int_equal(ports_deleted(fake), 2);
     tracked = tracker_instances(fake_agent(fake)->tracker);
     assert_null(tracked[0]);
@@ -95,6 +96,7 @@ static void a_guest_that_cannot_be_ended_keeps_its_addresses(void **state)
     fake_virt_fail(fake_agent_virt(fake), "destroy", DV_E_POWER_OFF, 1);
     terminate(fake);
     fake_agent_assert_row(fake, "vm_state", "error");
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 0);
     assert_int_equal(ports_deleted(fake), 0);
     assert_int_equal(fake_agent_allocations_deleted(fake), 0);
     assert_true(fake_agent_has_file(fake, UUID, "disk"));

@@ -58,6 +58,23 @@ static void a_guest_that_does_not_react_is_ended(void **state)
     assert_true(calls(fake, "shutdown") >= 1);
 }
 
+/* libvirt refuses to ask it at all. */
+static void a_paused_guest_is_ended_after_the_wait(void **state)
+{
+    FakeAgent *fake = *state;
+    const VirtDriver *virt = fake_agent(fake)->virt;
+    int64_t start_ms = dv_now_ms();
+
+    assert_true(virt->ops->pause(virt->self, NULL, UUID, NULL));
+    assert_false(virt->ops->shutdown(virt->self, NULL, UUID, NULL));
+    stop(fake, true);
+    assert_is(fake, "stopped", "4", GUEST_STATE_OFF);
+    assert_true(calls(fake, "shutdown") >= 2);
+    assert_int_equal(calls(fake, "power_off"), 1);
+    assert_true(dv_now_ms() - start_ms >= 1000); /* shutdown_timeout */
+    assert_event(fake, "compute_stop_instance", false);
+}
+
 static void a_stop_that_is_not_clean_does_not_ask(void **state)
 {
     FakeAgent *fake = *state;
@@ -542,6 +559,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_stopped_server_is_off_and_stays_defined, setup),
         T(a_guest_that_does_not_react_is_ended, setup_impatient),
+        T(a_paused_guest_is_ended_after_the_wait, setup_impatient),
         T(a_stop_that_is_not_clean_does_not_ask, setup),
         T(the_image_may_say_how_long_to_wait, setup),
         T(the_guests_own_end_wakes_the_stop, setup_patient),

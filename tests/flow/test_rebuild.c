@@ -101,6 +101,7 @@ static void a_rebuild_goes_through_novas_states(void **state)
                                 "active/rebuild_spawning\nactive/\n");
     assert_false(fake_agent_has_file(fake, UUID, "written-by-the-guest"));
     assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "start"), 2);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 1);
     assert_int_equal(fake_conductor_count(fake_agent_conductor(fake), "InstanceFault.create"), 0);
 }
 
@@ -282,6 +283,7 @@ static void a_guest_that_cannot_be_destroyed_keeps_its_disks(void **state)
     FakeAgent *fake = *state;
 
     fails_at(fake, "destroy", 1);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 0);
     assert_true(fake_agent_has_file(fake, UUID, "disk"));
     a_rebuild_heals_it(fake);
 }
@@ -291,6 +293,8 @@ static void a_guest_that_cannot_be_started_leaves_nothing(void **state)
     FakeAgent *fake = *state;
 
     fails_at(fake, "start", 0);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"),
+                     2 /* of the old guest and of this one */);
     assert_false(fake_agent_has_disks(fake, UUID));
     a_rebuild_heals_it(fake);
 }
@@ -300,6 +304,7 @@ static void a_guest_that_cannot_be_resumed_leaves_nothing(void **state)
     FakeAgent *fake = *state;
 
     fails_at(fake, "resume", 0);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 2);
     assert_false(fake_agent_has_disks(fake, UUID));
     a_rebuild_heals_it(fake);
 }

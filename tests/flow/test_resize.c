@@ -244,6 +244,9 @@ static void a_resize_goes_through_novas_states(void **state)
                                 "active/resize_finish\nresized/\n");
     migrations = fake_conductor_migrations(fake_agent_conductor(fake));
     assert_string_equal(migrations, "migrating\npost-migrating\nfinished\n");
+    /* the source's side takes the ports away, the destination's puts them back */
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 1);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "plug"), 2);
     assert_int_equal(fake_conductor_count(fake_agent_conductor(fake), "InstanceFault.create"), 0);
 }
 
@@ -334,6 +337,8 @@ static void a_reverted_resize_is_the_old_server(void **state)
     resize_to(fake, &larger);
     write_marker(fake, "");
     revert(fake);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"),
+                     3 /* source, revert, new start */);
     fake_agent_assert_row(fake, "vm_state", "active");
     fake_agent_assert_row(fake, "task_state", "");
     assert_int_equal(flavor_id(fake), 1);

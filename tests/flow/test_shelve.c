@@ -177,8 +177,10 @@ static void a_shelved_instance_stays_when_it_shall(void **state)
 
     shelve(fake);
     assert_shelved_here(fake);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 0);
     offload(fake);
     assert_offloaded(fake);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), 1);
 }
 
 static void a_paused_guest_is_not_asked(void **state)

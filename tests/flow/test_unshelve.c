@@ -189,9 +189,12 @@ static void a_guest_that_is_not_resumed_stays_shelved(void **state)
 {
     FakeAgent *fake = *state;
 
+    unsigned before = fake_virt_calls(fake_agent_virt(fake), "unplug");
+
     fake_virt_fail(fake_agent_virt(fake), "resume", DV_E_HYPERVISOR, 1);
     unshelve(fake);
     assert_shelved(fake);
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "unplug"), before + 1);
 }
 
 static void an_image_that_is_gone_leaves_it_shelved(void **state)

@@ -51,6 +51,9 @@ def vif(number=0, subnets=None, vif_type='bridge', mtu=1450, details=None, **fie
                      details=details or {'port_filter': True}, **fields)
 
 
+HYBRID = {'port_filter': True, 'ovs_hybrid_plug': True}
+
+
 def ONE_VIF():
     return [vif()]
 
@@ -230,6 +233,11 @@ CASES = {
 
     # ---- networks ----
     'vif-ovs': dict(vifs=lambda: [vif(vif_type='ovs')]),
+    'vif-ovs-created': dict(vifs=lambda: [vif(vif_type='ovs', delegate_create=True)]),
+    'vif-ovs-hybrid': dict(vifs=lambda: [vif(vif_type='ovs', details=HYBRID)]),
+    'vif-ovs-hybrid-created': dict(vifs=lambda: [vif(vif_type='ovs', details=HYBRID, delegate_create=True)]),
+    'vif-bandwidth-ovs-created': dict(specs={'quota:vif_outbound_average': '500'},
+                                      vifs=lambda: [vif(vif_type='ovs', delegate_create=True)]),
     'vif-two': dict(vifs=lambda: [vif(0), vif(1, vif_type='ovs', mtu=9000)]),
     'vif-two-stacks': dict(vifs=lambda: [vif(0, [subnet(0), subnet(1, 6), subnet(2)])]),
     'vif-no-mtu': dict(vifs=lambda: [vif(mtu=None)]),

@@ -14,6 +14,7 @@
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/spawn.h"
+#include "agent/ops/unplug.h"
 
 #include "util/log.h"
 #include "util/metrics.h"
@@ -348,8 +349,11 @@ static void boot_destroy_guest(void *self)
     const VirtDriver *virt = boot->agent->virt;
     g_autoptr(GError) err = NULL;
 
-    if (!virt->ops->destroy(virt->self, boot->ctx, boot->uuid, &err))
+    if (!virt->ops->destroy(virt->self, boot->ctx, boot->uuid, &err)) {
         note_cleanup_failure(boot, "guest", err);
+        return;
+    }
+    op_unplug(boot->agent, boot->ctx, boot->instance, boot->network);
 }
 
 static bool boot_plugged(void *self, GError **err)

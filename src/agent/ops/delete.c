@@ -10,6 +10,7 @@
 #include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
+#include "agent/ops/unplug.h"
 
 #include "services/scheduler.h"
 #include "util/log.h"
@@ -86,9 +87,11 @@ static bool delete_guest(void *self, GError **err)
     g_autoptr(GError) cause = NULL;
     g_autoptr(GError) second = NULL;
 
-    if (virt->ops->destroy(virt->self, del->ctx, del->uuid, &cause) &&
-        disks_remove(del->agent->disks, del->ctx, del->uuid, &cause))
-        return true;
+    if (virt->ops->destroy(virt->self, del->ctx, del->uuid, &cause)) {
+        op_unplug(del->agent, del->ctx, del->instance, del->network);
+        if (disks_remove(del->agent->disks, del->ctx, del->uuid, &cause))
+            return true;
+    }
     /* A guest that cannot be powered off keeps its addresses; after any other failure they go. */
     if (!dv_is(cause, DV_E_POWER_OFF) && !deallocate(del, &second))
         dv_warning(del->ctx, "%s", second->message);

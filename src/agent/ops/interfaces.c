@@ -252,14 +252,20 @@ bool op_attach_interface(const OpCall *call, json_t **out_result, GError **err)
 
 /* ---- detaching ---- */
 
-/* The device is found by what the port says of it; the flavor does not matter any more. */
-static bool detach_device(Agent *agent, const DvCtx *ctx, const char *uuid, const Vif *vif,
-                          GError **err)
+/* The device is found, and unplugged, by what the port says of it; the flavor does not matter any
+ * more. */
+static bool detach_device(Agent *agent, const DvCtx *ctx, const Ovo *instance,
+                          const NetworkInfo *network, const char *port_id, GError **err)
 {
-    NicSpec nic = {
-        .port_id = (char *)vif->id, .mac = (char *)vif->address, .devname = (char *)vif->devname};
+    g_autoptr(GuestSpec) ports = guest_spec_of_ports(instance, network);
 
-    return agent->virt->ops->detach_nic(agent->virt->self, ctx, uuid, &nic, err);
+    for (guint i = 0; i < ports->nics->len; i++) {
+        const NicSpec *nic = g_ptr_array_index(ports->nics, i);
+
+        if (g_strcmp0(nic->port_id, port_id) == 0)
+            return agent->virt->ops->detach_nic(agent->virt->self, ctx, ports->uuid, nic, err);
+    }
+    return dv_fail(err, DV_E_PORT_NOT_FOUND, "Port %s is not attached", port_id);
 }
 
 static bool forget_port(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo *network,
@@ -282,18 +288,16 @@ bool op_detach_interface(const OpCall *call, json_t **out_result G_GNUC_UNUSED, 
     g_autoptr(Ovo) instance = NULL;
     g_autoptr(NetworkInfo) network = NULL;
     g_autoptr(GError) cause = NULL;
-    const Vif *vif;
 
     if (!call->instance)
         return dv_fail(err, DV_E_BAD_INPUT, "detach_interface without an instance");
     if (!conductor_instance_get(call->agent->con, call->ctx, call->uuid, attrs, &instance, err) ||
         !(network = network_cache_read(instance, err)))
         return false;
-    vif = network_info_find(network, port_id);
-    if (!vif)
+    if (!network_info_find(network, port_id))
         return dv_fail(err, DV_E_PORT_NOT_FOUND, "Port %s is not attached", port_id);
     notify_instance(call->agent, call->ctx, instance, NOTIFY_INTERFACE_DETACH, NOTIFY_START, NULL);
-    if (!detach_device(call->agent, call->ctx, call->uuid, vif, &cause)) {
+    if (!detach_device(call->agent, call->ctx, instance, network, port_id, &cause)) {
         dv_warning(call->ctx, "port %s not detached: %s", port_id, cause->message);
         return dv_fail(err, DV_E_INTERFACE_DETACH,
                        "Failed to detach network adapter device from %s", call->uuid);
@@ -326,8 +330,7 @@ void interfaces_port_deleted(Agent *agent, const DvCtx *ctx, Ovo *instance, cons
         dv_warning(ctx, "network info cache: %s", err->message);
         g_clear_error(&err);
     }
-    if (!detach_device(agent, ctx, ovo_str_or(instance, "uuid", ""),
-                       network_info_find(network, port_id), &err) &&
+    if (!detach_device(agent, ctx, instance, network, port_id, &err) &&
         !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(ctx, "device of deleted port %s stays with the guest: %s", port_id,
                    err->message);

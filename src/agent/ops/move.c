@@ -2,6 +2,8 @@
 #include "agent/ops/move.h"
 
 #include "agent/instance_load.h"
+#include "agent/network_cache.h"
+#include "agent/ops/unplug.h"
 #include "util/log.h"
 
 #include <string.h>
@@ -172,6 +174,17 @@ bool move_drop_allocation(Move *move, GError **err)
 }
 
 /* ---- casts ---- */
+
+void move_unplug(const Move *move)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(NetworkInfo) network = network_cache_read(move->instance, &err);
+
+    if (network)
+        op_unplug(move->agent, move->ctx, move->instance, network);
+    else
+        dv_warning(move->ctx, "its ports stay plugged: %s", err->message);
+}
 
 bool move_cast(Move *move, const char *host, const char *method, Ovo *more, GError **err)
 {

@@ -47,6 +47,9 @@ bool move_revert_allocation(Move *move, GError **err);
 /* The migration holds nothing any more. */
 bool move_drop_allocation(Move *move, GError **err);
 
+/* Takes away what the instance's ports have on this host: its guest is off or gone. */
+void move_unplug(const Move *move);
+
 /* Casts `method` to a compute host with instance, migration, request_spec of this request, and
  * `more` (a dict, taken; may be NULL). */
 bool move_cast(Move *move, const char *host, const char *method, Ovo *more, GError **err);

@@ -18,6 +18,7 @@
 #include "agent/ops/outcome.h"
 #include "agent/ops/power_off.h"
 #include "agent/ops/spawn.h"
+#include "agent/ops/unplug.h"
 
 #include "util/log.h"
 
@@ -137,9 +138,11 @@ static bool rebuild_destroy(void *self, GError **err)
     Rebuild *rebuild = self;
     const VirtDriver *virt = rebuild->agent->virt;
 
-    return guest_power_off(rebuild->agent, rebuild->ctx, rebuild->instance, true, err) &&
-           virt->ops->destroy(virt->self, rebuild->ctx, rebuild->uuid, err) &&
-           disks_remove(rebuild->agent->disks, rebuild->ctx, rebuild->uuid, err);
+    if (!guest_power_off(rebuild->agent, rebuild->ctx, rebuild->instance, true, err) ||
+        !virt->ops->destroy(virt->self, rebuild->ctx, rebuild->uuid, err))
+        return false;
+    op_unplug(rebuild->agent, rebuild->ctx, rebuild->instance, rebuild->network);
+    return disks_remove(rebuild->agent->disks, rebuild->ctx, rebuild->uuid, err);
 }
 
 /* ---- the new one ---- */
@@ -178,8 +181,11 @@ static void rebuild_destroy_guest(void *self)
     const VirtDriver *virt = rebuild->agent->virt;
     g_autoptr(GError) err = NULL;
 
-    if (!virt->ops->destroy(virt->self, rebuild->ctx, rebuild->uuid, &err))
+    if (!virt->ops->destroy(virt->self, rebuild->ctx, rebuild->uuid, &err)) {
         dv_warning(rebuild->ctx, "guest of a failed rebuild stays: %s", err->message);
+        return;
+    }
+    op_unplug(rebuild->agent, rebuild->ctx, rebuild->instance, rebuild->network);
 }
 
 static bool rebuild_plugged(void *self, GError **err)

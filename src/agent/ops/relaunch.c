@@ -6,6 +6,7 @@
 #include "agent/op.h"
 #include "agent/ops/boot_disks.h"
 #include "agent/ops/spawn.h"
+#include "agent/ops/unplug.h"
 #include "util/log.h"
 
 typedef struct Relaunch {
@@ -79,7 +80,10 @@ static bool relaunch_end_old(void *self, GError **err)
     const Spawn *spawn = &relaunch->spawn;
     const VirtDriver *virt = spawn->agent->virt;
 
-    return virt->ops->destroy(virt->self, spawn->ctx, spawn->spec->uuid, err);
+    if (!virt->ops->destroy(virt->self, spawn->ctx, spawn->spec->uuid, err))
+        return false;
+    op_unplug(spawn->agent, spawn->ctx, spawn->instance, spawn->network);
+    return true;
 }
 
 /* Ports of the kinds that the workaround names; when there are none, those that are not active, as

@@ -395,7 +395,10 @@ static bool revert_guest(void *self, GError **err)
     Move *move = self;
     const VirtDriver *virt = move->agent->virt;
 
-    return virt->ops->destroy(virt->self, move->ctx, move->uuid, err);
+    if (!virt->ops->destroy(virt->self, move->ctx, move->uuid, err))
+        return false;
+    move_unplug(move);
+    return true;
 }
 
 static bool revert_claim(void *self, GError **err)

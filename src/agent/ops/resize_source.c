@@ -98,8 +98,11 @@ static bool leave_power_off(void *self, GError **err)
 {
     Move *move = &((Leave *)self)->move;
 
-    return guest_power_off(move->agent, move->ctx, move->instance,
-                           ovo_bool_or(move->args, "clean_shutdown", true), err);
+    if (!guest_power_off(move->agent, move->ctx, move->instance,
+                         ovo_bool_or(move->args, "clean_shutdown", true), err))
+        return false;
+    move_unplug(move);
+    return true;
 }
 
 /* nova's disk_info: a JSON list, one object a disk. */

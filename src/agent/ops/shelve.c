@@ -15,6 +15,7 @@
 #include "agent/ops/ops.h"
 #include "agent/ops/power_off.h"
 #include "agent/ops/snapshot_take.h"
+#include "agent/ops/unplug.h"
 #include "services/scheduler.h"
 #include "util/log.h"
 
@@ -30,6 +31,7 @@ typedef struct Shelve {
     bool clean;      /* the guest may power itself off */
     bool keep_image; /* the instance may be recorded as shelved, whatever failed */
     GuestState state;
+    NetworkInfo *network; /* of the offload */
 } Shelve;
 
 /* ---- what cannot be shelved here ---- */
@@ -134,7 +136,8 @@ static bool offload_networks(void *self, GError **err)
 
     /* nova reads the ports here too; they stay the instance's, and bound to this host. */
     return instance_load(shelve->agent, shelve->admin, shelve->instance, attrs, err) &&
-           network_cache_refresh(shelve->agent, shelve->admin, shelve->instance, NULL, err);
+           network_cache_refresh(shelve->agent, shelve->admin, shelve->instance, &shelve->network,
+                                 err);
 }
 
 static bool offload_guest(void *self, GError **err)
@@ -142,8 +145,10 @@ static bool offload_guest(void *self, GError **err)
     Shelve *shelve = self;
     const VirtDriver *virt = shelve->agent->virt;
 
-    return virt->ops->destroy(virt->self, shelve->ctx, shelve->uuid, err) &&
-           disks_remove(shelve->agent->disks, shelve->ctx, shelve->uuid, err);
+    if (!virt->ops->destroy(virt->self, shelve->ctx, shelve->uuid, err))
+        return false;
+    op_unplug(shelve->agent, shelve->ctx, shelve->instance, shelve->network);
+    return disks_remove(shelve->agent->disks, shelve->ctx, shelve->uuid, err);
 }
 
 /* Before the state says so: whoever waits for it may want the room at once. */
@@ -216,6 +221,7 @@ static bool run(Shelve *shelve, const char *name, const OpStep *steps, size_t co
     shelve->admin = dv_ctx_elevated(shelve->ctx);
     ok = op_run(name, steps, count, shelve, shelve->ctx, err);
     g_clear_pointer(&shelve->admin, dv_ctx_unref);
+    g_clear_pointer(&shelve->network, network_info_free);
     return ok;
 }
 

@@ -5,6 +5,7 @@
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
 #include "agent/ops/boot_disks.h"
+#include "agent/ops/unplug.h"
 #include "util/log.h"
 
 #include <string.h>
@@ -203,8 +204,10 @@ bool spawn_guest(Spawn *spawn, GError **err)
     if (virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
         virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
         return true;
-    if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) /* that one is somebody's */
+    if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) { /* that one is somebody's, and keeps its ports */
         undefine(spawn);
+        op_unplug(spawn->agent, spawn->ctx, spawn->instance, spawn->network);
+    }
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
 }

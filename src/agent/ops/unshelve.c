@@ -14,6 +14,7 @@
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/spawn.h"
+#include "agent/ops/unplug.h"
 
 #include "util/log.h"
 
@@ -142,8 +143,11 @@ static void unshelve_destroy_guest(void *self)
     const VirtDriver *virt = op->agent->virt;
     g_autoptr(GError) err = NULL;
 
-    if (!virt->ops->destroy(virt->self, op->ctx, op->call->uuid, &err))
+    if (!virt->ops->destroy(virt->self, op->ctx, op->call->uuid, &err)) {
         dv_warning(op->ctx, "guest of a failed unshelve stays: %s", err->message);
+        return;
+    }
+    op_unplug(op->agent, op->ctx, op->instance, op->network);
 }
 
 static bool unshelve_plugged(void *self, GError **err)

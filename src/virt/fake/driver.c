@@ -177,23 +177,35 @@ static bool fake_state(void *self, const char *uuid, GuestState *out, GError **e
     return true;
 }
 
-static bool fake_plug(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *spec,
-                      GError **err) DV_NO_ANALYSIS
+/* What plug and unplug have in common: name is one of the two. */
+static bool fake_ports(FakeVirt *fake, const char *name, const GuestSpec *spec,
+                       GError **err) DV_NO_ANALYSIS
 {
     static const char *const types[] = {"bridge", "ovs", NULL};
-    FakeVirt *fake = self;
 
-    if (!fake_enter(fake, "plug", err))
+    if (!fake_enter(fake, name, err))
         return false;
     fake_leave(fake);
     for (guint i = 0; i < spec->nics->len; i++) {
         const NicSpec *nic = g_ptr_array_index(spec->nics, i);
 
         if (!nic->type || !g_strv_contains(types, nic->type))
-            return dv_fail(err, DV_E_UNSUPPORTED, "plugging port %s: VIF type %s is not supported",
-                           nic->port_id, nic->type ? nic->type : "(none)");
+            return dv_fail(err, DV_E_UNSUPPORTED, "%sging port %s: VIF type %s is not supported",
+                           name, nic->port_id, nic->type ? nic->type : "(none)");
     }
     return true;
+}
+
+static bool fake_plug(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *spec,
+                      GError **err)
+{
+    return fake_ports(self, "plug", spec, err);
+}
+
+static bool fake_unplug(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *spec,
+                        GError **err)
+{
+    return fake_ports(self, "unplug", spec, err);
 }
 
 FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state)
@@ -403,6 +415,7 @@ static const VirtOps fake_ops = {
     .list = fake_list,
     .state = fake_state,
     .plug = fake_plug,
+    .unplug = fake_unplug,
     .start = fake_start,
     .resume = fake_resume,
     .shutdown = fake_shutdown,

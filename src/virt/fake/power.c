@@ -42,7 +42,7 @@ bool fake_resume(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
     return true;
 }
 
-/* A guest whose CPUs stand still sees no ACPI event either. */
+/* As QEMU's guests do it: one whose CPUs stand still would not hear, and is not asked. */
 bool fake_shutdown(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                    GError **err) DV_NO_ANALYSIS
 {
@@ -52,6 +52,8 @@ bool fake_shutdown(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
 
     if (!guest)
         return false;
+    if (guest->state == GUEST_STATE_PAUSED)
+        return not_running(fake, uuid, err);
     reacts = guest->state == GUEST_STATE_RUNNING && !guest->ignores;
     if (reacts)
         guest->state = GUEST_STATE_OFF;

@@ -1,4 +1,5 @@
-/* The connection to libvirtd and the thread that runs libvirt's event loop; see conn.h.
+/* The connection to libvirtd, the thread that runs libvirt's event loop, and the one that finds out
+ * whether libvirtd still answers; see conn.h.
  *
  * libvirt-ev opens the connection itself, between two turns of the event loop: while there is no
  * connection there are no events to miss. A permanent timeout handle of the loop serves to wake it
@@ -9,15 +10,18 @@
 #include "util/clock.h"
 #include "util/log.h"
 #include "util/thread.h"
+#include "virt/libvirt/hangup.h"
 
 #include <assert.h>
 #include <inttypes.h>
 #include <libvirt/virterror.h>
 #include <stdatomic.h>
 
-/* Five missed answers, five seconds apart: a libvirtd that hangs fails the calls after 30 s. */
-#define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT 5
+/* A libvirtd that hangs fails the calls after 25 to 35 s: libvirt-ping asks it something small
+ * every PING_PERIOD_MS, and libvirt-ev looks as often whether that is answered. Not libvirt's
+ * keepalive, see hangup.h. */
+#define PING_PERIOD_MS 5000
+#define PING_LIMIT_MS 25000
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
 #define OPEN_WAIT_MS 15000
@@ -30,8 +34,10 @@ struct VirtConn {
     int64_t call_limit_ms;      /* [const] */
     VirtConnOpenedFn opened_fn; /* [const] */
     void *opened_arg;           /* [const] */
-    GThread *thread;            /* [thread: main] */
+    GThread *thread;            /* [thread: main] libvirt-ev */
+    GThread *ping_thread;       /* [thread: main] libvirt-ping */
     int timer;                  /* [const] after the loop started */
+    int watch;                  /* [const] likewise: looks after the pings */
     int retry_ms;               /* [thread: libvirt-ev] */
     atomic_bool stopping;       /* [atomic] */
     atomic_bool want_open;      /* [atomic] the timer fired: try to open */
@@ -41,7 +47,8 @@ struct VirtConn {
     virConnectPtr conn DV_GUARDED_BY(lock);  /* NULL while closed */
     unsigned generation DV_GUARDED_BY(lock); /* openings so far */
     unsigned attempts DV_GUARDED_BY(lock);   /* tries so far, failed ones included */
-    bool finished DV_GUARDED_BY(lock);       /* libvirt-ev has left its loop */
+    unsigned running DV_GUARDED_BY(lock);    /* threads that have not left their loop */
+    int64_t ping_ms DV_GUARDED_BY(lock);     /* since when a ping waits for its answer, 0: none */
     char *last_error DV_GUARDED_BY(lock);    /* of the last failed attempt */
     GSList *stale DV_GUARDED_BY(lock);       /* closed handles to release */
     VirtCall *calls DV_GUARDED_BY(lock);     /* calls under way, newest first */
@@ -143,10 +150,8 @@ static virConnectPtr open_handle(VirtConn *conn, GError **err)
         virt_conn_fail(err, "opening");
         return NULL;
     }
-    /* test:// and other in-process drivers have neither of the two. */
-    if (virConnectSetKeepAlive(handle, KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT) < 0)
-        dv_debug(NULL, "no keepalive on %s", conn->uri);
-    /* No reference of its own: drivers without the callback take it and never give it back. That of
+    /* test:// and other in-process drivers have none.
+     * No reference of its own: drivers without the callback take it and never give it back. That of
      * libvirt-ev outlives every handle. */
     if (virConnectRegisterCloseCallback(handle, on_close, conn, NULL) < 0)
         dv_debug(NULL, "no close callback on %s", conn->uri);
@@ -186,6 +191,21 @@ static void try_open(VirtConn *conn)
     conn->retry_ms = MIN(conn->retry_ms * 2, RETRY_MAX_MS);
 }
 
+/* Runs on libvirt-ev. */
+static void on_watch(int watch G_GNUC_UNUSED, void *arg)
+{
+    VirtConn *conn = arg;
+    int64_t since_ms;
+
+    dv_lock(&conn->lock);
+    since_ms = conn->ping_ms;
+    dv_unlock(&conn->lock);
+    if (since_ms == 0 || dv_now_ms() - since_ms < PING_LIMIT_MS)
+        return;
+    if (virt_hangup() > 0)
+        dv_warning(NULL, "libvirt at %s does not answer, connection cut", conn->uri);
+}
+
 static void on_timer(int timer, void *arg)
 {
     VirtConn *conn = arg;
@@ -219,6 +239,16 @@ static void close_all(VirtConn *conn)
     close_stale(conn);
 }
 
+/* The end of a thread: it may be after virt_conn_free. */
+static void thread_left(VirtConn *conn)
+{
+    dv_lock(&conn->lock);
+    conn->running--;
+    dv_cond_broadcast(&conn->changed);
+    dv_unlock(&conn->lock);
+    conn_unref(conn);
+}
+
 static void *event_loop(void *arg)
 {
     VirtConn *conn = arg;
@@ -233,11 +263,47 @@ static void *event_loop(void *arg)
             g_usleep(100 * 1000); /* only when poll itself fails: do not spin */
     }
     close_all(conn);
+    thread_left(conn);
+    return NULL;
+}
+
+/* --- asking whether it is there, on libvirt-ping --------------------------------------------- */
+
+/* The handle to ask by, or NULL: none, or it is time to go. Waits PING_PERIOD_MS. */
+static virConnectPtr wait_for_ping(VirtConn *conn)
+{
+    int64_t deadline = dv_now_ms() + PING_PERIOD_MS;
+    virConnectPtr handle = NULL;
+
     dv_lock(&conn->lock);
-    conn->finished = true;
-    dv_cond_broadcast(&conn->changed);
+    while (!atomic_load(&conn->stopping) &&
+           dv_cond_wait_until(&conn->changed, &conn->lock, deadline))
+        ;
+    if (conn->conn && !atomic_load(&conn->stopping)) {
+        handle = conn->conn;
+        virConnectRef(handle);
+        conn->ping_ms = dv_now_ms();
+    }
     dv_unlock(&conn->lock);
-    conn_unref(conn);
+    return handle;
+}
+
+static void *ping_loop(void *arg)
+{
+    VirtConn *conn = arg;
+
+    while (!atomic_load(&conn->stopping)) {
+        g_auto(virConnectPtr) handle = wait_for_ping(conn);
+        unsigned long version;
+
+        if (!handle)
+            continue;
+        virConnectGetLibVersion(handle, &version); /* that it ended is the answer */
+        dv_lock(&conn->lock);
+        conn->ping_ms = 0;
+        dv_unlock(&conn->lock);
+    }
+    thread_left(conn);
     return NULL;
 }
 
@@ -287,8 +353,12 @@ VirtConn *virt_conn_new(const char *uri, int64_t call_limit_ms, VirtConnOpenedFn
     dv_cond_init(&conn->changed);
     atomic_init(&conn->want_open, true);
     conn->timer = virEventAddTimeout(-1, on_timer, conn, NULL);
+    conn->watch = virEventAddTimeout(PING_PERIOD_MS, on_watch, conn, NULL);
+    conn->running = 2; /* each thread holds a reference */
+    g_atomic_ref_count_inc(&conn->refs);
     g_atomic_ref_count_inc(&conn->refs);
     conn->thread = dv_thread_new("libvirt-ev", event_loop, conn);
+    conn->ping_thread = dv_thread_new("libvirt-ping", ping_loop, conn);
     if (!wait_first_attempt(conn, err))
         g_clear_pointer(&conn, virt_conn_free);
     return conn;
@@ -304,19 +374,23 @@ void virt_conn_free(VirtConn *conn)
     atomic_store(&conn->stopping, true);
     virEventUpdateTimeout(conn->timer, 0);
     dv_lock(&conn->lock);
-    while (!conn->finished && dv_cond_wait_until(&conn->changed, &conn->lock, deadline))
+    dv_cond_broadcast(&conn->changed);
+    while (conn->running > 0 && dv_cond_wait_until(&conn->changed, &conn->lock, deadline))
         ;
-    finished = conn->finished;
+    finished = conn->running == 0;
     assert(conn->calls == NULL);
     dv_unlock(&conn->lock);
     if (finished) {
         g_thread_join(conn->thread);
+        g_thread_join(conn->ping_thread);
     } else {
-        /* It hangs in a call that libvirtd does not answer; it keeps a reference. */
-        dv_warning(NULL, "libvirt at %s does not answer, leaving its thread behind", conn->uri);
+        /* One hangs in a call that libvirtd does not answer; it keeps a reference. */
+        dv_warning(NULL, "libvirt at %s does not answer, leaving its threads behind", conn->uri);
         g_thread_unref(conn->thread);
+        g_thread_unref(conn->ping_thread);
     }
     virEventRemoveTimeout(conn->timer);
+    virEventRemoveTimeout(conn->watch);
     conn_unref(conn);
 }
 

@@ -1,6 +1,6 @@
 /* The one connection to libvirtd: opened, watched and reopened by the thread libvirt-ev.
  *
- * A closed connection (libvirtd restarted, or silent for longer than the keepalive allows) is
+ * A closed connection (libvirtd restarted, or cut because it was silent for 25 s) is
  * reopened at once and then with a growing pause; each opening is a new generation. Nobody waits
  * for a libvirtd that hangs: the opening happens on libvirt-ev, callers wait a bounded time.
  *

@@ -55,6 +55,7 @@ static const VirtOps libvirt_ops = {
     .list = guest_list,
     .state = guest_state,
     .plug = guest_plug,
+    .unplug = guest_unplug,
     .start = guest_start,
     .resume = guest_resume,
     .shutdown = guest_shutdown,

@@ -177,10 +177,19 @@ bool guest_state(void *self, const char *uuid, GuestState *out, GError **err)
 bool guest_plug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spec, GError **err)
 {
     for (guint i = 0; i < spec->nics->len; i++) {
-        if (!vif_plug(ctx, g_ptr_array_index(spec->nics, i), err))
+        if (!vif_plug(ctx, g_ptr_array_index(spec->nics, i), spec->uuid, err))
             return false;
     }
     return true;
+}
+
+bool guest_unplug(void *self G_GNUC_UNUSED, const DvCtx *ctx, const GuestSpec *spec, GError **err)
+{
+    bool ok = true;
+
+    for (guint i = 0; i < spec->nics->len; i++)
+        ok = vif_unplug(ctx, g_ptr_array_index(spec->nics, i), ok ? err : NULL) && ok;
+    return ok;
 }
 
 static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, GError **err)

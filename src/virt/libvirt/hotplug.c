@@ -1,6 +1,7 @@
 /* Devices that come and go while a guest lives: ports today.
  *
- * A device is put into the guest's definition and, when the guest runs or is paused, into the
+ * What a port needs on the host is there before its device and goes after it. A device is put into
+ * the guest's definition and, when the guest runs or is paused, into the
  * guest. It is taken away from both as well. The definition gives it up at once; a running guest
  * has to let it go, which libvirt reports by an event, which a guest that does not listen never
  * causes, and which is asked for again [libvirt] device_detach_attempts times. Sources    nova
@@ -8,6 +9,7 @@
  * get_interface_by_cfg (Zed); libvirt virDomainDetachDeviceFlags. */
 #include "virt/libvirt/libvirt_priv.h"
 
+#include "util/clock.h"
 #include "util/log.h"
 #include "virt/vif/vif.h"
 
@@ -15,6 +17,8 @@
 
 #define DEFAULT_DETACH_ATTEMPTS 8
 #define DEFAULT_DETACH_TIMEOUT_S 20
+#define ENDING_PATIENCE_MS 5000
+#define ENDING_PAUSE_MS 50
 
 /* A guest and one of its devices, as the detach needs them. */
 typedef struct Target {
@@ -164,6 +168,27 @@ static void update_metadata(const Target *target, bool there, unsigned affect)
 
 /* ---- attaching ---- */
 
+static bool attach(const Target *target, const char *xml, unsigned affect, GError **err)
+{
+    VIRT_CALL(target->driver->conn, "attach device");
+    return virDomainAttachDeviceFlags(target->domain, xml, affect) == 0 ||
+           virt_conn_fail(err, "attaching the port's device");
+}
+
+/* With err NULL, nobody is told of a failure but the log. */
+static bool unplug(const Target *target, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (vif_unplug(target->ctx, target->nic, &cause))
+        return true;
+    if (err)
+        g_propagate_error(err, g_steal_pointer(&cause));
+    else
+        dv_warning(target->ctx, "%s", cause->message);
+    return false;
+}
+
 bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
                         GError **err)
 {
@@ -173,17 +198,16 @@ bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const Ni
     unsigned affect = VIR_DOMAIN_AFFECT_CONFIG;
     g_autofree char *xml = NULL;
 
-    if (!lookup(driver, uuid, &domain, err) || !vif_plug(ctx, nic, err) ||
-        !xml_nic_write(nic, driver->config, &xml, err))
+    if (!lookup(driver, uuid, &domain, err) || !xml_nic_write(nic, driver->config, &xml, err) ||
+        !vif_plug(ctx, nic, uuid, err))
         return false;
     target.domain = domain;
     if (is_live(domain))
         affect |= VIR_DOMAIN_AFFECT_LIVE;
     dv_debug(ctx, "attaching: %s", xml);
-    {
-        VIRT_CALL(driver->conn, "attach device");
-        if (virDomainAttachDeviceFlags(domain, xml, affect) < 0)
-            return virt_conn_fail(err, "attaching the port's device");
+    if (!attach(&target, xml, affect, err)) {
+        unplug(&target, NULL);
+        return false;
     }
     update_metadata(&target, true, affect);
     return true;
@@ -225,6 +249,20 @@ static bool detach_from_definition(const Target *target, GError **err)
            (!xml || ask(target, xml, VIR_DOMAIN_AFFECT_CONFIG, err) != REFUSED);
 }
 
+/* A guest that ends while it is asked takes its devices along, and libvirt fails the call: with
+ * what its monitor said, a moment before it counts the guest as off. */
+static bool has_ended(const Target *target, const GError *refusal)
+{
+    int64_t deadline_ms = dv_now_ms() + ENDING_PATIENCE_MS;
+
+    while (is_live(target->domain)) {
+        if (!strstr(refusal->message, "monitor") || dv_now_ms() > deadline_ms)
+            return false;
+        g_usleep(ENDING_PAUSE_MS * 1000UL);
+    }
+    return true;
+}
+
 /* One attempt at the running guest. *out_gone: the device is not there any more. */
 static bool try_live(const Target *target, int64_t timeout_ms, bool *out_gone, GError **err)
 {
@@ -244,8 +282,7 @@ static bool try_live(const Target *target, int64_t timeout_ms, bool *out_gone, G
     *out_gone = false;
     wait = device_wait_new(target->driver->events, target->uuid, alias ? alias : "");
     answer = ask(target, xml, VIR_DOMAIN_AFFECT_LIVE, &cause);
-    /* A guest that ends while it is asked takes its devices along, and libvirt fails the call. */
-    if (answer == ALREADY_GONE || (answer == REFUSED && !is_live(target->domain))) {
+    if (answer == ALREADY_GONE || (answer == REFUSED && has_ended(target, cause))) {
         *out_gone = true;
         return true;
     }
@@ -295,13 +332,17 @@ bool hotplug_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const Ni
     g_auto(virDomainPtr) domain = NULL;
     Target target = {driver, ctx, NULL, uuid, nic};
     unsigned affect = VIR_DOMAIN_AFFECT_CONFIG;
+    bool gone;
 
     if (!nic->mac)
         return dv_fail(err, DV_E_BAD_INPUT, "a port without MAC");
     if (!lookup(driver, uuid, &domain, err))
         return false;
     target.domain = domain;
-    if (!detach_from_definition(&target, err) || !detach_live(&target, err))
+    gone = detach_from_definition(&target, err) && detach_live(&target, err);
+    /* Also of a device that stays: libvirt forgets what it plugs only when it takes it away, and
+     * the port is not the guest's any more. As nova does. */
+    if (!unplug(&target, gone ? err : NULL) || !gone)
         return false;
     if (is_live(domain))
         affect |= VIR_DOMAIN_AFFECT_LIVE;

@@ -7,7 +7,7 @@
  * hotplug.c   devices that come and go                    devices.c  where devices are
  * serial.c    TCP ports of serial consoles
  * snapshot.c  copies of disks, freezing
- * conn.c, events.c, xml_*.c have headers of their own. */
+ * conn.c, hangup.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
 #include "util/thread.h"
@@ -36,6 +36,7 @@ typedef struct LibvirtDriver {
 bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+bool guest_unplug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
 bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
                       GError **err);

@@ -4,6 +4,8 @@
  * virt/vif. Order and attributes are nova's. */
 #include "virt/libvirt/xml_domain.h"
 
+#include "virt/vif/vif.h"
+
 #define LIBVIRT_WITH_VIRTIO_IOMMU 8003000UL
 #define LIBVIRT_WITH_AW_BITS 6005000UL
 
@@ -136,20 +138,43 @@ static void add_scsi_controller(xmlNode *devices, const GuestSpec *spec)
 
 /* --- interfaces ------------------------------------------------------------------------------ */
 
-static void add_bridge_backend(xmlNode *node, const NicSpec *nic)
+static void add_tap(xmlNode *node, const NicSpec *nic)
 {
-    xml_attr(node, "type", "bridge");
-    xml_attr(xml_add(node, "source"), "bridge", nic->bridge);
     if (nic->mtu > 0)
         xml_attr_u64(xml_add(node, "mtu"), "size", (uint64_t)nic->mtu);
     xml_attr(xml_add(node, "target"), "dev", nic->devname);
 }
 
+static void add_tap_in_bridge(xmlNode *node, const NicSpec *nic, const char *bridge)
+{
+    xml_attr(node, "type", "bridge");
+    xml_attr(xml_add(node, "source"), "bridge", bridge);
+    add_tap(node, nic);
+}
+
+static void add_bridge_backend(xmlNode *node, const NicSpec *nic)
+{
+    add_tap_in_bridge(node, nic, nic->bridge);
+}
+
+/* Three ways, see virt/vif/ovs.c: in a kernel bridge of the port's own, a tap that is an OVS port
+ * already, or a port that libvirt adds. */
 static void add_ovs_backend(xmlNode *node, const NicSpec *nic)
 {
     xmlNode *port;
 
-    add_bridge_backend(node, nic);
+    if (nic->ovs_hybrid) {
+        g_autofree char *bridge = vif_ovs_hybrid_bridge(nic);
+
+        add_tap_in_bridge(node, nic, bridge);
+        return;
+    }
+    if (nic->ovs_create) {
+        xml_attr(node, "type", "ethernet");
+        add_tap(node, nic);
+        return;
+    }
+    add_tap_in_bridge(node, nic, nic->bridge);
     port = xml_add(node, "virtualport");
     xml_attr(port, "type", "openvswitch");
     xml_attr(xml_add(port, "parameters"), "interfaceid",
@@ -212,7 +237,7 @@ static void add_bandwidth(xmlNode *node, const NicSpec *nic)
 
 static bool add_nic(xmlNode *devices, const NicSpec *nic, const VirtConfig *config, GError **err)
 {
-    if (!nic->mac || !nic->bridge || !nic->devname || !nic->type)
+    if (!nic->port_id || !nic->mac || !nic->bridge || !nic->devname || !nic->type)
         return dv_fail(err, DV_E_BAD_INPUT, "port %s without MAC, bridge, device or VIF type",
                        nic->port_id ? nic->port_id : "?");
     for (size_t i = 0; i < G_N_ELEMENTS(backends); i++) {

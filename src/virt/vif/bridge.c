@@ -4,7 +4,8 @@
 #include "priv/priv.h"
 #include "util/log.h"
 
-static bool plug(const DvCtx *ctx, const NicSpec *nic, GError **err)
+static bool plug(const DvCtx *ctx, const NicSpec *nic, const char *guest_uuid G_GNUC_UNUSED,
+                 GError **err)
 {
     g_autoptr(GError) cause = NULL;
 
@@ -14,7 +15,7 @@ static bool plug(const DvCtx *ctx, const NicSpec *nic, GError **err)
         return true;
     /* The bridge gets no MTU of its own: it follows its ports. */
     if (!priv_bridge_create(nic->bridge, 0, &cause))
-        return dv_fail(err, DV_E_VIF_PLUG, "%s", cause->message);
+        return dv_fail(err, DV_E_HYPERVISOR, "%s", cause->message);
     dv_debug(ctx, "bridge %s is there for port %s", nic->bridge, nic->port_id);
     return true;
 }

@@ -76,11 +76,12 @@ static bool wait_event(EventLog *log, const char *uuid, GuestEventKind kind)
     return seen;
 }
 
-static void must(bool ok, GError *err)
-{
-    if (!ok)
-        fail_msg("%s", err ? err->message : "failed without a reason");
-}
+/* A macro, so that `err` is read after the call in `ok` has set it. */
+#define must(ok, err)                                                           \
+    do {                                                                        \
+        if (!(ok))                                                              \
+            fail_msg("%s", (err) ? (err)->message : "failed without a reason"); \
+    } while (0)
 
 static GuestState state_now(VirtDriver *driver, const char *uuid)
 {
@@ -256,6 +257,27 @@ static void contract_unknown_vif_type_is_named(void **state)
     assert_int_equal(err->code, DV_E_UNSUPPORTED);
     assert_non_null(strstr(err->message, "vhostuser"));
     assert_non_null(strstr(err->message, nic->port_id));
+    g_clear_error(&err);
+    assert_false(driver->ops->unplug(driver->self, NULL, spec, &err));
+    assert_int_equal(err->code, DV_E_UNSUPPORTED);
+    assert_non_null(strstr(err->message, nic->port_id));
+}
+
+static void contract_unplugging_nothing_is_success(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = guest_spec_new();
+    g_autoptr(GError) err = NULL;
+    NicSpec *nic;
+
+    must(driver->ops->unplug(driver->self, NULL, spec, &err), err);
+    nic = guest_spec_add_nic(spec);
+    nic->port_id = g_strdup("22222222-0000-4000-8000-000000000000");
+    nic->devname = g_strdup("tap22222222-00");
+    nic->bridge = g_strdup("brq22222222-00");
+    nic->type = g_strdup("bridge");
+    for (int i = 0; i < 2; i++)
+        must(driver->ops->unplug(driver->self, NULL, spec, &err), err);
 }
 
 static void contract_vnc_address_while_it_runs(void **state)
@@ -487,6 +509,7 @@ static void contract_healthy_driver_is_connected(void **state)
         cmocka_unit_test(contract_started_without_pause_runs),        \
         cmocka_unit_test(contract_running_guest_is_not_started_again),\
         cmocka_unit_test(contract_unknown_vif_type_is_named),         \
+        cmocka_unit_test(contract_unplugging_nothing_is_success),     \
         cmocka_unit_test(contract_vnc_address_while_it_runs),         \
         cmocka_unit_test(contract_console_starts_empty),              \
         cmocka_unit_test(contract_powered_off_guest_stays_defined),   \

@@ -391,6 +391,22 @@ static void ovs_port_names_its_interface(void **state G_GNUC_UNUSED)
     assert_at(xml, "//interface/virtualport/parameters/@interfaceid",
               "ba6c7dab-e368-44e6-ac3e-56a2aab980f2");
     assert_at(xml, "//interface/source/@bridge", "br-int");
+    /* One that is an OVS port already: the tap alone. */
+    g_clear_pointer(&xml, g_free);
+    nic->ovs_create = true;
+    xml = write_ok(spec, &config);
+    assert_at(xml, "//interface/@type", "ethernet");
+    assert_at(xml, "//interface/source", NULL);
+    assert_at(xml, "//interface/virtualport", NULL);
+    assert_at(xml, "//interface/mtu/@size", "1442");
+    assert_at(xml, "//interface/target/@dev", "tapba6c7dab-e3");
+    /* And one behind a kernel bridge of its own. */
+    g_clear_pointer(&xml, g_free);
+    nic->ovs_hybrid = true;
+    xml = write_ok(spec, &config);
+    assert_at(xml, "//interface/@type", "bridge");
+    assert_at(xml, "//interface/source/@bridge", "qbrba6c7dab-e3");
+    assert_at(xml, "//interface/virtualport", NULL);
 }
 
 static void options_of_devices(void **state G_GNUC_UNUSED)
