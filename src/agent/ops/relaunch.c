@@ -4,7 +4,6 @@
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/op.h"
-#include "agent/ops/boot_disks.h"
 #include "agent/ops/spawn.h"
 #include "agent/ops/unplug.h"
 #include "util/log.h"
@@ -62,14 +61,7 @@ static bool relaunch_spec(void *self, GError **err)
 static bool relaunch_disks(void *self, GError **err)
 {
     Relaunch *relaunch = self;
-    const Spawn *spawn = &relaunch->spawn;
-    BootDisks disks = {
-        .agent = spawn->agent,
-        .ctx = spawn->ctx,
-        .instance = spawn->instance,
-        .network = spawn->network,
-        .spec = spawn->spec,
-    };
+    BootDisks disks = spawn_boot_disks(&relaunch->spawn);
 
     return boot_disks_adopt(&disks, err);
 }

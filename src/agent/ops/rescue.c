@@ -13,7 +13,6 @@
 #include "agent/network_cache.h"
 #include "agent/notify.h"
 #include "agent/op.h"
-#include "agent/ops/boot_disks.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/power_off.h"
@@ -164,17 +163,7 @@ static void rescue_forget(void *self)
 static bool rescue_disks(void *self, GError **err)
 {
     Rescue *rescue = self;
-    const Spawn *spawn = &rescue->spawn;
-    BootDisks disks = {
-        .agent = spawn->agent,
-        .ctx = spawn->ctx,
-        .instance = spawn->instance,
-        .image = spawn->image,
-        .bdms = spawn->bdms,
-        .args = spawn->args,
-        .network = spawn->network,
-        .spec = spawn->spec,
-    };
+    BootDisks disks = spawn_boot_disks(&rescue->spawn);
 
     return disks_end_rescue(rescue->agent->disks, rescue->uuid, false, err) &&
            boot_disks_rescue(&disks, &rescue->images, err);

@@ -12,7 +12,6 @@
 #include "agent/network_cache.h"
 #include "agent/notify.h"
 #include "agent/op.h"
-#include "agent/ops/boot_disks.h"
 #include "agent/ops/move.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
@@ -299,16 +298,7 @@ static bool finish_disks(void *self, GError **err)
 {
     Finish *finish = self;
     Spawn *spawn = &finish->spawn;
-    BootDisks disks = {
-        .agent = spawn->agent,
-        .ctx = spawn->ctx,
-        .instance = spawn->instance,
-        .image = spawn->image,
-        .bdms = spawn->bdms,
-        .args = spawn->args,
-        .network = spawn->network,
-        .spec = spawn->spec,
-    };
+    BootDisks disks = spawn_boot_disks(spawn);
 
     return boot_disks_complete(&disks, err) &&
            disks_grow(spawn->agent->disks, spawn->ctx, spawn->spec, err);

@@ -4,7 +4,6 @@
 #include "agent/device_metadata.h"
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
-#include "agent/ops/boot_disks.h"
 #include "agent/ops/unplug.h"
 #include "util/log.h"
 
@@ -152,9 +151,9 @@ static bool tell_devices(Spawn *spawn, const BootDisks *disks, GError **err)
     return false;
 }
 
-bool spawn_disks(Spawn *spawn, GError **err)
+BootDisks spawn_boot_disks(const Spawn *spawn)
 {
-    BootDisks disks = {
+    return (BootDisks){
         .agent = spawn->agent,
         .ctx = spawn->ctx,
         .instance = spawn->instance,
@@ -164,6 +163,11 @@ bool spawn_disks(Spawn *spawn, GError **err)
         .network = spawn->network,
         .spec = spawn->spec,
     };
+}
+
+bool spawn_disks(Spawn *spawn, GError **err)
+{
+    BootDisks disks = spawn_boot_disks(spawn);
     g_autoptr(GError) left = NULL;
     bool tags = false;
 

@@ -11,7 +11,7 @@
  * Sources    nova virt/libvirt/driver.py spawn, compute/manager.py _build_resources (Zed). */
 #pragma once
 
-#include "agent/agent.h"
+#include "agent/ops/boot_disks.h"
 
 typedef struct Spawn {
     /* given; borrowed until spawn_done */
@@ -35,6 +35,8 @@ bool spawn_spec(Spawn *spawn, GError **err);
 /* Device names and buses go into the mappings that lack them, which are saved; the root device's
  * name goes into the instance, which is not. */
 bool spawn_name_devices(Spawn *spawn, GError **err);
+/* What the disks of this guest are made of; all of it borrowed from `spawn`. */
+BootDisks spawn_boot_disks(const Spawn *spawn);
 /* Makes the disks, and with tagged devices the instance's device_metadata, unsaved, for which the
  * guest is defined; nothing stays behind when it fails. */
 bool spawn_disks(Spawn *spawn, GError **err);
