@@ -162,7 +162,7 @@ wire: $(call test_bins,$(WIRE_SRC))
 	@tests/run $^
 #: flow         whole operations on the fake driver
 flow: $(call test_bins,$(FLOW_SRC))
-	@TEST_TIMEOUT=600 tests/run $^
+	@TEST_TIMEOUT=600 TEST_JOBS=4 tests/run $^
 #: virt         the hypervisor driver on real QEMU guests and a libvirtd of its own (as root)
 virt: $(call test_bins,$(VIRT_SRC))
 	@tests/virt/run $^
