@@ -262,10 +262,12 @@ static void sleep_until(RpcConn *conn, int64_t wake_ms)
     if (poll(fds, 2, (int)CLAMP(wait_ms, 0, longest_sleep(conn))) < 0)
         return;
     if (fds[0].revents) {
-        /* Cleared before the mailbox is read: a later post signals again. */
+        /* In this order: a post between the two does not signal, and is seen when the mailbox is
+         * read after this. The other way round, its signal would be read here and the mark stay:
+         * nobody would ever signal again. */
+        if (read(conn->event_fd, &count, sizeof count) < 0 && errno != EAGAIN)
+            dv_error(NULL, "eventfd: %s", g_strerror(errno));
         atomic_store(&conn->signalled, false);
-        if (read(conn->event_fd, &count, sizeof count) < 0)
-            return;
     }
 }
 
