@@ -184,14 +184,14 @@ typedef struct VirtOps {
     /* ---- live migration, at the source ---- */
 
     /* Moves the guest and returns when that is over; watch may be NULL. True: the guest is at the
-     * destination, and not here any more. Errors are told only after the hypervisor here was asked
-     * where the guest is:
-     *   DV_E_CANCELLED, DV_E_HYPERVISOR  it is here, as before the migration;
-     *   DV_E_POST_COPY_BROKEN            part of it is here and part of it there: neither side may
-     *                                    start or destroy it without asking its owner;
-     *   DV_E_UNAVAILABLE                 could not be asked: the migration may go on, and may have
-     *                                    succeeded. migrate_watch when the hypervisor is back.
-     * DV_E_INSTANCE_NOT_FOUND: the guest was not here to begin with. */
+     * destination, and not here any more. It runs there, or stays here, as it did when the
+     * migration began: to pause it meanwhile is the way to end the migration by force. Errors are
+     * told only after the hypervisor here was asked where the guest is: DV_E_CANCELLED,
+     * DV_E_HYPERVISOR  it is here, as before the migration; DV_E_POST_COPY_BROKEN            part
+     * of it is here and part of it there: neither side may start or destroy it without asking its
+     * owner; DV_E_UNAVAILABLE                 could not be asked: the migration may go on, and may
+     * have succeeded. migrate_watch when the hypervisor is back. DV_E_INSTANCE_NOT_FOUND: the guest
+     * was not here to begin with. */
     bool (*migrate)(void *self, const DvCtx *ctx, const char *uuid, const VirtMigration *migration,
                     const VirtWatch *watch, GError **err);
     /* The same for a migration that an earlier process began, which goes on without it. Over

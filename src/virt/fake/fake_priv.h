@@ -17,7 +17,8 @@
 typedef struct FakeMove {
     FakeVirt *peer; /* borrowed: the destination */
     char *dest_xml;
-    VirtJob job; /* as the last pass left it */
+    GuestState before; /* the guest's, when it began */
+    VirtJob job;       /* as the last pass left it */
     unsigned passes;
     uint64_t max_downtime_ms, bandwidth_mib;
     bool may_post_copy, post_copy_told, cancelled;
