@@ -404,6 +404,7 @@ static void fake_free(void *self)
     dv_unlock(&fake->lock);
     g_hash_table_unref(fake->guests);
     g_hash_table_unref(fake->ops);
+    g_hash_table_unref(fake->hosts);
     host_facts_free(fake->facts);
     dv_cond_done(&fake->changed);
     dv_mutex_done(&fake->lock);
@@ -440,6 +441,9 @@ static const VirtOps fake_ops = {
     .attach_nic = fake_attach_nic,
     .detach_nic = fake_detach_nic,
     .devices = fake_devices,
+    .send_files = fake_send_files,
+    .remove_files = fake_remove_files,
+    .fetch_files = fake_fetch_files,
     .describe = fake_describe,
     .set_event_sink = fake_set_event_sink,
     .connected = fake_connected,
@@ -456,6 +460,7 @@ VirtDriver *virt_fake_new(const VirtConfig *config G_GNUC_UNUSED)
     dv_cond_init(&fake->changed);
     fake->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, fake_guest_free);
     fake->ops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    fake->hosts = fake_hosts_new();
     fake->facts = default_facts();
     fake->next_vnc_port = FIRST_VNC_PORT;
     fake->connected = true;

@@ -46,3 +46,9 @@ unsigned fake_virt_guest_count(FakeVirt *fake);
  * none; caller frees). */
 unsigned fake_virt_nmis(FakeVirt *fake, const char *uuid);
 char *fake_virt_password(FakeVirt *fake, const char *uuid);
+/* Another host for send_files and its like: `other` is what runs there, and what this side calls
+ * folder `here` lies in `there`. Other URIs lead nowhere. */
+void fake_virt_add_host(FakeVirt *fake, const char *uri, FakeVirt *other, const char *here,
+                        const char *there);
+/* How much room that host has; any, unless told. */
+void fake_virt_set_room(FakeVirt *fake, const char *uri, uint64_t free_bytes);

@@ -3,6 +3,7 @@
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
  * inject.c    what is done to running guests            snapshot.c  copies of disks, freezing
  * steer.c     what tests say                            devices.c  devices and consoles
+ * transfer.c  files to and from other fakes
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -29,6 +30,8 @@ typedef struct FakeGuest {
     char *copied; /* the disk that a copy is under way of */
 } FakeGuest;
 
+typedef struct FakeHost FakeHost;
+
 /* What a test said about one operation. */
 typedef struct FakeOp {
     unsigned calls, failures_left, held_now;
@@ -41,6 +44,7 @@ struct FakeVirt {
     DvCond changed;
     GHashTable *guests DV_GUARDED_BY(lock); /* uuid -> FakeGuest */
     GHashTable *ops DV_GUARDED_BY(lock);    /* name -> FakeOp */
+    GHashTable *hosts DV_GUARDED_BY(lock);  /* URI -> FakeHost, of transfer.c */
     HostFacts *facts DV_GUARDED_BY(lock);
     GuestEventFn sink DV_GUARDED_BY(lock);
     void *sink_arg DV_GUARDED_BY(lock);
@@ -101,3 +105,9 @@ bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const c
                          GError **err);
 bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
+/* --- transfer.c */
+GHashTable *fake_hosts_new(void);
+bool fake_send_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+bool fake_remove_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+bool fake_fetch_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);

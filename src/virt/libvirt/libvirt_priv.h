@@ -7,6 +7,7 @@
  * hotplug.c   devices that come and go                    devices.c  where devices are
  * serial.c    TCP ports of serial consoles
  * snapshot.c  copies of disks, freezing
+ * transfer.c  files to and from other hosts, over remote.c
  * conn.c, hangup.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
@@ -90,6 +91,11 @@ bool serial_ports_take(LibvirtDriver *driver, const GuestSpec *spec, int **out, 
 void serial_ports_give(LibvirtDriver *driver, const char *uuid);
 /* Gives them back when the guest is not defined (any more). */
 void serial_ports_settle(LibvirtDriver *driver, const char *uuid);
+
+/* --- transfer.c */
+bool transfer_send(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+bool transfer_remove(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+bool transfer_fetch(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
 
 /* --- hotplug.c */
 bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
