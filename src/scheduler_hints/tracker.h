@@ -68,6 +68,10 @@ bool tracker_move_claim(Tracker *tracker, const DvCtx *ctx, Ovo *instance, Ovo *
                         const Ovo *flavor, const char *node, GError **err);
 /* Gives it back, and takes the migration context out of the instance; troubles are logged. */
 void tracker_move_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance);
+/* The instance's place becomes `node` of this host, in the object: the caller saves it. */
+void tracker_move_place(Tracker *tracker, Ovo *instance, const char *node);
+/* The instance has come to stay: what was held for it is what it uses here. */
+bool tracker_move_arrive(Tracker *tracker, const DvCtx *ctx, Ovo *instance, GError **err);
 /* The move is over: nothing more is held for it here, and the instance uses what its `flavor`
  * says, or, when its host is another by now, nothing. */
 bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const Ovo *flavor,
