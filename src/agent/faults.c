@@ -110,6 +110,7 @@ static const FaultRow rows[] = {
     {DV_E_RESIZE,                   "ResizeError",                      NOVA,       500},
     {DV_E_MIGRATE_TO_SELF,          "UnableToMigrateToSelf",            NOVA,       400},
     {DV_E_MIGRATION_PRECHECK,       "MigrationPreCheckError",           NOVA,       500},
+    {DV_E_POST_COPY_BROKEN,         "MigrationError",                   NOVA,       500},
     {DV_E_ALLOCATION_MOVE,          "AllocationMoveFailed",             NOVA,       500},
     {DV_E_LOCAL_STORAGE,            "InvalidLocalStorage",              NOVA,       500},
     {DV_E_SHARED_STORAGE,           "InvalidSharedStorage",             NOVA,       500},

@@ -122,6 +122,7 @@ typedef enum {
     DV_E_RESIZE,             /* the disks cannot become what the flavor says */
     DV_E_MIGRATE_TO_SELF,    /* a cold migration without another host to go to */
     DV_E_MIGRATION_PRECHECK, /* the move cannot be done between these hosts */
+    DV_E_POST_COPY_BROKEN,   /* a live migration broke off when there was no way back */
     DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
 
     /* live migration */

@@ -36,14 +36,12 @@ static bool is_disk(const char *name)
            (g_str_has_prefix(name, "disk.") && strcmp(name, "disk.info") != 0);
 }
 
-static bool read_facts(const char *path, const char *format, DiskFacts *out, GError **err)
+bool disk_facts_read(const char *path, DiskFormat format, DiskFacts *out, GError **err)
 {
     g_autofree char *backing = NULL;
-    DiskSpec disk = {.path = (char *)path};
+    DiskSpec disk = {.path = (char *)path, .format = format};
     struct stat st;
 
-    if (!disk_format_parse(format, &disk.format))
-        return dv_fail(err, DV_E_INVALID_DISK, "disk.info does not say the format of %s", path);
     if (stat(path, &st) < 0)
         return dv_fail_errno(err, errno, "reading", path);
     if (!disk_virtual_size(path, disk.format, &out->virtual_bytes, err) ||
@@ -55,6 +53,15 @@ static bool read_facts(const char *path, const char *format, DiskFacts *out, GEr
     out->backing_file = backing ? g_path_get_basename(backing) : NULL;
     out->allocated_bytes = (uint64_t)st.st_blocks * 512;
     return true;
+}
+
+static bool read_facts(const char *path, const char *format, DiskFacts *out, GError **err)
+{
+    DiskFormat parsed = DISK_FORMAT_RAW;
+
+    return disk_format_parse(format, &parsed)
+               ? disk_facts_read(path, parsed, out, err)
+               : dv_fail(err, DV_E_INVALID_DISK, "disk.info does not say the format of %s", path);
 }
 
 bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err)

@@ -122,6 +122,15 @@ bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t s
     return run(argv, err);
 }
 
+bool disk_tool_change_base(const char *path, const DiskBase *base, GError **err)
+{
+    const char *argv[] = {
+        "qemu-img", "rebase",   "-f", "qcow2", "-F", disk_format_name(base->format),
+        "-b",       base->path, path, NULL};
+
+    return run(argv, err);
+}
+
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err)
 {
     g_autofree char *size = g_strdup_printf("%" G_GUINT64_FORMAT, size_bytes);
