@@ -151,7 +151,8 @@ static bool wire(Process *process, GError **err)
                                      agent->timer, &agent->notifier, err))
         return false;
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
-    agent->peers = peers_new(agent->rpc);
+    agent->peers = peers_new(agent->rpc, &(PeerTimes){agent->config.rpc_response_timeout_s * 1000,
+                                                      agent->config.long_rpc_timeout_s * 1000});
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;

@@ -36,8 +36,9 @@ struct FakeAgent {
     unsigned sent;    /* [rpc_lock] */
     DvMutex rpc_lock; /* what rpc-listen owns in an agent: one request comes in at a time */
     DvMutex lock;
-    GPtrArray *casts;   /* [lock] "method host" */
-    char *failing_cast; /* [lock] method, or NULL */
+    GPtrArray *casts;     /* [lock] "method host"; calls, too */
+    json_t *peer_answers; /* [lock] method -> what any compute host answers */
+    char *failing_cast;   /* [lock] method, or NULL */
 };
 
 /* ---- what the neighbours answer ---- */
@@ -188,6 +189,9 @@ static void wire_services(FakeAgent *fake)
 
 static bool cast_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
                          json_t *args, GError **err);
+static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
+                         json_t *args, int64_t timeout_ms, int64_t monitor_ms, json_t **out,
+                         RpcRemote *remote, GError **err);
 
 static void wire_rpc(FakeAgent *fake)
 {
@@ -202,7 +206,8 @@ static void wire_rpc(FakeAgent *fake)
     const RpcEndpoint *endpoints = methods_endpoints(false, &count);
 
     fake->agent.rpc = rpc_new(&config, fake->agent.timer, NULL);
-    fake->agent.peers = peers_new_with(cast_to_peer, fake);
+    fake->agent.peers = peers_new_with(&(PeerTransport){cast_to_peer, call_to_peer, fake},
+                                       &(PeerTimes){60000, 1800000});
     fake->rpc_server = rpc_serve(fake->agent.rpc, "compute", "vm", endpoints, count,
                                  dispatch_request, &fake->agent, NULL);
     assert_non_null(fake->rpc_server);
@@ -265,6 +270,7 @@ FakeAgent *fake_agent_new(const char *options)
     fake->folder = g_dir_make_tmp("flow-XXXXXX", NULL);
     fake->conductor = fake_conductor_new();
     fake->casts = g_ptr_array_new_with_free_func(g_free);
+    fake->peer_answers = json_object();
     dv_mutex_init(&fake->rpc_lock);
     dv_mutex_init(&fake->lock);
     fake->server = http_server_new();
@@ -318,6 +324,7 @@ void fake_agent_free(FakeAgent *fake)
     fake_conductor_free(fake->conductor);
     dv_ctx_unref(fake->ctx);
     g_ptr_array_unref(fake->casts);
+    json_decref(fake->peer_answers);
     g_free(fake->failing_cast);
     dv_mutex_done(&fake->rpc_lock);
     dv_mutex_done(&fake->lock);
@@ -432,6 +439,36 @@ static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTa
     else
         json_decref(copy);
     return !fails || dv_fail(err, DV_E_UNAVAILABLE, "no broker, says the fake");
+}
+
+/* PeerTransport.call: what a test has said that hosts answer. */
+static bool call_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED,
+                         const RpcTarget *target G_GNUC_UNUSED, const char *method, json_t *args,
+                         int64_t timeout_ms G_GNUC_UNUSED, int64_t monitor_ms G_GNUC_UNUSED,
+                         json_t **out, RpcRemote *remote G_GNUC_UNUSED, GError **err)
+{
+    FakeAgent *fake = self;
+    json_t *answer;
+
+    json_decref(args);
+    dv_lock(&fake->lock);
+    g_ptr_array_add(fake->casts, g_strdup_printf("%s %s", method, target->server));
+    answer = json_deep_copy(json_object_get(fake->peer_answers, method));
+    dv_unlock(&fake->lock);
+    if (!answer)
+        return dv_fail(err, DV_E_TIMEOUT, "no host answers %s, says the fake", method);
+    if (out)
+        *out = answer;
+    else
+        json_decref(answer);
+    return true;
+}
+
+void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer)
+{
+    dv_lock(&fake->lock);
+    json_object_set_new(fake->peer_answers, method, answer);
+    dv_unlock(&fake->lock);
 }
 
 void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg)

@@ -60,6 +60,9 @@ void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg
 /* How often the agent sent this method to a compute host; "host" of the last one, or NULL, in
  * *out_host (may be NULL). Caller frees. */
 unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host);
+/* What compute hosts answer to calls of this method from now on; stolen. Other methods have no
+ * answer. Calls count as casts do. */
+void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer);
 /* The next cast of this method to a compute host fails, once. */
 void fake_agent_fail_cast(FakeAgent *fake, const char *method);
 /* external_instance_event about one port. */
