@@ -82,6 +82,9 @@ bool tracker_check_affinity(Tracker *tracker, const DvCtx *ctx, const Ovo *insta
                             const Ovo *request_spec, GError **err);
 /* The instance changed or is gone: usage follows its vm_state and host. */
 bool tracker_update_usage(Tracker *tracker, const DvCtx *ctx, const Ovo *instance, GError **err);
+/* The migrations in progress and in error that the last audit found; NULL before the first. The
+ * caller unrefs. */
+Ovo *tracker_migrations(Tracker *tracker);
 void tracker_build_succeeded(Tracker *tracker);
 void tracker_build_failed(Tracker *tracker);
 /* Placement's answers are read again by the next audit, whatever their age (SIGHUP). */

@@ -126,6 +126,12 @@ bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const ch
 /* The instance's migration with that status; *out NULL when there is none. */
 bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                    const char *status, Ovo **out, GError **err);
+/* Migrations that fit `filters` (a dict Ovo, borrowed: host, status, instance_uuid ...). */
+bool conductor_migrations_by_filters(Conductor *con, const DvCtx *ctx, const Ovo *filters,
+                                     Ovo **out, GError **err);
+/* The instance's newest migration; *out NULL when it has none. */
+bool conductor_migration_newest(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                Ovo **out, GError **err);
 /* Evacuations away from this host that are not completed. */
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err);
