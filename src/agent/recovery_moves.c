@@ -42,9 +42,23 @@ static bool run_again(const Interrupted *move, const char *method, GError **err)
     return dispatch_run(move->agent, methods_find(method), move->ctx, args, false, NULL, err);
 }
 
+/* As the source handed it over: the first try may have saved the new flavor already. */
+static bool hand_over_again(const Interrupted *move, GError **err)
+{
+    static const char *const expected[] = {"resize_finish", NULL};
+    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
+
+    if (strcmp(task_of(move), "resize_finish") != 0)
+        return true;
+    if (old)
+        move_set_flavor(move->instance, old);
+    ovo_set_str(move->instance, "task_state", "resize_migrated");
+    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+}
+
 static bool finish_again(Interrupted *move, GError **err)
 {
-    return run_again(move, "finish_resize", err);
+    return hand_over_again(move, err) && run_again(move, "finish_resize", err);
 }
 
 static bool confirm_again(Interrupted *move, GError **err)
