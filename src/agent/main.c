@@ -10,9 +10,11 @@
 #include "agent/health_http.h"
 #include "agent/heartbeat.h"
 #include "agent/lifecycle.h"
+#include "agent/live_queue.h"
 #include "agent/methods.h"
 #include "agent/notify.h"
 #include "agent/op.h"
+#include "agent/ops/live.h"
 #include "agent/periodic.h"
 #include "agent/recovery.h"
 #include "agent/recovery_moves.h"
@@ -128,6 +130,8 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_BUILD] = dv_pool_new("build", (unsigned)agent->config.max_concurrent_builds);
     agent->pools[POOL_SNAPSHOT] = dv_pool_new("snapshot",
                                               (unsigned)agent->config.max_concurrent_snapshots);
+    agent->pools[POOL_MIGRATE] = dv_pool_new(
+        "migrate", (unsigned)agent->config.max_concurrent_live_migrations);
     agent->pools[POOL_PERIODIC] = dv_pool_new("periodic", 1);
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
@@ -146,6 +150,7 @@ static bool wire(Process *process, GError **err)
     agent->refreshes = pending_new();
     agent->ports = pending_new();
     agent->saves = pending_new();
+    agent->live = live_queue_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -196,6 +201,7 @@ static void unwire(Process *process)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    live_queue_free(agent->live);
     pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
@@ -338,11 +344,14 @@ static void stop(Process *process)
             rpc_server_stop(process->servers[i]);
     }
     dv_pool_stop(agent->pools[POOL_PERIODIC], deadline_ms);
+    live_cancel_waiting(agent);
     if (!dv_pool_stop(agent->pools[POOL_BUILD], deadline_ms))
         dv_warning(NULL, "builds still run at the end of graceful_shutdown_timeout");
     waits_cancel(agent->waits, NULL);
     if (!dv_pool_stop(agent->pools[POOL_SNAPSHOT], deadline_ms))
         dv_warning(NULL, "snapshots still run at the end of graceful_shutdown_timeout");
+    if (!dv_pool_stop(agent->pools[POOL_MIGRATE], deadline_ms))
+        dv_warning(NULL, "live migrations go on without us; the next start ends them");
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);
