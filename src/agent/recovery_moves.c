@@ -7,7 +7,7 @@
 #include "agent/ops/outcome.h"
 #include "agent/ops/rebuild.h"
 #include "agent/ops/relaunch.h"
-#include "agent/recovery_moves_priv.h"
+#include "agent/recovery_live.h"
 #include "agent/recovery_priv.h"
 #include "util/log.h"
 
@@ -216,6 +216,11 @@ static const struct {
     {COLD, "reverting", "resize_reverting",             HERE | DEST,   TWICE,   "reverting a resize", revert_again},
     {COLD, "reverted", "resize_reverting",              EITHER | SOURCE, TWICE, "finishing a revert", finish_revert_again},
     {COLD, "reverted", "resize_reverting",              HERE | DEST,   TWICE,   "handing a revert over", tell_source_to_finish_revert},
+    {LIVE, "accepted", "migrating",                     HERE | SOURCE, TWICE,   "a live migration nobody began", recovery_live_accepted},
+    {LIVE, ANY, "migrating",                            HERE | SOURCE, AT_ONCE, "adopting a live migration", recovery_live_adopt},
+    {LIVE, "running|running (post-copy)", ANY,          AWAY | SOURCE, TWICE,   "ending a live migration", recovery_live_adopt},
+    {LIVE, "completed|running|running (post-copy)", "migrating",
+                                                        AWAY | DEST,   TWICE,   "a guest that has come here", recovery_live_take_over},
     /* whatever its migrations are: the instance is not to stay in its task state */
     {ANY, ANY, "resize_prep",                           HERE,          AT_ONCE, "forgetting a resize", forget_prep},
     {ANY, ANY, "resize_migrating",                      HERE,          AT_ONCE, "taking a resize back", undo_resize},
