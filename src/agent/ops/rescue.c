@@ -7,6 +7,7 @@
  * rescue at all is found out while the guest still runs.
  * Sources: nova compute/manager.py rescue_instance, unrescue_instance; virt/libvirt/driver.py
  * rescue, unrescue (Zed). */
+#include "agent/guest_cpu.h"
 #include "agent/guest_spec.h"
 #include "agent/image_meta.h"
 #include "agent/instance_load.h"
@@ -112,7 +113,8 @@ static bool rescue_facts(void *self, GError **err)
         .network = rescue->network,
     };
     if (!spawn_spec(&rescue->spawn, err) ||
-        !rescue_spec_apply(rescue->agent, rescue->spawn.spec, rescue->image, err))
+        !rescue_spec_apply(rescue->agent, rescue->spawn.spec, rescue->image, err) ||
+        !guest_cpu_record(rescue->agent, rescue->spawn.spec, rescue->instance, err))
         return false;
     rescue_spec_kernel(rescue->agent, rescue->spawn.spec, rescue->images.kernel_id,
                        rescue->images.ramdisk_id);

@@ -7,6 +7,7 @@
  * Sources: nova compute/manager.py prep_resize, finish_resize, revert_resize;
  * virt/libvirt/driver.py finish_migration (Zed). */
 #include "agent/faults.h"
+#include "agent/guest_cpu.h"
 #include "agent/guest_spec.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
@@ -312,7 +313,8 @@ static bool finish_guest(void *self, GError **err)
     const Spawn *spawn = &finish->spawn;
     const VirtDriver *virt = spawn->agent->virt;
 
-    if (!virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
+    if (!guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, err) ||
+        !virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
         return false;
     if (strcmp(move_old_state(&finish->move), "stopped") == 0)
         return virt->ops->define(virt->self, spawn->ctx, spawn->spec, err);

@@ -2,6 +2,8 @@
 #include "agent/ops/spawn.h"
 
 #include "agent/device_metadata.h"
+#include "agent/guest_cpu.h"
+#include "agent/guest_defaults.h"
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
 #include "agent/ops/unplug.h"
@@ -205,7 +207,8 @@ bool spawn_guest(Spawn *spawn, GError **err)
     if (spawn->agent->config.vif_plugging_timeout_s > 0)
         spawn->plugged = waits_register(spawn->agent->waits, spawn->spec->uuid,
                                         "network-vif-plugged", (const char *const *)ports->pdata);
-    if (virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
+    if (guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, &cause) &&
+        virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
         virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
         return true;
     if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) { /* that one is somebody's, and keeps its ports */
@@ -242,31 +245,14 @@ bool spawn_resume(Spawn *spawn, GError **err)
 
 /* ---- what is remembered of a guest that runs ---- */
 
-/* The defaults that this host chose, so that a later host builds the same machine. */
-static void record_defaults(Spawn *spawn)
+/* The metadata service shows it. */
+static void record_swap(Spawn *spawn)
 {
-    const GuestSpec *spec = spawn->spec;
-    const DiskSpec *swap = guest_spec_disk(spec, DISK_ROLE_SWAP);
-    g_autofree char *swap_device = swap ? g_strconcat("/dev/", swap->target, NULL) : NULL;
-    bool pointer = spec->input_bus || spec->usb_tablet;
-    const struct {
-        const char *key, *value;
-    } defaults[] = {
-        {"image_hw_machine_type", spec->machine_type},
-        {"image_hw_cdrom_bus", spec->cdrom_bus},
-        {"image_hw_disk_bus", spec->disk_bus},
-        {"image_hw_input_bus", pointer ? "usb" : NULL},
-        {"image_hw_pointer_model", pointer ? "usbtablet" : NULL},
-        {"image_hw_video_model", spec->video_model ? spec->video_model : "virtio"},
-        {"image_hw_vif_model", spec->vif_model},
-    };
+    const DiskSpec *swap = guest_spec_disk(spawn->spec, DISK_ROLE_SWAP);
+    g_autofree char *device = swap ? g_strconcat("/dev/", swap->target, NULL) : NULL;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
-        if (defaults[i].value && !ovo_dict_str(spawn->instance, "system_metadata", defaults[i].key))
-            ovo_dict_set(spawn->instance, "system_metadata", defaults[i].key, defaults[i].value);
-    }
-    if (swap_device) /* the metadata service shows it */
-        ovo_set_str(spawn->instance, "default_swap_device", swap_device);
+    if (device)
+        ovo_set_str(spawn->instance, "default_swap_device", device);
 }
 
 static void record_access_ips(Spawn *spawn)
@@ -298,7 +284,8 @@ void spawn_record(Spawn *spawn)
 
     if (guest_needs_config_drive(spawn->agent, &source))
         ovo_set_str(spawn->instance, "config_drive", "True");
-    record_defaults(spawn);
+    guest_defaults_record(spawn->spec, spawn->instance);
+    record_swap(spawn);
     record_access_ips(spawn);
     ovo_set_i64(spawn->instance, "power_state", GUEST_STATE_RUNNING);
 }
