@@ -86,8 +86,8 @@ static bool rebuild_facts(void *self, GError **err)
     if (!rebuild->image)
         return dv_fail(err, DV_E_UNSUPPORTED,
                        "rebuilding a volume-backed server is not supported by this host");
-    if (ovo_has_value(rebuild->instance, "trusted_certs"))
-        return dv_fail(err, DV_E_UNSUPPORTED, "trusted certificates are not supported");
+    if (!spawn_check_certs(rebuild->instance, err))
+        return false;
     rebuild->network = network_cache_read(rebuild->instance, err);
     rebuild->spawn = (Spawn){
         .agent = rebuild->agent,

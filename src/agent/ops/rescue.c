@@ -25,8 +25,9 @@
 
 #include <string.h>
 
-static const char *const rescue_attrs[] = {"flavor",  "info_cache",   "system_metadata", "keypairs",
-                                           "ec2_ids", "pci_requests", "numa_topology",   NULL};
+static const char *const rescue_attrs[] = {"flavor",        "info_cache",    "system_metadata",
+                                           "keypairs",      "ec2_ids",       "pci_requests",
+                                           "numa_topology", "trusted_certs", NULL};
 
 /* ---- rescue ---- */
 
@@ -99,6 +100,7 @@ static bool rescue_facts(void *self, GError **err)
     if (!instance_load(rescue->agent, rescue->ctx, rescue->instance, rescue_attrs, err) ||
         !network_cache_refresh(rescue->agent, rescue->ctx, rescue->instance, &rescue->network,
                                err) ||
+        !spawn_check_certs(rescue->instance, err) ||
         !conductor_bdms_get(rescue->agent->con, rescue->ctx, rescue->uuid, &rescue->bdms, err) ||
         !read_images(rescue, err))
         return false;

@@ -22,6 +22,14 @@ static GuestSource source_of(const Spawn *spawn)
     return (GuestSource){spawn->instance, spawn->image, spawn->bdms, spawn->network, spawn->ctx};
 }
 
+bool spawn_check_certs(const Ovo *instance, GError **err)
+{
+    return !ovo_has_value(instance, "trusted_certs") ||
+           dv_fail(err, DV_E_TRUSTED_CERTS,
+                   "Trusted image certificates provided on create but host does not support the "
+                   "feature.");
+}
+
 /* ---- devices ---- */
 
 bool spawn_spec(Spawn *spawn, GError **err)

@@ -30,6 +30,9 @@ typedef struct Spawn {
 
 void spawn_done(Spawn *spawn);
 
+/* Images are not verified here: DV_E_TRUSTED_CERTS for a server whose user wants that. The instance
+ * has trusted_certs loaded. */
+bool spawn_check_certs(const Ovo *instance, GError **err);
 /* Describes the guest. DV_E_UNSUPPORTED: what this host cannot give. */
 bool spawn_spec(Spawn *spawn, GError **err);
 /* Device names and buses go into the mappings that lack them, which are saved; the root device's
