@@ -46,7 +46,8 @@ bool spawn_disks(Spawn *spawn, GError **err);
 /* Plugs the ports and starts the guest paused, its waits for the ports registered before. Nothing
  * is defined when it fails. */
 bool spawn_guest(Spawn *spawn, GError **err);
-/* Waits for network-vif-plugged, as vif_plugging_timeout and vif_plugging_is_fatal say. */
+/* Waits for network-vif-plugged, as vif_plugging_timeout and vif_plugging_is_fatal say. When events
+ * may have been lost, and before it gives up, neutron is asked. */
 bool spawn_plugged(Spawn *spawn, GError **err);
 bool spawn_resume(Spawn *spawn, GError **err);
 
