@@ -8,6 +8,7 @@
 #include "agent/ops/shelve.h"
 #include "agent/polls.h"
 #include "agent/power_sync.h"
+#include "agent/usage_audit.h"
 #include "services/scheduler.h"
 #include "util/log.h"
 
@@ -164,6 +165,11 @@ static bool console_tokens(Periodic *periodic, const DvCtx *ctx, GError **err)
     return cleanup_console_tokens(periodic->agent, ctx, err);
 }
 
+static bool audit_usage(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return usage_audit(periodic->agent, ctx, err);
+}
+
 #define SPACING(field) offsetof(PeriodicConfig, field)
 
 static const JobRow job_rows[] = {
@@ -180,6 +186,7 @@ static const JobRow job_rows[] = {
     {"poll_rebooting_instances", SPACING(minute_s), false, stuck_reboots},
     {"cleanup_running_deleted_instances", SPACING(running_deleted_poll_s), true, running_deleted},
     {"run_pending_deletes", SPACING(instance_delete_s), false, pending_deletes},
+    {"instance_usage_audit", SPACING(minute_s), false, audit_usage},
     {"cleanup_expired_console_auth_tokens", SPACING(instance_delete_s), false, console_tokens},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(job_rows) <= JOBS_MAX);
