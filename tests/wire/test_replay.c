@@ -18,9 +18,10 @@
 #define GUEST "another guest: what it did differs, what is said of it does not"
 #define INFO "scheduler fanout update_instance_info"
 #define EVENT_END "conductor InstanceActionEvent.event_finish_with_failure"
-#define BUILT "boot boot_port boot_full"
+#define BUILT "boot boot_port boot_full boot_from_snapshot"
+#define IN_TWO_SAVES "boot boot_port boot_full"
 #define BOOTS BUILT " boot_fails"
-#define DELETES "delete delete_full delete_port_kept"
+#define DELETES "delete delete_full delete_port_kept delete_fromsnap"
 #define LAZY "nova loads it when somebody looks at it; we do not look, or have it from the request"
 #define ONE_SAVE "nobody can see the states between: one compare-and-set, docs/architecture.md 4"
 #define BESIDE "nova makes the ports beside the boot and waits for them before the guest"
@@ -94,7 +95,8 @@ static const ReplayRow rows[] = {
     {BOOTS, REPLAY_WITH, NODE_SAVE, "set/stats/num_task_networking", EARLY_TASK},
     {BOOTS, REPLAY_BEFORE, "neutron P*", BDM_SAVE "#1", BESIDE},
     {BOOTS, REPLAY_BEFORE, "conductor VirtualInterface.create", BDM_SAVE "#1", BESIDE},
-    {"boot boot_port boot_fails", REPLAY_BEFORE, CACHE_SAVE "#1", BDM_SAVE "#1", BESIDE},
+    {"boot boot_port boot_fails boot_from_snapshot", REPLAY_BEFORE, CACHE_SAVE "#1",
+     BDM_SAVE "#1", BESIDE},
     {"boot_full", REPLAY_LESS, CACHE_SAVE "#1", NULL,
      "an event's refresh found no port yet and emptied the cache; ours waits for the boot"},
     {"boot_full", REPLAY_BEFORE, CACHE_SAVE "#3", BDM_SAVE "#1", BESIDE},
@@ -105,8 +107,12 @@ static const ReplayRow rows[] = {
     {BOOTS, REPLAY_WITH, SAVE "#2", "set/info_cache set/system_metadata",
      "the ports are known by now; nova saves them with what the guest got"},
     {BOOTS, REPLAY_WITHOUT, SAVE "#5", "set/vm_state", UNCHANGED},
-    {BUILT, REPLAY_JOIN, SAVE "#6", SAVE "#7", ONE_SAVE},
-    {BUILT, REPLAY_WITHOUT, SAVE "#7", "set/info_cache", "saved with the ports"},
+    {IN_TWO_SAVES, REPLAY_JOIN, SAVE "#6", SAVE "#7", ONE_SAVE},
+    {IN_TWO_SAVES, REPLAY_WITHOUT, SAVE "#7", "set/info_cache", "saved with the ports"},
+    {"boot_from_snapshot", REPLAY_WITHOUT, SAVE "#6", "set/info_cache", "saved with the ports"},
+    {"boot_from_snapshot", REPLAY_WITHOUT, SAVE "#6", "set/device_metadata", UNCHANGED},
+    {"boot_from_snapshot", REPLAY_WITH, SAVE "#4", "set/system_metadata",
+     "takes back the note that there are ports, which the second save wrote"},
     {"boot boot_full", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata", UNCHANGED},
     {"boot_port", REPLAY_OTHER, SAVE, "set/device_metadata/" BUS_ADDRESS, OTHER_BUS},
     {BOOTS, REPLAY_LESS, CACHE_SAVE "#2", NULL,
@@ -163,12 +169,13 @@ static const ReplayRow rows[] = {
      "set/cpu_info set/disk_available_least set/host_ip set/hypervisor_* set/local_gb "
      "set/memory_mb set/metrics set/numa_topology set/supported_hv_specs set/vcpus",
      "the recorded nova-compute had just started, and saved its node for the first time"},
-    {"delete_port_kept", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_building", GONE_COUNTS},
+    {"delete_port_kept delete_fromsnap", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_building",
+     GONE_COUNTS},
     {"delete_port_kept", REPLAY_LESS, "neutron GET /v2.0/ports/*", NULL,
      "the list of ports had all fields"},
     {"delete_port_kept", REPLAY_LESS, "neutron GET /v2.0/networks/*?fields=dns_domain", NULL,
      "asked only for ports with a DNS name"},
-    {"delete_full", REPLAY_LESS, CACHE_SAVE "#1", NULL,
+    {"delete_full delete_fromsnap", REPLAY_LESS, CACHE_SAVE "#1", NULL,
      "the event's refresh waits until the delete has ended, and then there is no instance"},
     {"delete_full", REPLAY_AFTER, "neutron DELETE *#1", "neutron DELETE *#2", ANY_ORDER},
 
@@ -349,9 +356,14 @@ static const ReplayHow talks[] = {
     {.name = "boot", .hold = "start"},
     {.name = "boot_port", .hold = "start"},
     {.name = "boot_full", .hold = "start", .latest = true},
+    {.name = "boot_from_snapshot", .hold = "start", .latest = true, .neighbour = true},
     {.name = "boot_fails", .broken_image = true},
     {.name = "delete", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
     {.name = "delete_full", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "delete_fromsnap",
+     .hold = "destroy",
+     .guest = REPLAY_GUEST_RUNNING,
+     .neighbour = true},
     {.name = "delete_port_kept", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
     {.name = "stop", .guest = REPLAY_GUEST_RUNNING},
     {.name = "start", .guest = REPLAY_GUEST_OFF},
@@ -381,6 +393,11 @@ static const ReplayHow talks[] = {
     {.name = "crash_dump", .guest = REPLAY_GUEST_RUNNING},
     {.name = "image_cache"},
     {.name = "console_log", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "console_log_length", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "vnc_console",
+     .guest = REPLAY_GUEST_RUNNING,
+     .screen = true,
+     .options = "[vnc]\nnovncproxy_base_url = http://127.0.0.1:6080/vnc_lite.html\n"},
     {.name = "service_disable"},
     {.name = "service_enable"},
     {.name = "hypervisor_show"},
