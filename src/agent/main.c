@@ -13,6 +13,7 @@
 #include "agent/methods.h"
 #include "agent/notify.h"
 #include "agent/op.h"
+#include "agent/ops/live.h"
 #include "agent/periodic.h"
 #include "agent/recovery.h"
 #include "agent/startup.h"
@@ -330,6 +331,7 @@ static void stop(Process *process)
             rpc_server_stop(process->servers[i]);
     }
     dv_pool_stop(agent->pools[POOL_PERIODIC], deadline_ms);
+    live_cancel_waiting(agent);
     if (!dv_pool_stop(agent->pools[POOL_BUILD], deadline_ms))
         dv_warning(NULL, "builds still run at the end of graceful_shutdown_timeout");
     waits_cancel(agent->waits, NULL);

@@ -54,6 +54,23 @@ bool op_confirm_resize(const OpCall *call, json_t **out_result, GError **err);
 bool op_finish_revert_resize(const OpCall *call, json_t **out_result, GError **err);
 bool op_check_shared_storage(const OpCall *call, json_t **out_result, GError **err);
 
+/* live_check.c */
+bool op_live_check_dest(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_check_source(const OpCall *call, json_t **out_result, GError **err);
+
+/* live_source.c */
+bool op_live_migration(const OpCall *call, json_t **out_result, GError **err);
+
+/* live_dest.c */
+bool op_live_pre(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_post(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_rollback(const OpCall *call, json_t **out_result, GError **err);
+bool op_drop_move_claim(const OpCall *call, json_t **out_result, GError **err);
+
+/* live_abort.c */
+bool op_live_abort(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_force_complete(const OpCall *call, json_t **out_result, GError **err);
+
 /* power.c */
 bool op_stop(const OpCall *call, json_t **out_result, GError **err);
 bool op_start(const OpCall *call, json_t **out_result, GError **err);
