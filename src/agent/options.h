@@ -147,6 +147,9 @@ typedef struct AgentConfig {
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */
     int64_t max_local_block_devices;
+    /* [libvirt] remote_filesystem_transport where the operator has set it: ssh or rsync carry disks
+     * to another host; NULL: libvirt does. */
+    const char *remote_transport;
     bool live_snapshots; /* not [workarounds] disable_libvirt_livesnapshot */
     int64_t password_length;
     bool flat_injected;

@@ -547,6 +547,21 @@ static bool peer_call_end(PeerCall *call, json_t **out_result, RpcRemote *remote
     return dv_fail(err, DV_E_REMOTE, "%s: %s", fault.class_name, fault.message);
 }
 
+/* Both hosts call their instances_path the same: a file there is looked for in the one that is
+ * asked. Hosts that share it name the same folder. */
+static void map_file(FakeAgent *from, FakeAgent *to, json_t *args)
+{
+    json_t *data = json_object_get(args, "data");
+    const char *path = json_string_value(json_object_get(data, "filename"));
+    size_t length = strlen(from->agent.config.instances_path);
+    g_autofree char *there = NULL;
+
+    if (!path || strncmp(path, from->agent.config.instances_path, length) != 0)
+        return;
+    there = g_strconcat(to->agent.config.instances_path, path + length, NULL);
+    json_object_set_new(data, "filename", json_string(there));
+}
+
 static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
                          json_t *args, int64_t timeout_ms G_GNUC_UNUSED,
                          int64_t monitor_ms G_GNUC_UNUSED, json_t **out_result, RpcRemote *remote,
@@ -570,6 +585,7 @@ static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, 
         g_clear_pointer(&fake->lost_call, g_free);
     dv_unlock(&fake->lock);
     if (to && call.method && !(lost && lost_before)) {
+        map_file(fake, to, call.args);
         call.agent = &to->agent;
         dv_mutex_init(&call.lock);
         dv_cond_init(&call.changed);
