@@ -26,11 +26,13 @@
 #include <stdatomic.h>
 
 typedef struct Notifier Notifier;
+typedef struct LiveQueue LiveQueue;
 
 typedef enum {
     POOL_GENERAL,
     POOL_BUILD,
     POOL_SNAPSHOT, /* copies and uploads of disks */
+    POOL_MIGRATE,  /* live migrations from here */
     POOL_PERIODIC, /* one worker: periodic jobs never run beside each other */
     POOL_BEAT,     /* one worker: the heartbeat waits for nobody */
     POOL_COUNT
@@ -59,6 +61,7 @@ typedef struct Agent {
     Pending *refreshes;   /* instances with a queued network cache refresh */
     Pending *ports;       /* the users' ports that a boot is taking just now */
     Pending *saves;       /* instances whose guest's memory is being saved just now */
+    LiveQueue *live;      /* live migrations from here */
     Vitals vitals;        /* what the parts report of themselves */
     atomic_bool stopping; /* set once by main */
 } Agent;

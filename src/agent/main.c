@@ -9,6 +9,7 @@
 #include "agent/health_http.h"
 #include "agent/heartbeat.h"
 #include "agent/lifecycle.h"
+#include "agent/live_queue.h"
 #include "agent/methods.h"
 #include "agent/notify.h"
 #include "agent/op.h"
@@ -125,6 +126,8 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_BUILD] = dv_pool_new("build", (unsigned)agent->config.max_concurrent_builds);
     agent->pools[POOL_SNAPSHOT] = dv_pool_new("snapshot",
                                               (unsigned)agent->config.max_concurrent_snapshots);
+    agent->pools[POOL_MIGRATE] = dv_pool_new(
+        "migrate", (unsigned)agent->config.max_concurrent_live_migrations);
     agent->pools[POOL_PERIODIC] = dv_pool_new("periodic", 1);
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
@@ -142,6 +145,7 @@ static bool wire(Process *process, GError **err)
     agent->refreshes = pending_new();
     agent->ports = pending_new();
     agent->saves = pending_new();
+    agent->live = live_queue_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -151,7 +155,9 @@ static bool wire(Process *process, GError **err)
                                      agent->timer, &agent->notifier, err))
         return false;
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
-    agent->peers = peers_new(agent->rpc);
+    agent->peers = peers_new(agent->rpc,
+                             &(PeerTimes){agent->config.rpc_response_timeout_s * 1000,
+                                          agent->config.long_rpc_timeout_s * 1000});
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
@@ -191,6 +197,7 @@ static void unwire(Process *process)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    live_queue_free(agent->live);
     pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
@@ -328,6 +335,8 @@ static void stop(Process *process)
     waits_cancel(agent->waits, NULL);
     if (!dv_pool_stop(agent->pools[POOL_SNAPSHOT], deadline_ms))
         dv_warning(NULL, "snapshots still run at the end of graceful_shutdown_timeout");
+    if (!dv_pool_stop(agent->pools[POOL_MIGRATE], deadline_ms))
+        dv_warning(NULL, "live migrations go on without us; the next start ends them");
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);

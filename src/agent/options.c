@@ -426,7 +426,8 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
     fill_agent(config, &filled);
     if (!check_driver(config, err) || !check_rabbit(config, err) || !check_release(config, err) ||
         !check_health(config, err) || !check_notifications(config, err) ||
-        !check_paths(config, err) || !check_service_user(config, err))
+        !check_paths(config, err) || !check_service_user(config, err) ||
+        !options_live(config, &filled.live, err))
         return false;
     if (!filled.host || !*filled.host)
         return fail_option(config, "DEFAULT", "host", "want a name", err);

@@ -72,7 +72,7 @@ static bool write_migration(Tracker *tracker, const DvCtx *ctx, Ovo *migration, 
 {
     ovo_set_str(migration, "dest_compute", tracker->config.host);
     ovo_set_str(migration, "dest_node", node);
-    ovo_set_str(migration, "dest_host", tracker->config.my_ip);
+    ovo_set_str(migration, "dest_host", tracker->config.move_address);
     ovo_set_str(migration, "status", "pre-migrating");
     return conductor_save(tracker->con, ctx, migration, err);
 }
@@ -164,7 +164,7 @@ bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const O
 {
     g_autofree char *uuid = g_strdup(ovo_str_or(instance, "uuid", ""));
     const char *host = ovo_str_or(instance, "host", NULL);
-    bool here = g_strcmp0(host, tracker->config.host) == 0;
+    bool here = flavor && g_strcmp0(host, tracker->config.host) == 0;
     HintUsage usage = {0};
     HintGuest *guest;
 

@@ -24,6 +24,8 @@ Tracker *tracker_new_with(const TrackerConfig *config, Conductor *con,
     tracker->config = *config;
     tracker->config.host = g_strdup(config->host);
     tracker->config.my_ip = g_strdup(config->my_ip);
+    tracker->config.move_address = g_strdup(config->move_address ? config->move_address
+                                                                 : config->my_ip);
     tracker->config.state_path = g_strdup(config->state_path);
     tracker->con = con;
     tracker->placement = placement;
@@ -54,6 +56,7 @@ void tracker_free(Tracker *tracker)
     ovo_unref(tracker->node);
     g_free((char *)tracker->config.host);
     g_free((char *)tracker->config.my_ip);
+    g_free((char *)tracker->config.move_address);
     g_free((char *)tracker->config.state_path);
     dv_cond_done(&tracker->freed);
     dv_mutex_done(&tracker->lock);

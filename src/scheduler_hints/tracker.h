@@ -17,6 +17,7 @@ typedef struct Tracker Tracker;
 typedef struct TrackerConfig {
     const char *host; /* [DEFAULT] host */
     const char *my_ip;
+    const char *move_address; /* where other hosts send the disks of servers that come here */
     const char *state_path; /* holds compute_id */
     int64_t reserved_host_memory_mib, reserved_host_disk_mib, reserved_host_cpus;
     double cpu_ratio, ram_ratio, disk_ratio; /* 0: not set */
@@ -69,7 +70,8 @@ bool tracker_move_claim(Tracker *tracker, const DvCtx *ctx, Ovo *instance, Ovo *
 /* Gives it back, and takes the migration context out of the instance; troubles are logged. */
 void tracker_move_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance);
 /* The move is over: nothing more is held for it here, and the instance uses what its `flavor`
- * says, or, when its host is another by now, nothing. */
+ * says; or nothing, when its host is another by now, or flavor is NULL: it goes back to where it
+ * came from. */
 bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const Ovo *flavor,
                       GError **err);
 

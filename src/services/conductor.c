@@ -295,6 +295,13 @@ bool conductor_compute_node_get(Conductor *con, const DvCtx *ctx, const char *ho
     return false;
 }
 
+bool conductor_compute_node_of(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
+                               GError **err)
+{
+    return conductor_get(con, ctx, "ComputeNode", "get_first_node_by_host_for_old_compat",
+                         json_pack("[s]", host), NULL, "ComputeNode", false, out, err);
+}
+
 bool conductor_pci_devices(Conductor *con, const DvCtx *ctx, int64_t compute_node_id, Ovo **out,
                            GError **err)
 {
@@ -332,6 +339,12 @@ bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char 
     }
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
+}
+
+bool conductor_migration_get(Conductor *con, const DvCtx *ctx, int64_t id, Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "Migration", "get_by_id", json_pack("[I]", (json_int_t)id), NULL,
+                         "Migration", false, out, err);
 }
 
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,

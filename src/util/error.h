@@ -124,6 +124,17 @@ typedef enum {
     DV_E_POST_COPY_BROKEN,   /* a live migration broke off when there was no way back */
     DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
 
+    /* live migration */
+    DV_E_LOCAL_STORAGE,    /* the disks shall be copied, but are on shared storage */
+    DV_E_SHARED_STORAGE,   /* the disks shall not be copied, but the other host does not see them */
+    DV_E_MIGRATION,        /* it cannot go on */
+    DV_E_MIGRATION_STATE,  /* not while the migration is in that state */
+    DV_E_NO_MIGRATION,     /* no live migration of that instance is under way */
+    DV_E_MIGRATION_LATE,   /* it came while the service stops */
+    DV_E_VIF_NOT_PLUGGED,  /* neutron says that a port did not come up at the destination */
+    DV_E_BINDING_ACTIVATE, /* neutron does not make the destination's binding the active one */
+    DV_E_BINDING_DELETE,   /* neutron keeps the binding of a host that a port has left */
+
     /* what is done to running guests */
     DV_E_AGENT_NOT_ENABLED,      /* the image does not say that there is a guest agent */
     DV_E_PASSWORD_FAILED,        /* the reason is not told: it could hold the password */

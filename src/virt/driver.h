@@ -14,6 +14,7 @@
 #include "virt/host_facts.h"
 #include "virt/migration.h"
 #include "virt/spec.h"
+#include "virt/transfer.h"
 
 struct Disks;
 
@@ -225,6 +226,21 @@ typedef struct VirtOps {
      * it goes from here. Written to out_ports. DV_E_SERIAL_PORTS_EXHAUSTED. */
     bool (*reserve_serial)(void *self, const char *uuid, const char *host, unsigned count,
                            int *out_ports, GError **err);
+
+    /* ---- files to and from another host; see virt/transfer.h ----
+     * DV_E_UNAVAILABLE: its libvirt cannot be reached, or was lost. */
+
+    /* Makes the folder there when it is missing, owned as its parent is, and writes the files, byte
+     * by byte, holes staying holes; files of these names are replaced. Without files only the
+     * folder is made. On failure nothing is left of what this call has made.
+     * DV_E_INSTANCE_EXISTS: a guest of that uuid is active there; DV_E_NO_SPACE; DV_E_CANCELLED. */
+    bool (*send_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+    /* Removes files of these names there, and the folder when it is empty then. What is not there:
+     * success. DV_E_INSTANCE_EXISTS as above. */
+    bool (*remove_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+    /* The other way: each file is made here, and must not be there yet. On failure those made are
+     * removed. DV_E_NOT_FOUND: the other host has not got one of them. */
+    bool (*fetch_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
 
     /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. Absent:
      * DV_E_INSTANCE_NOT_FOUND. */

@@ -302,6 +302,16 @@ static json_t *instance_list(const FakeConductor *fake, const char *method, cons
     return list_of("InstanceList", objects);
 }
 
+/* All hosts are as the one that a test has described; null: none. */
+static json_t *first_node(const FakeConductor *fake)
+{
+    const json_t *list = json_object_get(fake->answers, "ComputeNodeList.get_all_by_host");
+    const json_t *nodes = json_object_get(json_object_get(list, "nova_object.data"), "objects");
+    json_t *node = json_deep_copy(json_array_get(nodes, 0));
+
+    return node ? node : json_null();
+}
+
 static bool class_action(FakeConductor *fake, const char *name, const char *method,
                          const json_t *args, json_t **out, RpcRemote *remote, GError **err)
 {
@@ -315,6 +325,12 @@ static bool class_action(FakeConductor *fake, const char *name, const char *meth
         return true;
     }
 
+    if (strcmp(call, "InstanceGroup.get_by_instance_uuid") == 0)
+        return raise_class(remote, "InstanceGroupNotFound", err);
+    if (strcmp(call, "ComputeNode.get_first_node_by_host_for_old_compat") == 0) {
+        *out = first_node(fake);
+        return true;
+    }
     if (strcmp(name, "Instance") == 0 && strcmp(method, "get_by_uuid") == 0) {
         const json_t *list = json_object_get(args, "args");
         const char *uuid = json_string_value(json_array_get(list, 0));

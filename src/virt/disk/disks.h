@@ -112,6 +112,11 @@ bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err);
  * a new one: disks, config drive, kernel, ramdisk, disk.info; not swap, which is made anew. When it
  * fails, the directory is as it was. */
 bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the same where the other host has a folder of its own: no copies are made here. */
+bool disks_rename_aside(Disks *disks, const char *uuid, GError **err);
+/* Source: names of the files set aside that move along, in order. NULL-terminated, g_strfreev. */
+bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err);
+char *disks_aside_dir(Disks *disks, const char *uuid); /* caller frees */
 /* Source: the directory set aside takes its place again, over what was made there meanwhile. None
  * set aside: success, and nothing happens. */
 bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
@@ -120,6 +125,17 @@ bool disks_forget_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError
 /* Destination: disks of the spec (paths and formats filled by disks_create) that are smaller than
  * their size_bytes grow to it; none shrinks. Swap and config drives are left alone. */
 bool disks_grow(Disks *disks, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+/* Destination: what has come from a host that keeps instances elsewhere, or writes no disk.info, is
+ * put right: disk.info names these paths with the formats of `disks` (DiskFacts, found by their
+ * file names), and overlays stand on bases of this host's cache. Raw disks become overlays' format
+ * where the host makes qcow2 disks, as whoever takes them for nova's does not ask disk.info. */
+bool disks_arrived(Disks *disks, const DvCtx *ctx, const char *uuid, const GPtrArray *facts,
+                   GError **err);
+/* Destination: the instance directory goes, and nothing else. Absent: success. */
+bool disks_drop(Disks *disks, const char *uuid, GError **err);
+/* An empty file of the moment in the instance directory, for asking another host whether it sees
+ * it; the caller removes and frees it. *out NULL: there is no directory. */
+bool disks_probe(Disks *disks, const char *uuid, char **out, GError **err);
 
 /* ---- live migration (receive.c); the guest runs ---- */
 

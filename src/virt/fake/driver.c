@@ -410,6 +410,7 @@ static void fake_free(void *self)
     g_hash_table_unref(fake->peers);
     g_free((void *)fake->plan.jobs);
     g_free(fake->last_migration);
+    g_hash_table_unref(fake->hosts);
     host_facts_free(fake->facts);
     dv_cond_done(&fake->changed);
     dv_mutex_done(&fake->lock);
@@ -456,6 +457,9 @@ static const VirtOps fake_ops = {
     .migration_xml = fake_migration_xml,
     .compare_cpu = fake_compare_cpu,
     .reserve_serial = fake_reserve_serial,
+    .send_files = fake_send_files,
+    .remove_files = fake_remove_files,
+    .fetch_files = fake_fetch_files,
     .describe = fake_describe,
     .set_event_sink = fake_set_event_sink,
     .connected = fake_connected,
@@ -473,6 +477,7 @@ VirtDriver *virt_fake_new(const VirtConfig *config G_GNUC_UNUSED)
     fake->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, fake_guest_free);
     fake->ops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     fake->peers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    fake->hosts = fake_hosts_new();
     fake->facts = default_facts();
     fake->next_vnc_port = FIRST_VNC_PORT;
     fake->connected = true;
