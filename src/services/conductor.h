@@ -129,6 +129,12 @@ bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const ch
 /* The instance's migration with that status; *out NULL when there is none. */
 bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                    const char *status, Ovo **out, GError **err);
+/* Migrations that fit `filters` (a dict Ovo, borrowed: host, status, instance_uuid ...). */
+bool conductor_migrations_by_filters(Conductor *con, const DvCtx *ctx, const Ovo *filters,
+                                     Ovo **out, GError **err);
+/* The instance's newest migration; *out NULL when it has none. */
+bool conductor_migration_newest(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                Ovo **out, GError **err);
 /* DV_E_NOT_FOUND when absent. */
 bool conductor_migration_get(Conductor *con, const DvCtx *ctx, int64_t id, Ovo **out, GError **err);
 /* Evacuations away from this host that are not completed. */
