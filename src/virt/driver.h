@@ -223,7 +223,8 @@ typedef struct VirtOps {
     /* One look at the guest's migration. Absent guest: DV_E_INSTANCE_NOT_FOUND. */
     bool (*job)(void *self, const char *uuid, VirtJob *out, GError **err);
     /* Lets the guest run at the destination now and fetch the rest of its memory; from then on the
-     * migration cannot be cancelled. DV_E_HYPERVISOR: none runs, or it was not permitted. */
+     * migration cannot be cancelled. Waits some seconds for one that is just beginning.
+     * DV_E_HYPERVISOR: none runs (any more), or it was not permitted. */
     bool (*post_copy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Changes the running migration. DV_E_HYPERVISOR: none runs. bandwidth 0: as much as there is.
      */
