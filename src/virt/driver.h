@@ -240,7 +240,7 @@ typedef struct VirtOps {
     /* ---- live migration, at the destination ---- */
 
     /* Whether guests with this CPU can run here. DV_E_CPU_MODEL: no. */
-    bool (*compare_cpu)(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err);
+    bool (*compare_cpu)(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
     /* TCP ports for the guest's serial consoles here, `count` of them at `host`: the guest's until
      * it goes from here. Written to out_ports. DV_E_SERIAL_PORTS_EXHAUSTED. */
     bool (*reserve_serial)(void *self, const char *uuid, const char *host, unsigned count,

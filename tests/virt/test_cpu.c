@@ -18,7 +18,7 @@ static int open_kvm(void **state)
     return *state ? 0 : -1;
 }
 
-static int compare(VirtDriver *driver, const VirtCpu *cpu)
+static int compare(VirtDriver *driver, const VirtPeerCpu *cpu)
 {
     g_autoptr(GError) err = NULL;
 
@@ -33,12 +33,12 @@ static void own_cpu_is_fit(void **state)
     VirtDriver *driver = *state;
     g_autoptr(HostFacts) facts = NULL;
     g_autoptr(GError) err = NULL;
-    g_autofree VirtCpuFeature *features = NULL;
-    VirtCpu cpu = {0};
+    g_autofree VirtPeerCpuFeature *features = NULL;
+    VirtPeerCpu cpu = {0};
 
     must(driver->ops->host_facts(driver->self, &facts, &err), err);
-    features = g_new0(VirtCpuFeature, facts->cpu_features->len);
-    cpu = (VirtCpu){.arch = facts->cpu_arch,
+    features = g_new0(VirtPeerCpuFeature, facts->cpu_features->len);
+    cpu = (VirtPeerCpu){.arch = facts->cpu_arch,
                     .model = facts->cpu_model,
                     .vendor = facts->cpu_vendor,
                     .sockets = 1,
@@ -57,13 +57,13 @@ static void unknown_cpu_and_foreign_features_are_not(void **state)
     VirtDriver *driver = *state;
     g_autoptr(HostFacts) facts = NULL;
     g_autoptr(GError) err = NULL;
-    static const VirtCpuFeature foreign[] = {
+    static const VirtPeerCpuFeature foreign[] = {
         {"3dnow", "require"}, {"fma4", "require"}, {"amx-tile", "require"}};
-    VirtCpu cpu = {.arch = "x86_64", .model = "no-such-model"};
+    VirtPeerCpu cpu = {.arch = "x86_64", .model = "no-such-model"};
 
     assert_int_equal(compare(driver, &cpu), DV_E_CPU_MODEL);
     must(driver->ops->host_facts(driver->self, &facts, &err), err);
-    cpu = (VirtCpu){.arch = facts->cpu_arch,
+    cpu = (VirtPeerCpu){.arch = facts->cpu_arch,
                     .model = facts->cpu_model,
                     .vendor = facts->cpu_vendor,
                     .mode = "custom",
