@@ -156,10 +156,10 @@ def disk_sums(host, server):
             file.write(read_disk(host, server, 0, STATIC_MIB * MIB))
         with open(path, "rb") as file:
             whole = hashlib.sha256(file.read()).hexdigest()
-        done = subprocess.run(["mtype", "-i", path + "@@1M", "::/vmlinuz", "::/initrd.gz"],
-                              stdout=subprocess.PIPE, check=True)
-        check(len(done.stdout) > MIB, "the files on the disk are gone")
-        return whole, hashlib.sha256(done.stdout).hexdigest()
+        files = b"".join(subprocess.run(["mtype", "-i", path + "@@1M", "::/" + name], stdout=subprocess.PIPE,
+                                        check=True).stdout for name in ("vmlinuz", "initrd.gz"))
+        check(len(files) > MIB, "the files on the disk are gone")
+        return whole, hashlib.sha256(files).hexdigest()
     finally:
         os.remove(path)
 
