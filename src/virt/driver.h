@@ -14,6 +14,7 @@
 #include "virt/host_facts.h"
 #include "virt/migration.h"
 #include "virt/spec.h"
+#include "virt/transfer.h"
 
 struct Disks;
 
@@ -77,6 +78,22 @@ typedef struct VirtDevice {
 } VirtDevice;
 void virt_device_free(VirtDevice *device);
 
+/* The processor that a guest asks the hypervisor for. */
+typedef struct VirtCpuFeature {
+    char *name;
+    const char *policy; /* static: "require" or "disable" */
+} VirtCpuFeature;
+typedef struct VirtCpu {
+    char *mode;  /* "custom", "host-model", "host-passthrough"; NULL: the hypervisor's default */
+    char *model; /* with "custom", else NULL */
+    unsigned sockets, cores, threads;
+    GPtrArray *features; /* VirtCpuFeature, each name once */
+} VirtCpu;
+VirtCpu *virt_cpu_new(void);
+void virt_cpu_add_feature(VirtCpu *cpu, const char *name, const char *policy);
+void virt_cpu_free(VirtCpu *cpu);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirtCpu, virt_cpu_free)
+
 /* A running guest's disk on its way to another file. Everything borrowed. */
 typedef struct VirtBlockCopy {
     const char *disk_path; /* the disk, by its file */
@@ -91,6 +108,9 @@ typedef struct VirtOps {
     /* Guests that this driver made (nova's domains), one bulk call: GPtrArray of VirtGuest. */
     bool (*list)(void *self, GPtrArray **out, GError **err);
     bool (*state)(void *self, const char *uuid, GuestState *out, GError **err);
+    /* The processor that the guest is defined with: choosing it takes what the host has.
+     * DV_E_CPU_MODEL. */
+    bool (*cpu)(void *self, const GuestSpec *spec, VirtCpu **out, GError **err);
     /* Makes what the guest's ports need on the host before each start; libvirt plugs the rest at
      * start. */
     bool (*plug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
@@ -184,14 +204,14 @@ typedef struct VirtOps {
     /* ---- live migration, at the source ---- */
 
     /* Moves the guest and returns when that is over; watch may be NULL. True: the guest is at the
-     * destination, and not here any more. Errors are told only after the hypervisor here was asked
-     * where the guest is:
-     *   DV_E_CANCELLED, DV_E_HYPERVISOR  it is here, as before the migration;
-     *   DV_E_POST_COPY_BROKEN            part of it is here and part of it there: neither side may
-     *                                    start or destroy it without asking its owner;
-     *   DV_E_UNAVAILABLE                 could not be asked: the migration may go on, and may have
-     *                                    succeeded. migrate_watch when the hypervisor is back.
-     * DV_E_INSTANCE_NOT_FOUND: the guest was not here to begin with. */
+     * destination, and not here any more. It runs there, or stays here, as it did when the
+     * migration began: to pause it meanwhile is the way to end the migration by force. Errors are
+     * told only after the hypervisor here was asked where the guest is: DV_E_CANCELLED,
+     * DV_E_HYPERVISOR  it is here, as before the migration; DV_E_POST_COPY_BROKEN            part
+     * of it is here and part of it there: neither side may start or destroy it without asking its
+     * owner; DV_E_UNAVAILABLE                 could not be asked: the migration may go on, and may
+     * have succeeded. migrate_watch when the hypervisor is back. DV_E_INSTANCE_NOT_FOUND: the guest
+     * was not here to begin with. */
     bool (*migrate)(void *self, const DvCtx *ctx, const char *uuid, const VirtMigration *migration,
                     const VirtWatch *watch, GError **err);
     /* The same for a migration that an earlier process began, which goes on without it. Over
@@ -203,7 +223,8 @@ typedef struct VirtOps {
     /* One look at the guest's migration. Absent guest: DV_E_INSTANCE_NOT_FOUND. */
     bool (*job)(void *self, const char *uuid, VirtJob *out, GError **err);
     /* Lets the guest run at the destination now and fetch the rest of its memory; from then on the
-     * migration cannot be cancelled. DV_E_HYPERVISOR: none runs, or it was not permitted. */
+     * migration cannot be cancelled. Waits some seconds for one that is just beginning.
+     * DV_E_HYPERVISOR: none runs (any more), or it was not permitted. */
     bool (*post_copy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Changes the running migration. DV_E_HYPERVISOR: none runs. bandwidth 0: as much as there is.
      */
@@ -224,6 +245,21 @@ typedef struct VirtOps {
      * it goes from here. Written to out_ports. DV_E_SERIAL_PORTS_EXHAUSTED. */
     bool (*reserve_serial)(void *self, const char *uuid, const char *host, unsigned count,
                            int *out_ports, GError **err);
+
+    /* ---- files to and from another host; see virt/transfer.h ----
+     * DV_E_UNAVAILABLE: its libvirt cannot be reached, or was lost. */
+
+    /* Makes the folder there when it is missing, owned as its parent is, and writes the files, byte
+     * by byte, holes staying holes; files of these names are replaced. Without files only the
+     * folder is made. On failure nothing is left of what this call has made.
+     * DV_E_INSTANCE_EXISTS: a guest of that uuid is active there; DV_E_NO_SPACE; DV_E_CANCELLED. */
+    bool (*send_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+    /* Removes files of these names there, and the folder when it is empty then. What is not there:
+     * success. DV_E_INSTANCE_EXISTS as above. */
+    bool (*remove_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+    /* The other way: each file is made here, and must not be there yet. On failure those made are
+     * removed. DV_E_NOT_FOUND: the other host has not got one of them. */
+    bool (*fetch_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
 
     /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. Absent:
      * DV_E_INSTANCE_NOT_FOUND. */

@@ -175,7 +175,7 @@ static void check_and_start(Cloud *cloud, const char *block)
     await_started(cloud);
 }
 
-static void migrate(Cloud *cloud, const char *block)
+G_GNUC_UNUSED static void migrate(Cloud *cloud, const char *block)
 {
     check_and_start(cloud, block);
     fake_agent_wait_live(cloud->source, UUID);
@@ -204,7 +204,7 @@ static void assert_runs_on(Cloud *cloud, FakeAgent *host)
     fake_agent_assert_row(cloud->source, "vm_state", "active");
 }
 
-static void assert_migrations(Cloud *cloud, const char *want)
+G_GNUC_UNUSED static void assert_migrations(Cloud *cloud, const char *want)
 {
     g_autofree char *is = fake_conductor_migrations(fake_agent_conductor(cloud->source));
 

@@ -137,7 +137,9 @@ bool boot_disks_create(const BootDisks *disks, GError **err)
     ImageFetch fetch = {disks, id};
     ImageSource source = {
         .id = id,
-        .disk_format = image ? ovo_str_or(image, "disk_format", NULL) : NULL,
+        .disk_format = image
+                           ? ovo_str_or(image, "disk_format", NULL)
+                           : ovo_dict_str(disks->instance, "system_metadata", "image_disk_format"),
         .size_bytes = image ? (uint64_t)MAX(ovo_i64_or(image, "size", 0), 0) : 0,
         .fetch = fetch_image,
         .arg = &fetch,

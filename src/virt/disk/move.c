@@ -153,6 +153,48 @@ bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **
     return false;
 }
 
+bool disks_rename_aside(Disks *disks, const char *uuid, GError **err)
+{
+    g_autofree char *dir = NULL, *aside = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    aside = aside_of(dir);
+    return rename_aside(dir, aside, err);
+}
+
+char *disks_aside_dir(Disks *disks, const char *uuid)
+{
+    g_autofree char *dir = disks_instance_dir(disks, uuid);
+
+    return aside_of(dir);
+}
+
+static int by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err)
+{
+    g_autofree char *aside = disks_aside_dir(disks, uuid);
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(GDir) entries = g_dir_open(aside, 0, &reason);
+    const char *name;
+
+    if (!entries)
+        return dv_fail(err, DV_E_IO, "%s", reason->message);
+    while ((name = g_dir_read_name(entries)))
+        if (moves_along(name))
+            g_ptr_array_add(names, g_strdup(name));
+    g_ptr_array_sort(names, by_name);
+    g_ptr_array_add(names, NULL);
+    *out = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+    return true;
+}
+
 bool disks_take_back(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
 {
     g_autofree char *dir = NULL, *aside = NULL;

@@ -139,6 +139,14 @@ bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, 
     return run(argv, err);
 }
 
+bool disk_tool_rebase(const char *path, const char *base, DiskFormat format, GError **err)
+{
+    const char *argv[] = {"qemu-img", "rebase", "-u", "-f", "qcow2", "-F", disk_format_name(format),
+                          "-b",       base,     path, NULL};
+
+    return run(argv, err);
+}
+
 bool disk_tool_mkfs(const char *path, const char *fs, const char *label, GError **err)
 {
     g_autoptr(GPtrArray) argv = g_ptr_array_new();

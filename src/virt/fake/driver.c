@@ -410,16 +410,34 @@ static void fake_free(void *self)
     g_hash_table_unref(fake->peers);
     g_free((void *)fake->plan.jobs);
     g_free(fake->last_migration);
+    g_hash_table_unref(fake->hosts);
     host_facts_free(fake->facts);
     dv_cond_done(&fake->changed);
     dv_mutex_done(&fake->lock);
     g_free(fake);
 }
 
+static bool fake_cpu(void *self, const GuestSpec *spec, VirtCpu **out, GError **err)
+{
+    FakeVirt *fake = self;
+    VirtCpu *cpu;
+
+    if (!fake_enter(fake, "cpu", err))
+        return false;
+    fake_leave(fake);
+    cpu = virt_cpu_new();
+    cpu->sockets = spec->cpu_sockets ? spec->cpu_sockets : spec->vcpus;
+    cpu->cores = spec->cpu_cores ? spec->cpu_cores : 1;
+    cpu->threads = spec->cpu_threads ? spec->cpu_threads : 1;
+    *out = cpu;
+    return true;
+}
+
 static const VirtOps fake_ops = {
     .host_facts = fake_host_facts,
     .list = fake_list,
     .state = fake_state,
+    .cpu = fake_cpu,
     .plug = fake_plug,
     .unplug = fake_unplug,
     .start = fake_start,
@@ -456,6 +474,9 @@ static const VirtOps fake_ops = {
     .migration_xml = fake_migration_xml,
     .compare_cpu = fake_compare_cpu,
     .reserve_serial = fake_reserve_serial,
+    .send_files = fake_send_files,
+    .remove_files = fake_remove_files,
+    .fetch_files = fake_fetch_files,
     .describe = fake_describe,
     .set_event_sink = fake_set_event_sink,
     .connected = fake_connected,
@@ -473,6 +494,7 @@ VirtDriver *virt_fake_new(const VirtConfig *config G_GNUC_UNUSED)
     fake->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, fake_guest_free);
     fake->ops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     fake->peers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    fake->hosts = fake_hosts_new();
     fake->facts = default_facts();
     fake->next_vnc_port = FIRST_VNC_PORT;
     fake->connected = true;

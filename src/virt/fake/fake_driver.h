@@ -82,3 +82,12 @@ char *fake_virt_last_migration(FakeVirt *fake);
 /* Of the migration under way; 0 where nothing was set. */
 uint64_t fake_virt_max_downtime(FakeVirt *fake, const char *uuid);
 uint64_t fake_virt_bandwidth(FakeVirt *fake, const char *uuid);
+
+/* ---- files to and from other hosts ---- */
+
+/* Another host for send_files and its like: `other` is what runs there, and what this side calls
+ * folder `here` lies in `there`. Other URIs lead nowhere. */
+void fake_virt_add_host(FakeVirt *fake, const char *uri, FakeVirt *other, const char *here,
+                        const char *there);
+/* How much room that host has; any, unless told. */
+void fake_virt_set_room(FakeVirt *fake, const char *uri, uint64_t free_bytes);

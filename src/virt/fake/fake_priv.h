@@ -4,6 +4,7 @@
  * inject.c    what is done to running guests            snapshot.c  copies of disks, freezing
  * steer.c     what tests say                            devices.c  devices and consoles
  * migrate.c   moves between two of them
+ * transfer.c  files to and from other fakes
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -17,7 +18,8 @@
 typedef struct FakeMove {
     FakeVirt *peer; /* borrowed: the destination */
     char *dest_xml;
-    VirtJob job; /* as the last pass left it */
+    GuestState before; /* the guest's, when it began */
+    VirtJob job;       /* as the last pass left it */
     unsigned passes;
     uint64_t max_downtime_ms, bandwidth_mib;
     bool may_post_copy, post_copy_told, cancelled;
@@ -42,6 +44,8 @@ typedef struct FakeGuest {
     FakeMove *move;   /* NULL: none */
 } FakeGuest;
 
+typedef struct FakeHost FakeHost;
+
 /* What a test said about one operation. */
 typedef struct FakeOp {
     unsigned calls, failures_left, held_now;
@@ -54,6 +58,7 @@ struct FakeVirt {
     DvCond changed;
     GHashTable *guests DV_GUARDED_BY(lock); /* uuid -> FakeGuest */
     GHashTable *ops DV_GUARDED_BY(lock);    /* name -> FakeOp */
+    GHashTable *hosts DV_GUARDED_BY(lock);  /* URI -> FakeHost, of transfer.c */
     HostFacts *facts DV_GUARDED_BY(lock);
     GuestEventFn sink DV_GUARDED_BY(lock);
     void *sink_arg DV_GUARDED_BY(lock);
@@ -139,3 +144,9 @@ bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const c
                          GError **err);
 bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
+/* --- transfer.c */
+GHashTable *fake_hosts_new(void);
+bool fake_send_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+bool fake_remove_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+bool fake_fetch_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);

@@ -124,6 +124,7 @@ static bool begin(FakeVirt *fake, FakeGuest *guest, const VirtMigration *migrati
     move->dest_xml = g_strdup(migration->dest_xml);
     move->bandwidth_mib = migration->bandwidth_mib;
     move->may_post_copy = may_post_copy;
+    move->before = guest->state;
     move->job.state = VIRT_JOB_RUNNING;
     guest->move = move;
     return true;
@@ -212,24 +213,25 @@ bool fake_move_cancel(FakeVirt *fake, FakeGuest *guest, GError **err)
 
 /* ---- the end ---- */
 
-/* The guest stays: it goes on when the switch had stopped it. */
-static bool stay(FakeVirt *fake, const char *uuid, bool resume, DvErrorCode code, GError **err)
+/* The guest stays, and is as it was before: what stopped it was for the migration's sake. */
+static bool stay(FakeVirt *fake, const char *uuid, DvErrorCode code, GError **err)
 {
     FakeVirt *peer = NULL;
+    bool resumed = false;
     FakeGuest *guest;
 
     dv_lock(&fake->lock);
     guest = fake_find(fake, uuid);
     if (guest && guest->move) {
         peer = guest->move->peer;
-        if (resume)
-            guest->state = GUEST_STATE_RUNNING;
+        resumed = guest->state != guest->move->before;
+        guest->state = guest->move->before;
     }
     dv_unlock(&fake->lock);
     drop_move(fake, uuid);
     if (peer)
         give_up(peer, uuid);
-    if (peer && resume)
+    if (resumed)
         fake_send_event(fake, uuid, GUEST_EVENT_RESUMED, "migrated");
     return dv_fail(err, code, "fake: the migration of guest %s %s", uuid,
                    code == DV_E_CANCELLED ? "was cancelled" : "failed");
@@ -244,10 +246,11 @@ static bool break_off(FakeVirt *fake, const char *uuid, FakeVirt *peer, GError *
 }
 
 /* The source's part is taken away, and is the destination's. */
-static void leave(FakeVirt *fake, const char *uuid, FakeVirt *peer, GuestState state, VirtJob *job)
+static void leave(FakeVirt *fake, const char *uuid, FakeVirt *peer, VirtJob *job)
 {
     FakeGuest *guest = NULL;
     FakeMove *move;
+    GuestState state;
 
     dv_lock(&fake->lock);
     if (fake_find(fake, uuid))
@@ -256,6 +259,7 @@ static void leave(FakeVirt *fake, const char *uuid, FakeVirt *peer, GuestState s
     if (!guest)
         return;
     move = g_steal_pointer(&guest->move);
+    state = move->before;
     *job = move->job;
     job->state = VIRT_JOB_COMPLETED;
     if (move->dest_xml) {
@@ -274,7 +278,7 @@ static bool switch_over(FakeVirt *fake, const char *uuid, const VirtWatch *watch
     FakeVirt *peer = NULL;
     FakeMigrationEnd end;
     FakeGuest *guest;
-    bool running = false, post_copy = false;
+    bool stops = false, post_copy = false;
     VirtJob job = {0};
 
     dv_lock(&fake->lock);
@@ -283,25 +287,25 @@ static bool switch_over(FakeVirt *fake, const char *uuid, const VirtWatch *watch
     if (guest && guest->move) {
         peer = guest->move->peer;
         post_copy = guest->move->job.state == VIRT_JOB_POST_COPY;
-        running = guest->state == GUEST_STATE_RUNNING;
-        if (running && end != FAKE_MIGRATION_FAILS)
+        stops = guest->state == GUEST_STATE_RUNNING && end != FAKE_MIGRATION_FAILS;
+        if (stops)
             guest->state = GUEST_STATE_PAUSED;
     }
     dv_unlock(&fake->lock);
     if (!peer)
         return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
     if (end == FAKE_MIGRATION_FAILS)
-        return stay(fake, uuid, false, DV_E_HYPERVISOR, err);
+        return stay(fake, uuid, DV_E_HYPERVISOR, err);
     if (post_copy && end == FAKE_MIGRATION_BREAKS)
         return break_off(fake, uuid, peer, err);
-    if (running)
+    if (stops)
         fake_send_event(fake, uuid, GUEST_EVENT_MIGRATION_SWITCHES, "migrated");
     if (!fake_enter(fake, "switch", &cause))
-        return stay(fake, uuid, running, dv_code(cause), err);
+        return stay(fake, uuid, dv_code(cause), err);
     fake_leave(fake);
     if (!is_there(peer))
-        return stay(fake, uuid, running, DV_E_HYPERVISOR, err);
-    leave(fake, uuid, peer, running || post_copy ? GUEST_STATE_RUNNING : GUEST_STATE_PAUSED, &job);
+        return stay(fake, uuid, DV_E_HYPERVISOR, err);
+    leave(fake, uuid, peer, &job);
     if (watch)
         watch->job(watch->arg, &job);
     return true;
@@ -317,9 +321,9 @@ static bool interrupted(FakeVirt *fake, const char *uuid, bool cancelled, GError
     fails = fake->plan.cancel_fails;
     dv_unlock(&fake->lock);
     if (cancelled)
-        return stay(fake, uuid, false, fails ? DV_E_HYPERVISOR : DV_E_CANCELLED, err);
+        return stay(fake, uuid, fails ? DV_E_HYPERVISOR : DV_E_CANCELLED, err);
     if (!dv_is(cause, DV_E_UNAVAILABLE))
-        return stay(fake, uuid, false, dv_code(cause), err);
+        return stay(fake, uuid, dv_code(cause), err);
     g_propagate_error(err, g_error_copy(cause));
     return false;
 }
@@ -365,7 +369,7 @@ static bool drive(FakeVirt *fake, const char *uuid, const VirtWatch *watch,
         if (pass == PASS_CANCELLED)
             return interrupted(fake, uuid, true, NULL, err);
         if (peer_is_lost(fake, uuid))
-            return stay(fake, uuid, false, DV_E_HYPERVISOR, err);
+            return stay(fake, uuid, DV_E_HYPERVISOR, err);
         if (pass == PASS_LAST)
             return switch_over(fake, uuid, watch, err);
         if (watch)

@@ -8,6 +8,7 @@
  * serial.c    TCP ports of serial consoles
  * snapshot.c  copies of disks, freezing                 migrate.c  moving to another host
  * job.c       what a migration does now                 migrate_xml.c  how it is described there
+ * transfer.c  files to and from other hosts, over remote.c
  * conn.c, hangup.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
@@ -38,6 +39,7 @@ bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_unplug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+bool guest_cpu(void *self, const GuestSpec *spec, VirtCpu **out, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
 bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
                       GError **err);
@@ -123,6 +125,11 @@ bool serial_ports_reserve(void *self, const char *uuid, const char *host, unsign
                           int *out_ports, GError **err);
 /* Gives them back when the guest is not defined (any more). */
 void serial_ports_settle(LibvirtDriver *driver, const char *uuid);
+
+/* --- transfer.c */
+bool transfer_send(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+bool transfer_remove(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+bool transfer_fetch(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
 
 /* --- hotplug.c */
 bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,

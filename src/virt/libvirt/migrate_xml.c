@@ -197,12 +197,14 @@ static bool set_interface(xmlNode *interface, void *arg, GError **err)
 
 static void set_perf(xmlNode *domain, const VirtDestination *destination)
 {
-    xmlNode *perf;
+    xmlNode *perf = child_of(domain, "perf");
 
-    remove_child(domain, "perf");
+    while (perf && perf->children)
+        remove_node(perf->children);
     if (!destination->perf_events || !destination->perf_events[0])
         return;
-    perf = xml_add(domain, "perf");
+    if (!perf)
+        perf = xml_add(domain, "perf");
     for (const char *const *name = destination->perf_events; *name; name++) {
         xmlNode *event = xml_add(perf, "event");
 

@@ -174,7 +174,7 @@ static void one_that_stays_ends_when_the_guest_is_paused(void **state)
     fake_virt_plan_migration(fake_virt(pair->here), &(FakeMigration){.end = FAKE_MIGRATION_STAYS});
     pair->act = pause_at_third;
     assert_int_equal(migrate(pair, &to_peer), 0);
-    assert_places(pair, GUEST_STATE_NONE, GUEST_STATE_PAUSED);
+    assert_places(pair, GUEST_STATE_NONE, GUEST_STATE_RUNNING);
 }
 
 static void switch_to_post_copy(Pair *pair, const VirtJob *job)
