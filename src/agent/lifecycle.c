@@ -1,6 +1,7 @@
 /* Events of guests; see lifecycle.h. */
 #include "agent/lifecycle.h"
 
+#include "agent/ops/live.h"
 #include "agent/power_sync.h"
 #include "util/log.h"
 
@@ -58,6 +59,10 @@ void lifecycle_event(void *self, const GuestEvent *event)
              event->detail ? event->detail : "");
     if (off || event->kind == GUEST_EVENT_UNDEFINED)
         waits_deliver(agent->waits, event->uuid, WAIT_STOPPED, "", "completed");
+    if ((event->kind == GUEST_EVENT_POSTCOPY_STARTED ||
+         event->kind == GUEST_EVENT_MIGRATION_SWITCHES) &&
+        agent->config.handle_lifecycle_events)
+        live_guest_switches(agent, event->uuid);
     /* Before the gate is open the start looks at all guests itself. */
     if (!gate_is_open(agent->gate) || event->kind == GUEST_EVENT_UNDEFINED ||
         is_of_migration(event) || !agent->config.handle_lifecycle_events)

@@ -139,6 +139,7 @@ typedef struct AgentConfig {
     const char *default_access_ip_network_name;  /* or NULL */
     const char *running_deleted_instance_action; /* noop, log, shutdown, reap */
     int64_t running_deleted_instance_timeout_s;
+    bool instance_usage_audit;
     int64_t reclaim_instance_interval_s; /* 0: delete at once */
     int64_t instance_build_timeout_s;    /* 0: never */
     int64_t maximum_instance_delete_attempts;
@@ -147,6 +148,9 @@ typedef struct AgentConfig {
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */
     int64_t max_local_block_devices;
+    /* [libvirt] remote_filesystem_transport where the operator has set it: ssh or rsync carry disks
+     * to another host; NULL: libvirt does. */
+    const char *remote_transport;
     bool live_snapshots; /* not [workarounds] disable_libvirt_livesnapshot */
     int64_t password_length;
     bool flat_injected;

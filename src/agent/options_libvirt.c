@@ -107,9 +107,11 @@ static const DvOption rows[] = {
     OPT_STR("libvirt", "rescue_image_id", NULL, "Rescue.", UNHONOURED),
     OPT_STR("libvirt", "rescue_kernel_id", NULL, "Image of the kernel that rescues boot."),
     OPT_STR("libvirt", "rescue_ramdisk_id", NULL, "Image of its ramdisk."),
-    OPT_STR("libvirt", "remote_filesystem_transport", "ssh", "Resize.", CHOICES("ssh|rsync"),
-            UNHONOURED),
-    OPT_STR("libvirt", "migration_inbound_addr", "$my_ip", "Resize.", UNHONOURED),
+    OPT_STR("libvirt", "remote_filesystem_transport", "ssh", "What carries disks to another host when"
+            " a server moves there cold. Only where it is set; otherwise libvirt does.",
+            CHOICES("ssh|rsync")),
+    OPT_STR("libvirt", "migration_inbound_addr", "$my_ip", "Address that other hosts send the disks"
+            " of servers to that move here cold."),
     OPT_STR("libvirt", "live_migration_scheme", NULL, "How a guest's source reaches libvirt at its"
             " destination: tcp, tls, ssh; unset: tcp."),
     OPT_STR("libvirt", "live_migration_inbound_addr", NULL, "Address of this host for incoming live"

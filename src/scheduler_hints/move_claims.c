@@ -14,13 +14,14 @@
 
 /* ---- the migration context ---- */
 
-/* A field of what was read, or, where the instance never had it, an empty object. */
-static void copy_field(Ovo *context, const char *name, const Ovo *from, const char *field)
+/* A field of what was read, or, where the instance never had it, `empty`. */
+static void copy_or(Ovo *context, const char *name, const Ovo *from, const char *field,
+                    const Ovo *empty)
 {
     if (ovo_has_value(from, field))
         ovo_set_from(context, name, from, field);
     else
-        ovo_set_null(context, name);
+        ovo_set_child(context, name, empty);
 }
 
 static Ovo *no_pci_devices(NovaRelease release)
@@ -51,16 +52,13 @@ static Ovo *make_context(NovaRelease release, const Ovo *instance, const Ovo *ha
 
     ovo_set_str(context, "instance_uuid", uuid);
     ovo_set_i64(context, "migration_id", ovo_i64_or(migration, "id", 0));
-    copy_field(context, "old_numa_topology", has, "numa_topology");
+    copy_or(context, "old_numa_topology", has, "numa_topology", NULL);
     ovo_set_null(context, "new_numa_topology");
-    if (ovo_has_value(has, "pci_devices"))
-        ovo_set_from(context, "old_pci_devices", has, "pci_devices");
-    else
-        ovo_set_child(context, "old_pci_devices", devices);
+    copy_or(context, "old_pci_devices", has, "pci_devices", devices);
     ovo_set_child(context, "new_pci_devices", devices);
-    copy_field(context, "old_pci_requests", has, "pci_requests");
+    copy_or(context, "old_pci_requests", has, "pci_requests", requests);
     ovo_set_child(context, "new_pci_requests", requests);
-    copy_field(context, "old_resources", has, "resources");
+    copy_or(context, "old_resources", has, "resources", NULL);
     ovo_set_null(context, "new_resources");
     return context;
 }
@@ -158,6 +156,35 @@ void tracker_move_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance)
 }
 
 /* ---- the end of a move ---- */
+
+void tracker_move_place(Tracker *tracker, Ovo *instance, const char *node)
+{
+    int64_t id = 0;
+
+    ovo_set_str(instance, "host", tracker->config.host);
+    ovo_set_str(instance, "node", node);
+    if (ovo_version_at_least(instance, 2, 8) && tracker_node_identity(tracker, NULL, &id))
+        ovo_set_i64(instance, "compute_id", id);
+}
+
+/* The sums stay, so that the record is not written for it. */
+bool tracker_move_arrive(Tracker *tracker, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    const char *uuid = ovo_str_or(instance, "uuid", "");
+    HintGuest *guest = NULL;
+    bool volume;
+
+    if (!hint_root_of(tracker, ctx, instance, &volume, err))
+        return false;
+    guest = hint_guest_read(instance, volume, err);
+    if (!guest)
+        return false;
+    dv_lock(&tracker->lock);
+    hint_book_release(&tracker->book, uuid);
+    hint_book_put(&tracker->book, guest);
+    dv_unlock(&tracker->lock);
+    return true;
+}
 
 bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const Ovo *flavor,
                       GError **err)

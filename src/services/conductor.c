@@ -341,6 +341,38 @@ bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char 
     return false;
 }
 
+bool conductor_migrations_by_filters(Conductor *con, const DvCtx *ctx, const Ovo *filters,
+                                     Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "MigrationList", "get_by_filters",
+                         json_pack("[o]", ovo_json(filters)), NULL, "MigrationList", false, out,
+                         err);
+}
+
+bool conductor_migration_newest(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                Ovo **out, GError **err)
+{
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) list = NULL;
+    int64_t newest = -1;
+
+    ovo_set_str(filters, "instance_uuid", instance_uuid);
+    if (!conductor_migrations_by_filters(con, ctx, filters, &list, err))
+        return false;
+    *out = NULL;
+    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) migration = ovo_at(list, NULL, i);
+        int64_t id = migration ? ovo_i64_or(migration, "id", -1) : -1;
+
+        if (id <= newest)
+            continue;
+        newest = id;
+        ovo_unref(*out);
+        *out = g_steal_pointer(&migration);
+    }
+    return true;
+}
+
 bool conductor_migration_get(Conductor *con, const DvCtx *ctx, int64_t id, Ovo **out, GError **err)
 {
     return conductor_get(con, ctx, "Migration", "get_by_id", json_pack("[I]", (json_int_t)id), NULL,
@@ -365,6 +397,31 @@ bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t old
     return conductor_get(con, ctx, "MigrationList", "get_unconfirmed_by_dest_compute",
                          json_pack("[Is]", (json_int_t)older_than_s, host),
                          json_pack("{sb}", "use_slave", 1), "MigrationList", false, out, err);
+}
+
+/* ---- periodic tasks ---- */
+
+bool conductor_task_log_get(Conductor *con, const DvCtx *ctx, const char *task_name,
+                            int64_t begin_ms, int64_t end_ms, const char *host, Ovo **out,
+                            GError **err)
+{
+    /* arguments that are times travel in the form of contexts, fields in that of objects */
+    g_autofree char *begin = dv_time_context(begin_ms);
+    g_autofree char *end = dv_time_context(end_ms);
+
+    return conductor_get(con, ctx, "TaskLog", "get",
+                         json_pack("[ssss]", task_name, begin, end, host), NULL, "TaskLog", true,
+                         out, err);
+}
+
+bool conductor_task_log_begin(Conductor *con, const DvCtx *ctx, Ovo *log, GError **err)
+{
+    return conductor_object_action(con, ctx, log, "begin_task", NULL, NULL, NULL, err);
+}
+
+bool conductor_task_log_end(Conductor *con, const DvCtx *ctx, Ovo *log, GError **err)
+{
+    return conductor_object_action(con, ctx, log, "end_task", NULL, NULL, NULL, err);
 }
 
 /* ---- compute_task ---- */

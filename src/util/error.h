@@ -46,6 +46,7 @@ typedef enum {
     DV_E_IMAGE_NOT_ACTIVE,
     DV_E_IMAGE_UNACCEPTABLE, /* wrong, hostile or unsupported content */
     DV_E_IMAGE_TOO_LARGE,    /* larger than the flavor's disk */
+    DV_E_TRUSTED_CERTS,      /* certificates that it would have to be checked against */
     DV_E_IMAGE_QUOTA,        /* glance has no room for it */
     DV_E_FLAVOR_DISK_TOO_SMALL,
     DV_E_FLAVOR_MEMORY_TOO_SMALL,
@@ -112,8 +113,9 @@ typedef enum {
     DV_E_SERIAL_PORTS_EXHAUSTED, /* no free TCP port in [serial_console] port_range */
 
     /* making a guest anew, and moving it to another flavor */
-    DV_E_PRESERVE_EPHEMERAL,   /* a rebuild that shall keep the ephemeral disks */
-    DV_E_EVACUATE_UNSUPPORTED, /* a guest of a dead host shall be made here */
+    DV_E_PRESERVE_EPHEMERAL, /* a rebuild that shall keep the ephemeral disks */
+    DV_E_EVACUATE_TARGET,    /* no evacuated server can be put in that state */
+    DV_E_BUILD_ABORTED,      /* given up before anything was touched */
     DV_E_NOT_RESCUABLE,
     DV_E_RESCUE_IMAGE, /* hw_rescue_bus or hw_rescue_device name what this host cannot give */
     DV_E_RESCUE_DEVICE,

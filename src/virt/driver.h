@@ -78,6 +78,22 @@ typedef struct VirtDevice {
 } VirtDevice;
 void virt_device_free(VirtDevice *device);
 
+/* The processor that a guest asks the hypervisor for. */
+typedef struct VirtCpuFeature {
+    char *name;
+    const char *policy; /* static: "require" or "disable" */
+} VirtCpuFeature;
+typedef struct VirtCpu {
+    char *mode;  /* "custom", "host-model", "host-passthrough"; NULL: the hypervisor's default */
+    char *model; /* with "custom", else NULL */
+    unsigned sockets, cores, threads;
+    GPtrArray *features; /* VirtCpuFeature, each name once */
+} VirtCpu;
+VirtCpu *virt_cpu_new(void);
+void virt_cpu_add_feature(VirtCpu *cpu, const char *name, const char *policy);
+void virt_cpu_free(VirtCpu *cpu);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirtCpu, virt_cpu_free)
+
 /* A running guest's disk on its way to another file. Everything borrowed. */
 typedef struct VirtBlockCopy {
     const char *disk_path; /* the disk, by its file */
@@ -92,6 +108,9 @@ typedef struct VirtOps {
     /* Guests that this driver made (nova's domains), one bulk call: GPtrArray of VirtGuest. */
     bool (*list)(void *self, GPtrArray **out, GError **err);
     bool (*state)(void *self, const char *uuid, GuestState *out, GError **err);
+    /* The processor that the guest is defined with: choosing it takes what the host has.
+     * DV_E_CPU_MODEL. */
+    bool (*cpu)(void *self, const GuestSpec *spec, VirtCpu **out, GError **err);
     /* Makes what the guest's ports need on the host before each start; libvirt plugs the rest at
      * start. */
     bool (*plug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);

@@ -41,10 +41,11 @@ struct FakeAgent {
     unsigned sent;    /* [rpc_lock] */
     DvMutex rpc_lock; /* what rpc-listen owns in an agent: one request comes in at a time */
     DvMutex lock;
-    GPtrArray *casts;   /* [lock] "method host" */
-    char *failing_cast; /* [lock] method, or NULL */
-    char *lost_call;    /* [lock] likewise */
-    bool lost_before;   /* [lock] */
+    GPtrArray *casts;     /* [lock] "method host" */
+    json_t *peer_answers; /* [lock] method -> what any compute host answers */
+    char *failing_cast;   /* [lock] method, or NULL */
+    char *lost_call;      /* [lock] likewise */
+    bool lost_before;     /* [lock] */
 };
 
 /* ---- what the neighbours answer ---- */
@@ -279,6 +280,7 @@ static void make(FakeAgent *fake, const char *options)
 
     fake->folder = g_dir_make_tmp("flow-XXXXXX", NULL);
     fake->casts = g_ptr_array_new_with_free_func(g_free);
+    fake->peer_answers = json_object();
     dv_mutex_init(&fake->rpc_lock);
     dv_mutex_init(&fake->lock);
     fake->ctx = dv_ctx_new_admin();
@@ -364,6 +366,7 @@ void fake_agent_free(FakeAgent *fake)
     }
     dv_ctx_unref(fake->ctx);
     g_ptr_array_unref(fake->casts);
+    json_decref(fake->peer_answers);
     g_free(fake->failing_cast);
     g_free(fake->lost_call);
     dv_mutex_done(&fake->rpc_lock);
@@ -547,6 +550,21 @@ static bool peer_call_end(PeerCall *call, json_t **out_result, RpcRemote *remote
     return dv_fail(err, DV_E_REMOTE, "%s: %s", fault.class_name, fault.message);
 }
 
+/* Both hosts call their instances_path the same: a file there is looked for in the one that is
+ * asked. Hosts that share it name the same folder. */
+static void map_file(FakeAgent *from, FakeAgent *to, json_t *args)
+{
+    json_t *data = json_object_get(args, "data");
+    const char *path = json_string_value(json_object_get(data, "filename"));
+    size_t length = strlen(from->agent.config.instances_path);
+    g_autofree char *there = NULL;
+
+    if (!path || strncmp(path, from->agent.config.instances_path, length) != 0)
+        return;
+    there = g_strconcat(to->agent.config.instances_path, path + length, NULL);
+    json_object_set_new(data, "filename", json_string(there));
+}
+
 static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
                          json_t *args, int64_t timeout_ms G_GNUC_UNUSED,
                          int64_t monitor_ms G_GNUC_UNUSED, json_t **out_result, RpcRemote *remote,
@@ -557,6 +575,7 @@ static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, 
     PeerCall call = {.method = methods_find(method), .ctx = ctx, .args = json_deep_copy(args)};
     bool lost;
     bool lost_before;
+    json_t *answer;
     bool ok = false;
 
     if (fake->watch)
@@ -568,8 +587,15 @@ static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, 
     lost_before = fake->lost_before;
     if (lost)
         g_clear_pointer(&fake->lost_call, g_free);
+    answer = json_deep_copy(json_object_get(fake->peer_answers, method));
     dv_unlock(&fake->lock);
+    if (answer) {
+        json_decref(call.args);
+        *out_result = answer;
+        return true;
+    }
     if (to && call.method && !(lost && lost_before)) {
+        map_file(fake, to, call.args);
         call.agent = &to->agent;
         dv_mutex_init(&call.lock);
         dv_cond_init(&call.changed);
@@ -596,6 +622,13 @@ void fake_agent_lose_call(FakeAgent *fake, const char *method, bool before_work)
     g_free(fake->lost_call);
     fake->lost_call = g_strdup(method);
     fake->lost_before = before_work;
+    dv_unlock(&fake->lock);
+}
+
+void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer)
+{
+    dv_lock(&fake->lock);
+    json_object_set_new(fake->peer_answers, method, answer);
     dv_unlock(&fake->lock);
 }
 

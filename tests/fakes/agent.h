@@ -32,8 +32,8 @@ typedef struct FakeAgent FakeAgent;
  * when they do not say otherwise. */
 FakeAgent *fake_agent_new(const char *options);
 /* Another host of the same cloud: conductor and HTTP server are those of `first`, casts and calls
- * between the two arrive, and migrations of each one's hypervisor to an address that names the other
- * go there. Its node is named as the host. Free it before `first`. */
+ * between the two arrive, and migrations of each one's hypervisor to an address that names the
+ * other go there. Its node is named as the host. Free it before `first`. */
 FakeAgent *fake_agent_new_beside(FakeAgent *first, const char *host, const char *options);
 void fake_agent_free(FakeAgent *fake);
 
@@ -64,6 +64,9 @@ void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg
 /* How often the agent sent this method to a compute host; "host" of the last one, or NULL, in
  * *out_host (may be NULL). Caller frees. */
 unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host);
+/* What compute hosts answer to calls of this method from now on; stolen. Other methods have no
+ * answer. Calls count as casts do. */
+void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer);
 /* The next call of this method to the other host ends with DV_E_TIMEOUT, once; before_work: it does
  * not arrive, else only its answer is lost. */
 void fake_agent_lose_call(FakeAgent *fake, const char *method, bool before_work);

@@ -86,6 +86,29 @@ bool disks_list(Disks *disks, char ***out, GError **err);
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */
 
+/* ---- directories that hosts may share (shared.c) ---- */
+
+/* What this host sees of an instance's directory: for one that was never here, whether it lies on
+ * storage that both share. */
+typedef enum {
+    DISKS_ABSENT,  /* no directory, or not writable */
+    DISKS_EMPTY,   /* a directory without a root disk */
+    DISKS_PRESENT, /* its root disk is there */
+} DisksPresence;
+DisksPresence disks_presence(Disks *disks, const char *uuid);
+/* Disks that are made here for an instance of another host carry a mark until the instance is here:
+ * what a crash leaves of them is told from disks on shared storage, which must stay. */
+bool disks_mark_made(Disks *disks, const char *uuid, GError **err);
+void disks_unmark_made(Disks *disks, const DvCtx *ctx, const char *uuid);
+bool disks_are_marked(Disks *disks, const char *uuid);
+/* uuids of the directories that a resize has set aside, by whichever host that shares this folder.
+ * NULL-terminated, g_strfreev. */
+bool disks_list_aside(Disks *disks, char ***out, GError **err);
+/* A file in the instance's directory to ask another host about. *out_path (caller frees) is NULL
+ * when there is no directory. */
+bool disks_probe_make(Disks *disks, const char *uuid, char **out_path, GError **err);
+void disks_probe_remove(const char *path);
+
 /* ---- rescue (rescue.c) ---- */
 
 /* Keeps the description of the guest that is to come back: unrescue.xml, which nova reads, too. */

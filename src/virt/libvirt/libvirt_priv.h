@@ -39,6 +39,7 @@ bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_unplug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+bool guest_cpu(void *self, const GuestSpec *spec, VirtCpu **out, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
 bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
                       GError **err);
