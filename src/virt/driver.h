@@ -206,18 +206,21 @@ typedef struct VirtOps {
     /* Moves the guest and returns when that is over; watch may be NULL. True: the guest is at the
      * destination, and not here any more. It runs there, or stays here, as it did when the
      * migration began: to pause it meanwhile is the way to end the migration by force. Errors are
-     * told only after the hypervisor here was asked where the guest is: DV_E_CANCELLED,
-     * DV_E_HYPERVISOR  it is here, as before the migration; DV_E_POST_COPY_BROKEN            part
-     * of it is here and part of it there: neither side may start or destroy it without asking its
-     * owner; DV_E_UNAVAILABLE                 could not be asked: the migration may go on, and may
-     * have succeeded. migrate_watch when the hypervisor is back. DV_E_INSTANCE_NOT_FOUND: the guest
-     * was not here to begin with. */
+     * told only after the hypervisor here was asked where the guest is:
+     * - DV_E_CANCELLED, DV_E_HYPERVISOR: it is here, as before the migration.
+     * - DV_E_POST_COPY_BROKEN: part of it is here and part of it there. Neither side may start or
+     *   destroy it without asking its owner.
+     * - DV_E_INSTANCE_NOT_FOUND: it was not here to begin with, or is gone without a word, or
+     *   stands still here since it was switched over, and nobody here knows whether it arrived. The
+     *   destination must be asked: if it is there, `destroy` what is here, else `resume` it.
+     * - DV_E_UNAVAILABLE: could not be asked. The migration may go on, and may have succeeded:
+     *   migrate_watch when the hypervisor is back.
+     * - DV_E_UNSUPPORTED: disks with a tunnelled migration. Nothing was begun. */
     bool (*migrate)(void *self, const DvCtx *ctx, const char *uuid, const VirtMigration *migration,
                     const VirtWatch *watch, GError **err);
     /* The same for a migration that an earlier process began, which goes on without it. Over
      * already: its outcome, as far as the hypervisor still knows it. DV_E_NOT_FOUND: the guest is
-     * here and no migration of it runs. DV_E_INSTANCE_NOT_FOUND: the guest is not here: whether it
-     * is at the destination must be asked there. */
+     * here and no migration of it runs. */
     bool (*migrate_watch)(void *self, const DvCtx *ctx, const char *uuid, const VirtWatch *watch,
                           GError **err);
     /* One look at the guest's migration. Absent guest: DV_E_INSTANCE_NOT_FOUND. */

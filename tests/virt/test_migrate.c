@@ -20,44 +20,44 @@
 /* Where the boot sector has written its greeting: on to what follows its text. */
 static const uint8_t jump_code[] = {0xe9, 0x3f, 0x00};
 static const uint8_t busy_code[] = {
-    0xfa,                                            /* busy: cli                                                            */
-    0x31, 0xc0,                                      /*       xor  ax, ax                                                    */
-    0x8e, 0xd8,                                      /*       mov  ds, ax                                                    */
-    0x0f, 0x01, 0x16, 0xbc, 0x7c,                    /*       lgdt [gdtr]                                                    */
-    0xe4, 0x92,                                      /*       in   al, 0x92        ; address line 20                         */
-    0x0c, 0x02,                                      /*       or   al, 2                                                     */
-    0xe6, 0x92,                                      /*       out  0x92, al                                                  */
-    0x0f, 0x20, 0xc0,                                /*       mov  eax, cr0        ; es with all of memory, by way of protected mode */
-    0x0c, 0x01,                                      /*       or   al, 1                                                     */
-    0x0f, 0x22, 0xc0,                                /*       mov  cr0, eax                                                  */
-    0xbb, 0x08, 0x00,                                /*       mov  bx, 8                                                     */
-    0x8e, 0xc3,                                      /*       mov  es, bx                                                    */
-    0x24, 0xfe,                                      /*       and  al, 0xfe                                                  */
-    0x0f, 0x22, 0xc0,                                /*       mov  cr0, eax                                                  */
-    0x66, 0xbf, 0x00, 0x00, 0x10, 0x00,              /*       mov  edi, 0x100000                                             */
-    0x66, 0xb9, 0x00, 0x00, 0x70, 0x00,              /*       mov  ecx, 0x700000   ; 28 MiB                                  */
-    0x66, 0xb8, 0xef, 0xbe, 0xad, 0xde,              /*       mov  eax, 0xdeadbeef                                           */
-    0xfc,                                            /*       cld                                                            */
-    0xf3, 0x66, 0x67, 0xab,                          /*       a32 rep stosd                                                  */
-    0xfb,                                            /* tick: sti                                                            */
-    0xf4,                                            /*       hlt                                                            */
-    0xba, 0xf8, 0x03,                                /*       mov  dx, 0x3f8                                                 */
-    0xb0, 0x2e,                                      /*       mov  al, '.'                                                   */
-    0xee,                                            /*       out  dx, al                                                    */
-    0x45,                                            /*       inc  bp                                                        */
-    0xbb, 0x00, 0x10,                                /*       mov  bx, 0x1000                                                */
-    0x8e, 0xc3,                                      /* seg:  mov  es, bx                                                    */
-    0x31, 0xff,                                      /*       xor  di, di                                                    */
-    0xb9, 0x00, 0x80,                                /*       mov  cx, 0x8000                                                */
-    0x89, 0xe8,                                      /*       mov  ax, bp                                                    */
-    0xf3, 0xab,                                      /*       rep  stosw                                                     */
-    0x81, 0xc3, 0x00, 0x10,                          /*       add  bx, 0x1000                                                */
-    0x81, 0xfb, 0x00, 0x90,                          /*       cmp  bx, 0x9000                                                */
-    0x72, 0xeb,                                      /*       jb   seg                                                       */
-    0xeb, 0xdd,                                      /*       jmp  tick                                                      */
-    0x0f, 0x00, 0xc2, 0x7c, 0x00, 0x00,              /* gdtr: 15, gdt                                                        */
-    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,  /* gdt:  nothing                                                        */
-    0xff, 0xff, 0x00, 0x00, 0x00, 0x92, 0xcf, 0x00,  /*       all of memory, data                                            */
+    0xfa,                                            /* busy: cli                              */
+    0x31, 0xc0,                                      /*       xor  ax, ax                      */
+    0x8e, 0xd8,                                      /*       mov  ds, ax                      */
+    0x0f, 0x01, 0x16, 0xbc, 0x7c,                    /*       lgdt [gdtr]                      */
+    0xe4, 0x92,                                      /*       in   al, 0x92 ; address line 20  */
+    0x0c, 0x02,                                      /*       or   al, 2                       */
+    0xe6, 0x92,                                      /*       out  0x92, al                    */
+    0x0f, 0x20, 0xc0,                                /*       mov  eax, cr0 ; es: all of memory*/
+    0x0c, 0x01,                                      /*       or   al, 1                       */
+    0x0f, 0x22, 0xc0,                                /*       mov  cr0, eax                    */
+    0xbb, 0x08, 0x00,                                /*       mov  bx, 8                       */
+    0x8e, 0xc3,                                      /*       mov  es, bx                      */
+    0x24, 0xfe,                                      /*       and  al, 0xfe                    */
+    0x0f, 0x22, 0xc0,                                /*       mov  cr0, eax                    */
+    0x66, 0xbf, 0x00, 0x00, 0x10, 0x00,              /*       mov  edi, 0x100000               */
+    0x66, 0xb9, 0x00, 0x00, 0x70, 0x00,              /*       mov  ecx, 0x700000 ; 28 MiB      */
+    0x66, 0xb8, 0xef, 0xbe, 0xad, 0xde,              /*       mov  eax, 0xdeadbeef             */
+    0xfc,                                            /*       cld                              */
+    0xf3, 0x66, 0x67, 0xab,                          /*       a32 rep stosd                    */
+    0xfb,                                            /* tick: sti                              */
+    0xf4,                                            /*       hlt                              */
+    0xba, 0xf8, 0x03,                                /*       mov  dx, 0x3f8                   */
+    0xb0, 0x2e,                                      /*       mov  al, '.'                     */
+    0xee,                                            /*       out  dx, al                      */
+    0x45,                                            /*       inc  bp                          */
+    0xbb, 0x00, 0x10,                                /*       mov  bx, 0x1000                  */
+    0x8e, 0xc3,                                      /* seg:  mov  es, bx                      */
+    0x31, 0xff,                                      /*       xor  di, di                      */
+    0xb9, 0x00, 0x80,                                /*       mov  cx, 0x8000                  */
+    0x89, 0xe8,                                      /*       mov  ax, bp                      */
+    0xf3, 0xab,                                      /*       rep  stosw                       */
+    0x81, 0xc3, 0x00, 0x10,                          /*       add  bx, 0x1000                  */
+    0x81, 0xfb, 0x00, 0x90,                          /*       cmp  bx, 0x9000                  */
+    0x72, 0xeb,                                      /*       jb   seg                         */
+    0xeb, 0xdd,                                      /*       jmp  tick                        */
+    0x0f, 0x00, 0xc2, 0x7c, 0x00, 0x00,              /* gdtr: 15, gdt                          */
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,  /* gdt:  nothing                          */
+    0xff, 0xff, 0x00, 0x00, 0x00, 0x92, 0xcf, 0x00,  /*       all of memory, data              */
 };
 /* clang-format on */
 

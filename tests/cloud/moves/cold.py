@@ -1,13 +1,10 @@
 """Cold migrations and resizes to the other host: confirmed, and taken back."""
 import time
 
+from guest import check_writes
 from lib import check, check_equal
 
-SET_ASIDE = ("_resize",)
-
-
-def memory_mib(guest, boot):
-    guest.console_log.wait_boot(boot)
+def memory_mib(guest):
     return int(guest.wait_console(r"GUEST-CPUS \d+ MEMKB (\d+)").group(1)) // 1024
 
 
@@ -81,7 +78,7 @@ def resize_up(t):
     guest.witness()
     figures = ask(guest, {"resize": {"flavorRef": flavor}})
     went(t, guest)
-    check(128 < memory_mib(guest, 2) <= 192, "memory in the guest")
+    check(128 < memory_mib(guest) <= 192, "memory in the guest")
     check_equal(int(t.dest.virsh("domblkinfo", guest.uuid, "vda").split()[1]), 2 << 30, "size of the disk")
     confirm(guest)
     guest.check_settled(t.dest)
@@ -98,22 +95,17 @@ def resize_revert(t):
     records = guest.console_log.records()
     figures = ask(guest, {"resize": {"flavorRef": flavor}})
     went(t, guest)
+    files = len(guest.console_log.parts)
     guest.action({"revertResize": None})
     guest.wait("ACTIVE")
     check_equal(guest.wait_migration("reverted", "error")["status"], "reverted", "migration")
-    # the boot on the other host was counted on the copy, or on the shared disk
-    guest.console_log.wait_boot(3 if t.shared else 2)
+    # the boot on the other host was counted on the copy
+    guest.console_log.wait_boot(2, first_part=files)
     guest.check_settled(t.source)
-    check(memory_mib(guest, 3 if t.shared else 2) <= 128, "memory in the guest")
+    check(memory_mib(guest) <= 128, "memory in the guest")
     check_equal(int(t.source.virsh("domblkinfo", guest.uuid, "vda").split()[1]), 1 << 30, "size of the disk")
-    check_first_boot(t, guest, records)
+    check_writes(t.source, guest, {1: records[1], 2: guest.console_log.records(files)[2]})
     return figures
-
-
-def check_first_boot(t, guest, records):
-    """What the guest wrote before it was asked to move."""
-    from guest import check_writes
-    check_writes(t.source, guest, {1: records[1]})
 
 
 CASES = {

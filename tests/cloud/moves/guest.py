@@ -68,10 +68,11 @@ class Console:
                 self.parts.append(chunks)
             chunks.append((time.monotonic(), data))
 
-    def lines(self):
+    def lines(self, first_part=0):
         """[(when, part, text)] of the lines so far; one that was cut by the end of a part goes on in the next."""
         with self.lock:
-            chunks = [(when, number, data) for number, part in enumerate(self.parts) for when, data in part]
+            chunks = [(when, number, data) for number, part in enumerate(self.parts)
+                      if number >= first_part for when, data in part]
         found, rest = [], b""
         for when, number, data in chunks:
             *whole, rest = (rest + data).split(b"\n")
@@ -87,10 +88,10 @@ class Console:
                 found.append((when, part, int(match.group(1)), float(match.group(2))))
         return found
 
-    def records(self):
+    def records(self, first_part=0):
         """{boot: number of its last record that the guest knows to be safe}"""
         found = {}
-        for _, _, line in self.lines():
+        for _, _, line in self.lines(first_part):
             match = re.fullmatch(r"W (\d+) (\d+)", line)
             if match:
                 found[int(match.group(1))] = int(match.group(2))
@@ -107,10 +108,10 @@ class Console:
                    lambda: self.counter() >= start + more or 0 < self.counter() < start, 0.2)
         return self.counter()
 
-    def wait_boot(self, boot=1, seconds=180):
-        """Waits until the guest counts and has written in this boot."""
+    def wait_boot(self, boot=1, seconds=180, first_part=0):
+        """Waits until the guest counts and has written in this boot; first_part: how many files there were before."""
         eventually(seconds, f"guest to write in its boot {boot}",
-                   lambda: self.records().get(boot, 0) >= 4 and self.counter() >= 10, 0.3)
+                   lambda: self.records(first_part).get(boot, 0) >= 4 and self.counter() >= 10, 0.3)
 
     def check_went_on(self, since, downtime_s):
         """From counter `since` on no tick is missing, and no pause is longer than the downtime and a little more.
@@ -155,10 +156,10 @@ def disk_sums(host, server):
             file.write(read_disk(host, server, 0, STATIC_MIB * MIB))
         with open(path, "rb") as file:
             whole = hashlib.sha256(file.read()).hexdigest()
-        done = subprocess.run(["mcopy", "-i", path + "@@1M", "::/vmlinuz", "::/initrd.gz", "-"],
-                              stdout=subprocess.PIPE, check=True)
-        check(len(done.stdout) > MIB, "the files on the disk are gone")
-        return whole, hashlib.sha256(done.stdout).hexdigest()
+        files = b"".join(subprocess.run(["mtype", "-i", path + "@@1M", "::/" + name], stdout=subprocess.PIPE,
+                                        check=True).stdout for name in ("vmlinuz", "initrd.gz"))
+        check(len(files) > MIB, "the files on the disk are gone")
+        return whole, hashlib.sha256(files).hexdigest()
     finally:
         os.remove(path)
 

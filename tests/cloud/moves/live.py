@@ -14,7 +14,7 @@ def move_and_check(t, guest):
 
 
 def live(t):
-    """There and back: the guest counts on, loses no write, keeps its disk; nothing stays behind."""
+    """The guest counts on, loses no write, keeps its disk; nothing stays behind; a reboot finds it whole."""
     guest = t.boot_guest()
     first = move_and_check(t, guest)
     # and where it has come to, it can be worked with: a reboot uses the definition that was left there
