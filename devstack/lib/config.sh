@@ -198,6 +198,16 @@ novncproxy_host=$IP
 novncproxy_port=6080
 $(nova_neighbours)
 X
+    # Started by hand, for guests that want their key: it knows them by their addresses on the provider network, so no
+    # agent of neutron's is needed between.
+    cat > "$ETC/nova/nova-metadata.conf" << X
+[DEFAULT]
+metadata_listen=${EXT_GATEWAY%/*}
+metadata_listen_port=$METADATA_PORT
+metadata_workers=1
+[neutron]
+service_metadata_proxy=false
+X
     # Ten guests at once have to fit on two cores. virt_type: nested KVM is of no use to a stock guest kernel here,
     # and any other cpu_mode needs KVM.
     cat > "$ETC/nova/nova-compute.conf" << X
