@@ -1,6 +1,8 @@
 # shellcheck shell=bash
-# The compute agent of the cloud's only host: drover, or Debian's nova-compute as the reference. Both read the
-# same nova-compute.conf; one of them runs at a time, and $STATE/agent remembers which.
+# The compute agent of a host: drover, or Debian's nova-compute as the reference. Both read the same nova-compute.conf;
+# one of them runs at a time, and a file named `agent` remembers which.
+#
+# The functions take the host's name, or nothing for the only host of a cloud on loopback.
 
 DROVER_BIN=${DROVER_BIN:-$ROOT/build/dev/drover}
 COMPUTE_CONF=$ETC/nova/nova-compute.conf
@@ -14,67 +16,81 @@ check_agent_name() {
     esac
 }
 
-current_agent() { cat "$STATE/agent" 2>/dev/null || echo none; }
+agent_file() { echo "$STATE/${1:+host/$1/}agent"; } # [HOST]
+current_agent() { cat "$(agent_file "${1:-}")" 2>/dev/null || echo none; } # [HOST]
 
-start_agent() { # the current one
-    case $(current_agent) in
-    drover) start drover "$DROVER_BIN" --config-file "$COMPUTE_CONF" ;;
-    nova-compute) start nova-compute nova-compute --config-file "$COMPUTE_CONF" ;;
+start_agent() { # [HOST]: the current one
+    local name program conf=(--config-file "$COMPUTE_CONF")
+    name=$(current_agent "${1:-}")
+    case $name in
+    drover) program=$DROVER_BIN ;;
+    nova-compute) program=nova-compute ;;
+    *) return 0 ;;
     esac
+    if [ -z "${1:-}" ]; then
+        start "$name" "$program" "${conf[@]}"
+    else
+        mapfile -t conf < <(host_config_files "$1")
+        start_in "$1" "$name" "$program" "${conf[@]}"
+    fi
 }
 
 # nova's API neither shows nor schedules to a host before it is mapped to a cell, once per host name. What is mapped
 # is the compute node, whose record comes a moment after the first report.
-map_host() { # SINCE
+map_host() { # SINCE HOST
     local try
-    [ ! -e "$MARKS/cell-mapping-$HOST" ] || return 0
+    [ ! -e "$MARKS/cell-mapping-$2" ] || return 0
     for try in 1 2 3 4 5 6; do
         "${CLEAN_ENV[@]}" nova-manage --config-file "$NOVA_CONF" cell_v2 discover_hosts \
             >> "$LOG/setup-cell-mapping.out" 2>&1 9>&- || die "the host is not mapped, see $LOG/setup-cell-mapping.out"
-        if wait_for hypervisor "$1" 5 2> /dev/null; then
-            touch "$MARKS/cell-mapping-$HOST"
+        if wait_for hypervisor "$1" "$2" 5 2> /dev/null; then
+            touch "$MARKS/cell-mapping-$2"
             return 0
         fi
-        say "the compute node of $HOST is not mapped to a cell yet (try $try)"
+        say "the compute node of $2 is not mapped to a cell yet (try $try)"
     done
 }
 
-wait_for() { # report|hypervisor SINCE SECONDS
-    "$LIB/wait-agent" "$IP" "$PASSWORD" "$HOST" "$2" "$3" "$1"
+wait_for() { # report|hypervisor|l2 SINCE HOST SECONDS
+    "$LIB/wait-agent" "$IP" "$PASSWORD" "$3" "$2" "$4" "$1"
 }
 
-wait_agent() { # SINCE: epoch seconds of its start
-    local name seconds=${DROVER_CLOUD_AGENT_WAIT:-600}
-    name=$(current_agent)
-    wait_for report "$1" "$seconds" && map_host "$1" && wait_for hypervisor "$1" "$seconds" ||
-        die "$name is not up, see $LOG/$name.out and $LOG"
+wait_agent() { # SINCE [HOST]: epoch seconds of its start
+    local name seconds=${DROVER_CLOUD_AGENT_WAIT:-600} host=${2:-$HOST}
+    name=$(current_agent "${2:-}")
+    wait_for report "$1" "$host" "$seconds" && map_host "$1" "$host" && wait_for hypervisor "$1" "$host" "$seconds" ||
+        die "$name is not up, see $LOG/${2:+$2/}$name.out and $LOG"
 }
 
-stop_agents() {
+stop_agents() { # [HOST]
     local name
     for name in "${AGENTS[@]}"; do
-        stop "$name"
+        stop "${1:+$1/}$name"
     done
 }
 
-run_agent() { # NAME: make this one the agent, and wait until it is up
-    local name=$1 other since
-    check_agent_name "$name"
+choose_agent() { # NAME [HOST]: start this one and no other
+    local other
+    check_agent_name "$1"
     for other in "${AGENTS[@]}"; do
-        [ "$other" = "$name" ] || stop "$other"
+        [ "$other" = "$1" ] || stop "${2:+$2/}$other"
     done
-    echo "$name" > "$STATE/agent"
-    [ "$name" != none ] || return 0
-    since=0
-    alive "$name" || since=$(date +%s)
-    start_agent
-    wait_agent "$since"
-    say "$name is up"
+    echo "$1" > "$(agent_file "${2:-}")"
+    start_agent "${2:-}"
 }
 
-kill_agent() { # the power-cut test: no signal handler runs
+run_agent() { # NAME [HOST]: make this one the agent, and wait until it is up
+    local since=0
+    alive "${2:+$2/}$1" || since=$(date +%s)
+    choose_agent "$@"
+    [ "$1" != none ] || return 0
+    wait_agent "$since" "${2:-}"
+    say "$1 is up${2:+ on $2}"
+}
+
+kill_agent() { # [HOST]: the power-cut test: no signal handler runs
     local name
-    name=$(current_agent)
+    name=${1:+$1/}$(current_agent "${1:-}")
     alive "$name" || die "no agent runs"
     stop "$name" KILL
 }

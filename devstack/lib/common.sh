@@ -12,16 +12,38 @@ PIDS=$STATE/pid
 RUN=$STATE/run
 MARKS=$STATE/done
 
-IP=127.0.0.1
 PASSWORD=drover            # of every account in this cloud
 HOST=$(hostname)
-DB_URL=mysql+pymysql://drover:$PASSWORD@$IP
-RABBIT_URL=rabbit://drover:$PASSWORD@$IP:5672/
-KEYSTONE_URL=http://$IP:5000
 LIBVIRT_URI="qemu+unix:///system?socket=$RUN/libvirt/libvirt-sock"
+FABRIC_NET=198.18.0        # of the bridge that joins several compute hosts, see hosts.sh
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
 die() { say "fatal: $*" >&2; exit 1; }
+
+# 0: one compute host, this machine, with everything on loopback. More: so many hosts, each in namespaces of its own.
+# The addresses are in the databases, so that the kind of cloud is chosen once in the life of the state folder.
+host_count() { cat "$STATE/hosts" 2>/dev/null || echo 0; }
+
+set_addresses() {
+    IP=127.0.0.1
+    [ "$(host_count)" = 0 ] || IP=$FABRIC_NET.10
+    DB_URL=mysql+pymysql://drover:$PASSWORD@$IP
+    RABBIT_URL=rabbit://drover:$PASSWORD@$IP:5672/
+    KEYSTONE_URL=http://$IP:5000
+}
+set_addresses
+
+choose_hosts() { # COUNT
+    case $1 in
+    [0-9] | [1-9][0-9]) ;;
+    *) die "--hosts takes a number from 0 to 99" ;;
+    esac
+    if [ -e "$MARKS/neutron-db" ] && [ $(($(host_count) > 0)) != $(($1 > 0)) ]; then
+        die "this cloud was made with --hosts $(host_count): purge it first, or add --anew"
+    fi
+    echo "$1" > "$STATE/hosts"
+    set_addresses
+}
 
 # linuxbridge, ovs or ovs-hybrid. Neutron's ports are bound to one of them, so it is chosen once in the life of the
 # state folder.
@@ -141,15 +163,15 @@ wait_until() { # SECONDS NAME WHAT COMMAND...: NAME is the daemon that has to st
     done
 }
 
-tcp_open() { # PORT
-    (exec 3<> "/dev/tcp/$IP/$1") 2>/dev/null
+tcp_open() { # PORT [ADDRESS]
+    (exec 3<> "/dev/tcp/${2:-$IP}/$1") 2>/dev/null
 }
 
 http_answers() { # URL: any status will do
     curl -s -o /dev/null --noproxy '*' --max-time 10 "$1"
 }
 
-wait_port() { wait_until 900 "$1" "listener on port $2" tcp_open "$2"; }
+wait_port() { wait_until 900 "$1" "listener on port $2" tcp_open "${@:2}"; } # NAME PORT [ADDRESS]
 wait_http() { wait_until 900 "$1" "answer from $2" http_answers "$2"; }
 
 # ---------------------------------------------------------------------------------------------- steps

@@ -134,21 +134,21 @@ $(authtoken placement)
 X
 }
 
-nova_default() { # [DEFAULT] as far as controller and compute host share it
+nova_default() { # HOST ADDRESS STATE-FOLDER LOG-FOLDER: [DEFAULT] as far as controller and compute host share it
     cat << X
 [DEFAULT]
 transport_url=$RABBIT_URL
-my_ip=$IP
-host=$HOST
-state_path=$STATE/nova
-log_dir=$LOG
+my_ip=$2
+host=$1
+state_path=$3
+log_dir=$4
 debug=${DROVER_CLOUD_DEBUG:-false}
 rootwrap_config=/etc/nova/rootwrap.conf
-allow_resize_to_same_host=true
+allow_resize_to_same_host=$([ "$(host_count)" = 0 ] && echo true || echo false)
 X
 }
 
-nova_neighbours() { # the sections about other services, the same for controller and compute host
+nova_neighbours() { # STATE-FOLDER: the sections about other services, the same for controller and compute host
     cat << X
 [service_user]
 send_service_user_token=true
@@ -167,7 +167,31 @@ $(auth_options neutron)
 [glance]
 api_servers=http://$IP:9292
 [oslo_concurrency]
-lock_path=$STATE/nova/locks
+lock_path=$1/locks
+X
+}
+
+# Ten guests at once have to fit on two cores. virt_type: nested KVM is of no use to a stock guest kernel here,
+# and any other cpu_mode needs KVM.
+nova_compute() { # HOST ADDRESS STATE-FOLDER LOG-FOLDER INSTANCES-FOLDER HEALTH-SOCKET [LIBVIRT-OPTION...]
+    cat << X
+$(nova_default "$1" "$2" "$3" "$4")
+compute_driver=libvirt.LibvirtDriver
+cpu_allocation_ratio=16.0
+instances_path=$5
+[libvirt]
+virt_type=${DROVER_CLOUD_VIRT_TYPE:-qemu}
+cpu_mode=none
+$(printf '%s\n' "${@:7}")
+inject_partition=-2
+[vnc]
+enabled=true
+server_listen=$2
+server_proxyclient_address=$2
+novncproxy_base_url=http://$IP:6080/vnc_lite.html
+[drover]
+health_listen=unix:$6
+$(nova_neighbours "$3")
 X
 }
 
@@ -175,7 +199,7 @@ config_nova() {
     mkdir -p "$ETC/nova" "$STATE"/nova/{instances,locks,tmp}
     # A machine that does ten things at once is late with its reports: that is no reason to call a service dead.
     cat > "$ETC/nova/nova.conf" << X
-$(nova_default)
+$(nova_default "$HOST" "$IP" "$STATE/nova" "$LOG")
 service_down_time=120
 report_interval=30
 rpc_response_timeout=60
@@ -196,7 +220,7 @@ workers=1
 enabled=true
 novncproxy_host=$IP
 novncproxy_port=6080
-$(nova_neighbours)
+$(nova_neighbours "$STATE/nova")
 X
     # Started by hand, for guests that want their key: it knows them by their addresses on the provider network, so no
     # agent of neutron's is needed between.
@@ -208,48 +232,23 @@ metadata_workers=1
 [neutron]
 service_metadata_proxy=false
 X
-    # Ten guests at once have to fit on two cores. virt_type: nested KVM is of no use to a stock guest kernel here,
-    # and any other cpu_mode needs KVM.
-    cat > "$ETC/nova/nova-compute.conf" << X
-$(nova_default)
-compute_driver=libvirt.LibvirtDriver
-cpu_allocation_ratio=16.0
-instances_path=$STATE/nova/instances
-[libvirt]
-virt_type=${DROVER_CLOUD_VIRT_TYPE:-qemu}
-cpu_mode=none
-connection_uri=$LIBVIRT_URI
-inject_partition=-2
-[vnc]
-enabled=true
-server_listen=$IP
-server_proxyclient_address=$IP
-novncproxy_base_url=http://$IP:6080/vnc_lite.html
-[drover]
-health_listen=unix:$RUN/drover-health
-$(nova_neighbours)
-X
+    nova_compute "$HOST" "$IP" "$STATE/nova" "$LOG" "$STATE/nova/instances" "$RUN/drover-health" \
+        "connection_uri=$LIBVIRT_URI" > "$ETC/nova/nova-compute.conf"
 }
 
-config_neutron() {
-    local mechanism=linuxbridge interface=linuxbridge firewall=openvswitch
-    case $(network_kind) in
-    ovs) mechanism=openvswitch interface=openvswitch ;;
-    ovs-hybrid) mechanism=openvswitch interface=openvswitch firewall=iptables_hybrid ;;
-    esac
-    mkdir -p "$ETC/neutron" "$STATE/neutron/locks"
-    # linuxbridge is "experimental" in Zed: without the flag neither server nor agent starts. Plain sudo: an agent looks a
-    # hundred times a second whether its rootwrap daemon still lives.
-    cat > "$ETC/neutron/neutron.conf" << X
+# linuxbridge is "experimental" in Zed: without the flag neither server nor agent starts. Plain sudo: an agent looks a
+# hundred times a second whether its rootwrap daemon still lives.
+neutron_conf() { # HOST STATE-FOLDER LOG-FOLDER
+    cat << X
 [DEFAULT]
 bind_host=$IP
-host=$HOST
+host=$1
 core_plugin=ml2
 service_plugins=
 auth_strategy=keystone
 transport_url=$RABBIT_URL
-state_path=$STATE/neutron
-log_dir=$LOG
+state_path=$2
+log_dir=$3
 api_workers=0
 rpc_workers=1
 rpc_state_report_workers=0
@@ -269,14 +268,50 @@ $(auth_options nova)
 region_name=RegionOne
 $(auth_options placement)
 [oslo_concurrency]
-lock_path=$STATE/neutron/locks
+lock_path=$2/locks
 [oslo_messaging_notifications]
 driver=noop
 [agent]
 root_helper=sudo
 $(authtoken neutron)
 X
-    cat > "$ETC/neutron/ml2.ini" << X
+}
+
+# helper_command puts our ebtables first in PATH, see ebtables-by-number.
+privsep_helper() { # CONFIG-FILE...
+    echo "helper_command=env PATH=$STATE/bin:/usr/sbin:/usr/bin:/sbin:/bin /usr/bin/privsep-helper" \
+        "$(printf -- '--config-file %s ' "$@")"
+}
+
+# polling_interval: the wait for network-vif-plugged is the largest fixed part of a boot.
+linuxbridge_conf() { # ADDRESS NIC CONFIG-FILE...
+    cat << X
+[linux_bridge]
+physical_interface_mappings=provider:$2
+[agent]
+polling_interval=1
+[privsep]
+$(privsep_helper "${@:3}")
+[vxlan]
+enable_vxlan=true
+local_ip=$1
+l2_population=true
+[securitygroup]
+enable_security_group=true
+enable_ipset=true
+firewall_driver=iptables
+X
+}
+
+config_neutron() {
+    local dir=$ETC/neutron mechanism=linuxbridge interface=linuxbridge firewall=openvswitch
+    case $(network_kind) in
+    ovs) mechanism=openvswitch interface=openvswitch ;;
+    ovs-hybrid) mechanism=openvswitch interface=openvswitch firewall=iptables_hybrid ;;
+    esac
+    mkdir -p "$dir" "$STATE/neutron/locks"
+    neutron_conf "$HOST" "$STATE/neutron" "$LOG" > "$dir/neutron.conf"
+    cat > "$dir/ml2.ini" << X
 [ml2]
 type_drivers=flat,vxlan,local
 tenant_network_types=vxlan
@@ -291,28 +326,9 @@ enable_security_group=true
 enable_ipset=true
 firewall_driver=iptables
 X
-    # polling_interval: the wait for network-vif-plugged is the largest fixed part of a boot.
-    # helper_command puts our ebtables first in PATH, see ebtables-by-number.
-    local helper_path=$STATE/bin:/usr/sbin:/usr/bin:/sbin:/bin
-    local helper_conf="--config-file $ETC/neutron/neutron.conf --config-file $ETC/neutron/linuxbridge.ini"
-    cat > "$ETC/neutron/linuxbridge.ini" << X
-[linux_bridge]
-physical_interface_mappings=provider:$EXT_NIC
-[agent]
-polling_interval=1
-[privsep]
-helper_command=env PATH=$helper_path /usr/bin/privsep-helper $helper_conf
-[vxlan]
-enable_vxlan=true
-local_ip=$IP
-l2_population=true
-[securitygroup]
-enable_security_group=true
-enable_ipset=true
-firewall_driver=iptables
-X
+    linuxbridge_conf "$IP" "$EXT_NIC" "$dir/neutron.conf" "$dir/linuxbridge.ini" > "$dir/linuxbridge.ini"
     # datapath_type netdev: OVS's datapath in user space, which needs no kernel module.
-    cat > "$ETC/neutron/openvswitch.ini" << X
+    cat > "$dir/openvswitch.ini" << X
 [ovs]
 integration_bridge=br-int
 bridge_mappings=provider:br-provider
@@ -323,13 +339,13 @@ polling_interval=1
 tunnel_types=vxlan
 l2_population=true
 [privsep]
-helper_command=env PATH=$helper_path /usr/bin/privsep-helper ${helper_conf/linuxbridge.ini/openvswitch.ini}
+$(privsep_helper "$dir/neutron.conf" "$dir/openvswitch.ini")
 [securitygroup]
 enable_security_group=true
 enable_ipset=true
 firewall_driver=$firewall
 X
-    cat > "$ETC/neutron/dhcp.ini" << X
+    cat > "$dir/dhcp.ini" << X
 [DEFAULT]
 interface_driver=$interface
 dhcp_driver=neutron.agent.linux.dhcp.Dnsmasq
@@ -345,15 +361,21 @@ export OS_AUTH_URL=$KEYSTONE_URL/v3 OS_USERNAME=admin OS_PASSWORD=$PASSWORD OS_P
 export OS_USER_DOMAIN_NAME=Default OS_PROJECT_DOMAIN_NAME=Default OS_IDENTITY_API_VERSION=3
 export OS_REGION_NAME=RegionOne OS_COMPUTE_API_VERSION=2.92 OS_PLACEMENT_API_VERSION=1.39
 export DROVER_CLOUD=$STATE
-export DROVER_CLOUD_HOST=$HOST
-export DROVER_CLOUD_CONF=$ETC/nova/nova-compute.conf
 export DROVER_CLOUD_LOG=$LOG
 export DROVER_CLOUD_NETWORK=$(network_kind)
-export DROVER_CLOUD_INSTANCES=$STATE/nova/instances
-export DROVER_CLOUD_LIBVIRT_URI='$LIBVIRT_URI'
 export DROVER_CLOUD_TRANSPORT_URL=$RABBIT_URL
+$(if [ "$(host_count)" = 0 ]; then print_env_one; else print_env_hosts; fi)
 export no_proxy=$IP,localhost
 unset OS_TOKEN OS_CLOUD
+X
+}
+
+print_env_one() {
+    cat << X
+export DROVER_CLOUD_HOST=$HOST
+export DROVER_CLOUD_CONF=$ETC/nova/nova-compute.conf
+export DROVER_CLOUD_INSTANCES=$STATE/nova/instances
+export DROVER_CLOUD_LIBVIRT_URI='$LIBVIRT_URI'
 X
 }
 
@@ -364,5 +386,6 @@ write_config() {
     config_placement
     config_nova
     config_neutron
+    config_hosts
     print_env > "$STATE/env"
 }

@@ -24,7 +24,7 @@ start_rabbitmq() {
     mkdir -p "$STATE/rabbitmq"
     chown rabbitmq: "$STATE/rabbitmq"
     start epmd "${AS_RABBIT[@]}" epmd
-    wait_port epmd $EPMD_PORT
+    wait_port epmd $EPMD_PORT 127.0.0.1
     start rabbitmq "${AS_RABBIT[@]}" /usr/lib/rabbitmq/bin/rabbitmq-server
     wait_port rabbitmq 5672
 }
@@ -62,16 +62,15 @@ start_memcached() {
 # the machine cannot take away our sockets, and our guests never show up in theirs. Clients use $LIBVIRT_URI.
 LIBVIRT_FOLDERS=(/etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt)
 
-make_libvirt_folders() {
+make_libvirt_folders() { # TARGET
     local dir
-    mkdir -p "$RUN/libvirt"
     for dir in "${LIBVIRT_FOLDERS[@]}"; do
-        [ -d "$STATE/libvirt$dir" ] && continue
-        mkdir -p "$dir" "$STATE/libvirt${dir%/*}"
-        cp -a "$dir" "$STATE/libvirt$dir"
+        [ -d "$1$dir" ] && continue
+        mkdir -p "$dir" "$1${dir%/*}"
+        cp -a "$dir" "$1$dir"
     done
     # A new libvirt brings a NATed default network, which would want virbr0 and dnsmasq.
-    rm -rf "$STATE/libvirt/etc/libvirt/qemu/autostart" "$STATE/libvirt/etc/libvirt/qemu/networks"
+    rm -rf "$1/etc/libvirt/qemu/autostart" "$1/etc/libvirt/qemu/networks"
 }
 
 # devpts mounted with ptmxmode=000 and /dev/ptmx a link into it: QEMU (user libvirt-qemu) fails with "Failed to create
@@ -92,7 +91,8 @@ in_libvirt_namespace() { # prints the script that sh -c runs before it becomes "
 libvirt_answers() { virsh -c "$LIBVIRT_URI" version; }
 
 start_libvirt() {
-    make_libvirt_folders
+    mkdir -p "$RUN/libvirt"
+    make_libvirt_folders "$STATE/libvirt"
     allow_ptmx
     start virtlogd unshare -m --propagation private sh -c "$(in_libvirt_namespace)" sh \
         virtlogd -p "$RUN/virtlogd.pid"
@@ -117,7 +117,11 @@ make_network() {
     fi
     ip link set "$EXT_NIC" up
     ip link set "$EXT_PEER" up
-    ip addr replace "$EXT_GATEWAY" dev "$EXT_PEER"
+    if [ "$(host_count)" = 0 ]; then
+        ip addr replace "$EXT_GATEWAY" dev "$EXT_PEER"
+    else
+        ip link set "$EXT_PEER" master "$PROVIDER"
+    fi
     sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 2>/dev/null || true
 }
 
@@ -171,6 +175,7 @@ remove_network() {
     done
     ip link del "$EXT_NIC" 2>/dev/null || true
     metadata_rule -D 2>/dev/null || true
+    [ "$(host_count)" = 0 ] || remove_fabric
     remove_chains iptables-save iptables-restore neutron-
     remove_chains ip6tables-save ip6tables-restore neutron-
     remove_chains ebtables-save ebtables-restore 'neutron\(ARP\|MAC\)'

@@ -126,11 +126,12 @@ start_neutron() {
     start_neutron_server
     start_l2_agent
     start_dhcp
+    start_hosts_l2
 }
 
 # ---------------------------------------------------------------------------------------------- contents
 make_guest() {
-    [ -s "$STATE/guest/tiny.qcow2" ] && return 0
+    [ -s "$STATE/guest/ticks.qcow2" ] && return 0
     "$LIB/make-guest" "$STATE/guest" > "$LOG/make-guest.out" 2>&1 || die "no guest image, see $LOG/make-guest.out"
 }
 

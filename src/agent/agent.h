@@ -26,11 +26,13 @@
 #include <stdatomic.h>
 
 typedef struct Notifier Notifier;
+typedef struct LiveQueue LiveQueue;
 
 typedef enum {
     POOL_GENERAL,
     POOL_BUILD,
     POOL_SNAPSHOT, /* copies and uploads of disks */
+    POOL_MIGRATE,  /* live migrations from here */
     POOL_PERIODIC, /* one worker: periodic jobs never run beside each other */
     POOL_BEAT,     /* one worker: the heartbeat waits for nobody */
     POOL_COUNT
@@ -41,7 +43,8 @@ typedef struct Agent {
     VirtConfig virt_config;
     DisksConfig disks_config;
     const char *pointer_model;
-    DvTimer *timer; /* [const] likewise the pointers below */
+    int64_t second_look_ms; /* [const] recovery_moves.h */
+    DvTimer *timer;         /* [const] likewise the pointers below */
     DvPool *pools[POOL_COUNT];
     DvLanes *lanes;
     Gate *gate; /* opened by the start, closed by the stop */
@@ -56,11 +59,13 @@ typedef struct Agent {
     Disks *disks;
     Tracker *tracker;
     Waits *waits;
-    Pending *refreshes;   /* instances with a queued network cache refresh */
-    Pending *ports;       /* the users' ports that a boot is taking just now */
-    Pending *saves;       /* instances whose guest's memory is being saved just now */
-    Vitals vitals;        /* what the parts report of themselves */
-    atomic_bool stopping; /* set once by main */
+    Pending *refreshes;     /* instances with a queued network cache refresh */
+    Pending *ports;         /* the users' ports that a boot is taking just now */
+    Pending *saves;         /* instances whose guest's memory is being saved just now */
+    atomic_bool evacuating; /* some guest was evacuated from here and is not cleaned up yet */
+    LiveQueue *live;        /* live migrations from here */
+    Vitals vitals;          /* what the parts report of themselves */
+    atomic_bool stopping;   /* set once by main */
 } Agent;
 
 bool agent_stopping(const Agent *agent);

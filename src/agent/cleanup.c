@@ -284,6 +284,73 @@ bool cleanup_pending_deletes(Agent *agent, const DvCtx *ctx, GError **err)
     return true;
 }
 
+/* ---- moves that ended in error ---- */
+
+/* The servers of these migrations that are deleted; *out NULL: there is no migration. */
+static bool read_deleted_of(Agent *agent, const DvCtx *ctx, const Ovo *migrations, Ovo **out,
+                            GError **err)
+{
+    static const char *const attrs[] = {"info_cache", NULL};
+    g_autoptr(GPtrArray) uuids = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(Ovo) filters = ovo_new_dict();
+
+    *out = NULL;
+    for (size_t i = 0; i < ovo_count(migrations, NULL); i++) {
+        g_autoptr(Ovo) migration = ovo_at(migrations, NULL, i);
+        const char *uuid = migration ? ovo_str_or(migration, "instance_uuid", NULL) : NULL;
+
+        if (uuid && !g_ptr_array_find_with_equal_func(uuids, uuid, g_str_equal, NULL))
+            g_ptr_array_add(uuids, g_strdup(uuid));
+    }
+    if (uuids->len == 0)
+        return true;
+    g_ptr_array_add(uuids, NULL);
+    ovo_set_bool(filters, "deleted", true);
+    ovo_set_bool(filters, "soft_deleted", false);
+    ovo_set_strv(filters, "uuid", (const char *const *)uuids->pdata);
+    return conductor_instances_by_filters(agent->con, ctx, filters, attrs, out, err);
+}
+
+static bool is_deleted_elsewhere(const Agent *agent, const Ovo *deleted, const char *uuid)
+{
+    for (size_t i = 0; deleted && i < ovo_count(deleted, NULL); i++) {
+        g_autoptr(Ovo) instance = ovo_at(deleted, NULL, i);
+
+        if (instance && strcmp(ovo_str_or(instance, "uuid", ""), uuid) == 0)
+            return strcmp(ovo_str_or(instance, "host", ""), agent->config.host) != 0;
+    }
+    return false;
+}
+
+bool cleanup_incomplete_migrations(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    g_autoptr(DvCtx) all = dv_ctx_with_read_deleted(ctx, "yes");
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) migrations = NULL;
+    g_autoptr(Ovo) deleted = NULL;
+
+    ovo_set_str(filters, "host", agent->config.host);
+    ovo_set_str(filters, "status", "error");
+    if (!conductor_migrations_by_filters(agent->con, ctx, filters, &migrations, err) ||
+        !read_deleted_of(agent, all, migrations, &deleted, err))
+        return false;
+    for (size_t i = 0; i < ovo_count(migrations, NULL); i++) {
+        g_autoptr(Ovo) migration = ovo_at(migrations, NULL, i);
+        const char *uuid = migration ? ovo_str_or(migration, "instance_uuid", "") : "";
+        g_autoptr(DvCtx) mine = dv_ctx_with_instance(ctx, uuid);
+        g_autoptr(GError) cause = NULL;
+
+        if (!is_deleted_elsewhere(agent, deleted, uuid))
+            continue;
+        dv_info(mine, "removing what a move left here of a server that is deleted");
+        ovo_set_str(migration, "status", "failed");
+        if (!disks_remove(agent->disks, mine, uuid, &cause) ||
+            !conductor_save(agent->con, mine, migration, &cause))
+            dv_warning(mine, "a move's leftovers: %s", cause->message);
+    }
+    return true;
+}
+
 /* ---- console tokens ---- */
 
 bool cleanup_console_tokens(Agent *agent, const DvCtx *ctx, GError **err)

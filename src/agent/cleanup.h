@@ -6,7 +6,7 @@
  * Threads    on the periodic worker.
  * Sources    nova compute/manager.py _reclaim_queued_deletes, _check_instance_build_time,
  *            _poll_rebooting_instances, _cleanup_running_deleted_instances, _run_pending_deletes,
- *            _cleanup_expired_console_auth_tokens (Zed). */
+ *            _cleanup_incomplete_migrations, _cleanup_expired_console_auth_tokens (Zed). */
 #pragma once
 
 #include "agent/agent.h"
@@ -22,5 +22,8 @@ bool cleanup_stuck_reboots(Agent *agent, const DvCtx *ctx, GError **err);
 bool cleanup_running_deleted(Agent *agent, const DvCtx *ctx, GError **err);
 /* Files of deleted servers that could not be removed, maximum_instance_delete_attempts times. */
 bool cleanup_pending_deletes(Agent *agent, const DvCtx *ctx, GError **err);
+/* Files of servers that were deleted while a move of theirs, from or to here, was in error: the
+ * delete took those of the other host. */
+bool cleanup_incomplete_migrations(Agent *agent, const DvCtx *ctx, GError **err);
 /* Console tokens that are not valid any more, of all hosts. */
 bool cleanup_console_tokens(Agent *agent, const DvCtx *ctx, GError **err);

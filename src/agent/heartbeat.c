@@ -28,6 +28,10 @@ static void beat_run(void *arg)
             dv_info(beat->ctx, "service is up");
         beat->troubled = false;
         beat->lived = true;
+        /* Whoever forces a host down evacuates it, and this agent was there all the time: its
+         * guests may run twice now. */
+        if (ovo_bool_or(beat->service, "forced_down", false))
+            atomic_store(&beat->agent->evacuating, true);
         atomic_store(&beat->agent->vitals.beat_ms, dv_now_ms());
     } else if (!beat->troubled) {
         beat->troubled = true;

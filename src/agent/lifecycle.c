@@ -1,6 +1,7 @@
 /* Events of guests; see lifecycle.h. */
 #include "agent/lifecycle.h"
 
+#include "agent/ops/live.h"
 #include "agent/power_sync.h"
 #include "util/log.h"
 
@@ -40,6 +41,14 @@ bool lifecycle_wait(Agent *agent, WaitSet *stop, const char *instance_uuid, int6
                : dv_fail(err, DV_E_CANCELLED, "the service is stopping");
 }
 
+/* The operation that moves the guest waits for its end and saves the state, at both hosts. A guest
+ * that moved away is not off, and must not be taken for it. */
+static bool is_of_migration(const GuestEvent *event)
+{
+    return event->kind >= GUEST_EVENT_INCOMING ||
+           (event->kind == GUEST_EVENT_RESUMED && g_strcmp0(event->detail, "migrated") == 0);
+}
+
 void lifecycle_event(void *self, const GuestEvent *event)
 {
     Agent *agent = self;
@@ -50,9 +59,13 @@ void lifecycle_event(void *self, const GuestEvent *event)
              event->detail ? event->detail : "");
     if (off || event->kind == GUEST_EVENT_UNDEFINED)
         waits_deliver(agent->waits, event->uuid, WAIT_STOPPED, "", "completed");
+    if ((event->kind == GUEST_EVENT_POSTCOPY_STARTED ||
+         event->kind == GUEST_EVENT_MIGRATION_SWITCHES) &&
+        agent->config.handle_lifecycle_events)
+        live_guest_switches(agent, event->uuid);
     /* Before the gate is open the start looks at all guests itself. */
     if (!gate_is_open(agent->gate) || event->kind == GUEST_EVENT_UNDEFINED ||
-        !agent->config.handle_lifecycle_events)
+        is_of_migration(event) || !agent->config.handle_lifecycle_events)
         return;
     /* An operation on this instance is under way: it causes these events and saves the state
      * itself. */

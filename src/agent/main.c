@@ -6,14 +6,18 @@
  * owns all process-wide state; everybody else gets a pointer. */
 #include "agent/agent.h"
 #include "agent/cli.h"
+#include "agent/evacuated.h"
 #include "agent/health_http.h"
 #include "agent/heartbeat.h"
 #include "agent/lifecycle.h"
+#include "agent/live_queue.h"
 #include "agent/methods.h"
 #include "agent/notify.h"
 #include "agent/op.h"
+#include "agent/ops/live.h"
 #include "agent/periodic.h"
 #include "agent/recovery.h"
+#include "agent/recovery_moves.h"
 #include "agent/startup.h"
 #include "agent/watchdog.h"
 
@@ -25,6 +29,7 @@
 
 #define LIBVIRT_RETRY_MS 2000
 #define FLUSH_MS 5000
+#define SECOND_LOOK_MS 30000
 
 typedef struct Process {
     Agent agent;
@@ -125,6 +130,8 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_BUILD] = dv_pool_new("build", (unsigned)agent->config.max_concurrent_builds);
     agent->pools[POOL_SNAPSHOT] = dv_pool_new("snapshot",
                                               (unsigned)agent->config.max_concurrent_snapshots);
+    agent->pools[POOL_MIGRATE] = dv_pool_new(
+        "migrate", (unsigned)agent->config.max_concurrent_live_migrations);
     agent->pools[POOL_PERIODIC] = dv_pool_new("periodic", 1);
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
@@ -141,6 +148,7 @@ static bool wire(Process *process, GError **err)
 
     atomic_store(&agent->vitals.begin_ms, dv_now_ms());
     process->watchdog = watchdog_new(agent);
+    agent->second_look_ms = SECOND_LOOK_MS;
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
     agent->gate = gate_new();
@@ -148,6 +156,7 @@ static bool wire(Process *process, GError **err)
     agent->refreshes = pending_new();
     agent->ports = pending_new();
     agent->saves = pending_new();
+    agent->live = live_queue_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -158,7 +167,8 @@ static bool wire(Process *process, GError **err)
         return false;
     rpc_on_renewed(agent->rpc, doubt_events, agent->waits);
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
-    agent->peers = peers_new(agent->rpc);
+    agent->peers = peers_new(agent->rpc, &(PeerTimes){agent->config.rpc_response_timeout_s * 1000,
+                                                      agent->config.long_rpc_timeout_s * 1000});
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
@@ -198,6 +208,7 @@ static void unwire(Process *process)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    live_queue_free(agent->live);
     pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
@@ -266,6 +277,14 @@ static bool first_audit(Agent *agent, const DvCtx *ctx, GError **err)
     return true;
 }
 
+static void settle_evacuated(Agent *agent, const DvCtx *ctx)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!evacuated_settle(agent, ctx, &err))
+        dv_error(ctx, "evacuated guests are looked for again later: %s", err->message);
+}
+
 /* The service is up before the host is audited, which takes placement's time: requests that come
  * meanwhile are kept at the gate. */
 static bool start(Process *process, const DvCtx *ctx, GError **err)
@@ -284,6 +303,8 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
     if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
         return false;
     startup_recover_unclaimed(agent, ctx);
+    settle_evacuated(agent, ctx);
+    recovery_moves(agent, ctx);
     gate_open(agent->gate);
     atomic_store(&agent->vitals.ready, true);
     startup_announce(agent, ctx);
@@ -330,11 +351,14 @@ static void stop(Process *process)
             rpc_server_stop(process->servers[i]);
     }
     dv_pool_stop(agent->pools[POOL_PERIODIC], deadline_ms);
+    live_cancel_waiting(agent);
     if (!dv_pool_stop(agent->pools[POOL_BUILD], deadline_ms))
         dv_warning(NULL, "builds still run at the end of graceful_shutdown_timeout");
     waits_cancel(agent->waits, NULL);
     if (!dv_pool_stop(agent->pools[POOL_SNAPSHOT], deadline_ms))
         dv_warning(NULL, "snapshots still run at the end of graceful_shutdown_timeout");
+    if (!dv_pool_stop(agent->pools[POOL_MIGRATE], deadline_ms))
+        dv_warning(NULL, "live migrations go on without us; the next start ends them");
     if (!dv_pool_stop(agent->pools[POOL_GENERAL], deadline_ms))
         dv_warning(NULL, "operations still run at the end of graceful_shutdown_timeout");
     dv_pool_stop(agent->pools[POOL_BEAT], dv_now_ms() + FLUSH_MS);

@@ -287,6 +287,9 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .max_disk_devices_to_attach = dv_config_int(config, "compute",
                                                     "max_disk_devices_to_attach"),
         .max_local_block_devices = dv_config_int(config, "DEFAULT", "max_local_block_devices"),
+        .remote_transport = dv_config_is_set(config, "libvirt", "remote_filesystem_transport")
+                                ? dv_config_str(config, "libvirt", "remote_filesystem_transport")
+                                : NULL,
         .live_snapshots = !dv_config_bool(config, "workarounds", "disable_libvirt_livesnapshot"),
         .password_length = dv_config_int(config, "DEFAULT", "password_length"),
         .flat_injected = dv_config_bool(config, "DEFAULT", "flat_injected"),
@@ -427,7 +430,8 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
     fill_agent(config, &filled);
     if (!check_driver(config, err) || !check_rabbit(config, err) || !check_release(config, err) ||
         !check_health(config, err) || !check_notifications(config, err) ||
-        !check_paths(config, err) || !check_service_user(config, err))
+        !check_paths(config, err) || !check_service_user(config, err) ||
+        !options_live(config, &filled.live, err))
         return false;
     if (!filled.host || !*filled.host)
         return fail_option(config, "DEFAULT", "host", "want a name", err);
@@ -659,6 +663,7 @@ void options_tracker(const DvConfig *config, TrackerConfig *out)
     *out = (TrackerConfig){
         .host = dv_config_str(config, "DEFAULT", "host"),
         .my_ip = dv_config_str(config, "DEFAULT", "my_ip"),
+        .move_address = dv_config_str(config, "libvirt", "migration_inbound_addr"),
         .state_path = dv_config_str(config, "DEFAULT", "state_path"),
         .reserved_host_memory_mib = dv_config_int(config, "DEFAULT", "reserved_host_memory_mb"),
         .reserved_host_disk_mib = dv_config_int(config, "DEFAULT", "reserved_host_disk_mb"),

@@ -49,6 +49,21 @@ typedef struct ConfigDriveConfig {
     const char *ec2_skip_versions; /* separated by spaces */
 } ConfigDriveConfig;
 
+/* Live migration: [libvirt], [compute], [workarounds]. Addresses NULL: unset. */
+typedef struct LiveConfig {
+    const char *scheme, *uri, *inbound_addr;
+    bool tunnelled, tls, auto_converge, post_copy;
+    int64_t bandwidth_mib; /* per second; 0: all there is */
+    int64_t connections;
+    int64_t downtime_ms, downtime_steps, downtime_delay_s;
+    int64_t completion_timeout_s; /* for each GiB; 0: none */
+    bool force_complete;          /* what is done then; else it is cancelled */
+    int64_t monitor_interval_s;
+    int64_t plug_tries; /* live_migration_retry_count */
+    bool wait_for_vif_plug, compare_cpu;
+    int64_t reserved_disk_mib; /* reserved_host_disk_mb */
+} LiveConfig;
+
 /* Of [notifications] and [oslo_messaging_notifications]. */
 typedef struct NotifyConfig {
     bool v1, v2; /* driver: messaging, messagingv2 (with the envelope); none: nothing is sent */
@@ -133,6 +148,9 @@ typedef struct AgentConfig {
     int64_t shelved_offload_time_s;                                      /* 0 at once, -1 never */
     int64_t max_disk_devices_to_attach;                                  /* -1: unlimited */
     int64_t max_local_block_devices;
+    /* [libvirt] remote_filesystem_transport where the operator has set it: ssh or rsync carry disks
+     * to another host; NULL: libvirt does. */
+    const char *remote_transport;
     bool live_snapshots; /* not [workarounds] disable_libvirt_livesnapshot */
     int64_t password_length;
     bool flat_injected;
@@ -145,6 +163,7 @@ typedef struct AgentConfig {
     SpiceConfig spice;
     SerialConfig serial;
     ConfigDriveConfig config_drive;
+    LiveConfig live;
     NotifyConfig notify;
     PeriodicConfig periodic;
 } AgentConfig;
@@ -186,6 +205,8 @@ char *options_instance_name(const AgentConfig *config, int64_t id, const char *u
 void options_spice(const DvConfig *config, SpiceConfig *out);
 void options_serial(const DvConfig *config, SerialConfig *out);
 void options_config_drive(const DvConfig *config, ConfigDriveConfig *out);
+/* Options that exclude each other are refused (options_live.c). */
+bool options_live(const DvConfig *config, LiveConfig *out, GError **err);
 /* [serial_console] port_range: first to end - 1. */
 bool options_serial_range(const DvConfig *config, int64_t *out_first, int64_t *out_end,
                           GError **err);

@@ -107,26 +107,41 @@ static const DvOption rows[] = {
     OPT_STR("libvirt", "rescue_image_id", NULL, "Rescue.", UNHONOURED),
     OPT_STR("libvirt", "rescue_kernel_id", NULL, "Image of the kernel that rescues boot."),
     OPT_STR("libvirt", "rescue_ramdisk_id", NULL, "Image of its ramdisk."),
-    OPT_STR("libvirt", "remote_filesystem_transport", "ssh", "Resize.", CHOICES("ssh|rsync"),
-            UNHONOURED),
-    OPT_STR("libvirt", "migration_inbound_addr", "$my_ip", "Resize.", UNHONOURED),
-    OPT_STR("libvirt", "live_migration_scheme", NULL, "Live migration.", UNHONOURED),
-    OPT_STR("libvirt", "live_migration_inbound_addr", NULL, "Live migration.", UNHONOURED),
-    OPT_STR("libvirt", "live_migration_uri", NULL, "Live migration.", UNHONOURED),
-    OPT_BOOL("libvirt", "live_migration_tunnelled", "false", "Live migration.", UNHONOURED),
-    OPT_BOOL("libvirt", "live_migration_with_native_tls", "false", "Live migration.", UNHONOURED),
-    OPT_INT("libvirt", "live_migration_bandwidth", "0", "Live migration.", UNHONOURED),
-    OPT_INT("libvirt", "live_migration_completion_timeout", "800", "Live migration.", UNHONOURED),
-    OPT_STR("libvirt", "live_migration_timeout_action", "abort", "Live migration.",
-            CHOICES("abort|force_complete"), UNHONOURED),
-    OPT_BOOL("libvirt", "live_migration_permit_post_copy", "false", "Live migration.", UNHONOURED),
-    OPT_BOOL("libvirt", "live_migration_permit_auto_converge", "false", "Live migration.",
-             UNHONOURED),
-    OPT_INT("libvirt", "live_migration_downtime", "500", "Live migration.", UNHONOURED),
-    OPT_INT("libvirt", "live_migration_downtime_steps", "10", "Live migration.", UNHONOURED),
-    OPT_INT("libvirt", "live_migration_downtime_delay", "75", "Live migration.", UNHONOURED),
-    OPT_INT("libvirt", "live_migration_parallel_connections", "1", "Live migration.", UNHONOURED),
-    OPT_INT("libvirt", "live_migration_monitor_interval", "5", "Live migration.", UNHONOURED),
+    OPT_STR("libvirt", "remote_filesystem_transport", "ssh", "What carries disks to another host when"
+            " a server moves there cold. Only where it is set; otherwise libvirt does.",
+            CHOICES("ssh|rsync")),
+    OPT_STR("libvirt", "migration_inbound_addr", "$my_ip", "Address that other hosts send the disks"
+            " of servers to that move here cold."),
+    OPT_STR("libvirt", "live_migration_scheme", NULL, "How a guest's source reaches libvirt at its"
+            " destination: tcp, tls, ssh; unset: tcp."),
+    OPT_STR("libvirt", "live_migration_inbound_addr", NULL, "Address of this host for incoming live"
+            " migrations; unset: its host name."),
+    OPT_STR("libvirt", "live_migration_uri", NULL, "The whole address, with %s for the destination;"
+            " unset: qemu+<scheme>://%s/system."),
+    OPT_BOOL("libvirt", "live_migration_tunnelled", "false", "Send memory through libvirt's own"
+             " connection."),
+    OPT_BOOL("libvirt", "live_migration_with_native_tls", "false", "Let QEMU encrypt memory and"
+             " disks on their way."),
+    OPT_INT("libvirt", "live_migration_bandwidth", "0", "Most MiB per second; 0: all there is.",
+            AT_LEAST(0)),
+    OPT_INT("libvirt", "live_migration_completion_timeout", "800", "Seconds for each GiB of memory"
+            " and disk until live_migration_timeout_action; 0: never.", AT_LEAST(0)),
+    OPT_STR("libvirt", "live_migration_timeout_action", "abort", "abort, or force_complete: post-copy"
+            " where it is permitted, else the guest is paused.", CHOICES("abort|force_complete")),
+    OPT_BOOL("libvirt", "live_migration_permit_post_copy", "false", "Let a guest run at the"
+             " destination before all of its memory is there, when nothing else ends the migration."),
+    OPT_BOOL("libvirt", "live_migration_permit_auto_converge", "false", "Let QEMU slow a guest down"
+             " that writes memory faster than it can be sent."),
+    OPT_INT("libvirt", "live_migration_downtime", "500", "Most milliseconds a guest may stand at the"
+            " switch.", AT_LEAST(100)),
+    OPT_INT("libvirt", "live_migration_downtime_steps", "10", "In how many steps that is reached.",
+            AT_LEAST(3)),
+    OPT_INT("libvirt", "live_migration_downtime_delay", "75", "Seconds between two of them for each"
+            " GiB, at most.", AT_LEAST(3)),
+    OPT_INT("libvirt", "live_migration_parallel_connections", "1", "Connections that memory is sent"
+            " on.", .min = 1, .max = 255),
+    OPT_INT("libvirt", "live_migration_monitor_interval", "5", "Seconds between two saves of a live"
+            " migration's progress.", AT_LEAST(1)),
 
     /* ---- of nova's lxc driver ---- */
     OPT_LIST("libvirt", "uid_maps", "", "lxc.", IGNORED),

@@ -40,8 +40,8 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "max_concurrent_builds", "10", "Boots at a time; 0: no limit.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "max_concurrent_snapshots", "5", "Snapshots at a time; 0: no limit.",
             AT_LEAST(0)),
-    OPT_INT("DEFAULT", "max_concurrent_live_migrations", "1", "Live migrations at a time.",
-            AT_LEAST(0), UNHONOURED),
+    OPT_INT("DEFAULT", "max_concurrent_live_migrations", "1", "Live migrations from this"
+            " host at a time; 0: as many as are asked for.", AT_LEAST(0)),
     OPT_BOOL("DEFAULT", "vif_plugging_is_fatal", "true", "Whether a boot fails when neutron does not"
              " report its port as plugged."),
     OPT_INT("DEFAULT", "vif_plugging_timeout", "300", "Seconds to wait for that report; 0: do not"
@@ -53,7 +53,7 @@ static const DvOption rows[] = {
     OPT_INT("DEFAULT", "block_device_allocate_retries_interval", "3", "Seconds between these.",
             AT_LEAST(0), UNHONOURED),
     OPT_INT("DEFAULT", "live_migration_retry_count", "30", "Tries to set networks up at the"
-            " destination.", AT_LEAST(0), UNHONOURED),
+            " destination.", AT_LEAST(0)),
     OPT_INT("DEFAULT", "shutdown_timeout", "60", "Seconds a guest gets to power itself off.",
             AT_LEAST(0)),
     OPT_INT("compute", "shutdown_retry_interval", "10", "Seconds between two reminders to it.",
@@ -110,7 +110,7 @@ static const DvOption rows[] = {
     OPT_INT("compute", "max_concurrent_disk_ops", "0", "Disk copies at a time; 0: no limit.",
             AT_LEAST(0), UNHONOURED),
     OPT_BOOL("compute", "live_migration_wait_for_vif_plug", "true", "Whether a live migration waits"
-             " for the destination's ports.", UNHONOURED),
+             " to this host waits for the ports here."),
     OPT_BOOL("compute", "packing_host_numa_cells_allocation_strategy", "false", "Fill one NUMA cell"
              " after the other.", UNHONOURED),
     OPT_BOOL("filter_scheduler", "track_instance_changes", "true", "Tell the scheduler of each"
@@ -241,8 +241,8 @@ static const DvOption rows[] = {
              " content against its declared format."),
     OPT_BOOL("workarounds", "disable_libvirt_livesnapshot", "false", "Suspend guests for their"
              " snapshots."),
-    OPT_BOOL("workarounds", "skip_cpu_compare_on_dest", "false", "Let libvirt compare CPUs.",
-             UNHONOURED),
+    OPT_BOOL("workarounds", "skip_cpu_compare_on_dest", "false", "Do not compare an incoming"
+             " guest's CPU with this host's."),
     OPT_BOOL("workarounds", "skip_cpu_compare_at_startup", "false", "Do not compare cpu_models with"
              " this host's CPU at start.", UNHONOURED),
     OPT_BOOL("workarounds", "reserve_disk_resource_for_image_cache", "false", "Count the image cache"

@@ -2,6 +2,7 @@
 #include "agent/periodic.h"
 
 #include "agent/cleanup.h"
+#include "agent/evacuated.h"
 #include "agent/health.h"
 #include "agent/image_cache.h"
 #include "agent/network_cache.h"
@@ -165,6 +166,16 @@ static bool console_tokens(Periodic *periodic, const DvCtx *ctx, GError **err)
     return cleanup_console_tokens(periodic->agent, ctx, err);
 }
 
+static bool incomplete_migrations(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return cleanup_incomplete_migrations(periodic->agent, ctx, err);
+}
+
+static bool settle_evacuated(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return evacuated_settle(periodic->agent, ctx, err);
+}
+
 static bool audit_usage(Periodic *periodic, const DvCtx *ctx, GError **err)
 {
     return usage_audit(periodic->agent, ctx, err);
@@ -186,6 +197,8 @@ static const JobRow job_rows[] = {
     {"poll_rebooting_instances", SPACING(minute_s), false, stuck_reboots},
     {"cleanup_running_deleted_instances", SPACING(running_deleted_poll_s), true, running_deleted},
     {"run_pending_deletes", SPACING(instance_delete_s), false, pending_deletes},
+    {"cleanup_incomplete_migrations", SPACING(instance_delete_s), false, incomplete_migrations},
+    {"settle_evacuated", SPACING(minute_s), false, settle_evacuated},
     {"instance_usage_audit", SPACING(minute_s), false, audit_usage},
     {"cleanup_expired_console_auth_tokens", SPACING(instance_delete_s), false, console_tokens},
 };

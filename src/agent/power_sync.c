@@ -1,6 +1,7 @@
 /* Power states brought in line; see power_sync.h. */
 #include "agent/power_sync.h"
 
+#include "agent/live_queue.h"
 #include "agent/methods.h"
 #include "agent/ops/outcome.h"
 #include "util/log.h"
@@ -132,6 +133,11 @@ static void sync_run(void *arg)
     g_autoptr(Ovo) instance = NULL;
     GuestState state = GUEST_STATE_NONE;
 
+    /* Where the guest is will be known when its live migration has ended. */
+    if (live_queue_phase(agent->live, sync->uuid) >= LIVE_PREPARING) {
+        sync_free(sync);
+        return;
+    }
     if ((!agent->virt->ops->state(agent->virt->self, sync->uuid, &state, &err) ||
          !conductor_instance_get(agent->con, ctx, sync->uuid, sync_attrs, &instance, &err) ||
          !power_sync_instance(agent, ctx, instance, state, &err)) &&

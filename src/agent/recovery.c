@@ -2,28 +2,20 @@
  *
  * The rows are looked at from top to bottom with the states as they are by then, since a row may
  * change them; a row that is last ends it for its instance. */
-#include "agent/recovery.h"
+#include "agent/recovery_priv.h"
 
-#include "agent/health.h"
+#include "agent/evacuated.h"
 #include "agent/guest_defaults.h"
 #include "agent/guest_spec.h"
+#include "agent/health.h"
 #include "agent/methods.h"
 #include "agent/network_cache.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/snapshot_take.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/relaunch.h"
+#include "agent/recovery_moves.h"
 #include "util/log.h"
-
-typedef struct Recovery {
-    Agent *agent;
-    const DvCtx *ctx; /* with the instance's uuid */
-    Ovo *instance;
-    const char *uuid;
-    GuestState power;
-} Recovery;
-
-typedef bool (*RecoverFn)(const Recovery *rec, GError **err);
 
 static const char *const attrs[] = {"info_cache", "metadata", "system_metadata", "flavor", NULL};
 
@@ -42,8 +34,7 @@ static bool save(const Recovery *rec, GError **err)
     return conductor_instance_save(rec->agent->con, rec->ctx, rec->instance, NULL, err);
 }
 
-/* `value` is one of `words`, "a|b"; "" is a null task state. */
-static bool is_one_of(const char *words, const char *value)
+bool recovery_is_one_of(const char *words, const char *value)
 {
     size_t length = strlen(value);
 
@@ -94,7 +85,7 @@ static bool later_look(const LaterJob *job, GError **err)
         return false;
     rec.instance = instance;
     if (strcmp(ovo_str_or(instance, "host", ""), job->agent->config.host) != 0 ||
-        (job->later->tasks && !is_one_of(job->later->tasks, task_state(&rec))))
+        (job->later->tasks && !recovery_is_one_of(job->later->tasks, task_state(&rec))))
         return true; /* somebody was quicker */
     dv_info(job->ctx, "found %s/%s at start: %s", vm_state(&rec), task_state(&rec),
             job->later->name);
@@ -135,7 +126,7 @@ static bool run_method(const Recovery *rec, const char *name, const char *arg, c
 
 static bool reboot_now(const Recovery *rec, GError **err)
 {
-    bool soft_task = is_one_of("rebooting|reboot_pending|reboot_started", task_state(rec));
+    bool soft_task = recovery_is_one_of("rebooting|reboot_pending|reboot_started", task_state(rec));
     bool soft = soft_task && rec->power == GUEST_STATE_RUNNING;
 
     /* A soft reboot that has got as far as the guest's end has become a hard one. */
@@ -162,7 +153,7 @@ static bool unpause_now(const Recovery *rec, GError **err)
     return run_method(rec, "unpause_instance", NULL, NULL, err);
 }
 
-static bool is_up(GuestState power)
+bool recovery_is_up(GuestState power)
 {
     return power != GUEST_STATE_NONE && power != GUEST_STATE_OFF && power != GUEST_STATE_CRASHED;
 }
@@ -171,34 +162,13 @@ static bool resume_guest_now(const Recovery *rec, GError **err)
 {
     g_autoptr(GError) cause = NULL;
 
-    if (is_up(rec->power) ||
+    if (recovery_is_up(rec->power) ||
         guest_relaunch(rec->agent, rec->ctx, rec->instance, RELAUNCH_CACHED_NETWORKS, &cause))
         return true;
     if (!outcome_gone(cause) && !dv_is(cause, DV_E_CANCELLED))
         outcome_error(rec->agent, rec->ctx, rec->instance);
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
-}
-
-static bool take_resize_back(const Recovery *rec, GError **err)
-{
-    bool was_off = g_strcmp0(ovo_dict_str(rec->instance, "system_metadata", "old_vm_state"),
-                             "stopped") == 0;
-    unsigned flags = RELAUNCH_CACHED_NETWORKS | (was_off ? RELAUNCH_OFF : 0);
-
-    if (is_up(rec->power)) /* it had not come to the guest yet */
-        return true;
-    return disks_take_back(rec->agent->disks, rec->ctx, rec->uuid, err) &&
-           guest_relaunch(rec->agent, rec->ctx, rec->instance, flags, err);
-}
-
-/* Whatever came of it, the instance gets its freedom back. */
-static bool take_resize_back_now(const Recovery *rec, GError **err)
-{
-    bool ok = take_resize_back(rec, err);
-
-    ovo_set_null(rec->instance, "task_state");
-    return save(rec, ok ? err : NULL) && ok;
 }
 
 static const Later later_reboot = {
@@ -209,8 +179,6 @@ static const Later later_reboot = {
 static const Later later_stop = {"stopping again", "powering-off", stop_now};
 static const Later later_start = {"starting again", "powering-on", start_now};
 static const Later later_unpause = {"unpausing again", "unpausing", unpause_now};
-static const Later later_resize_back = {"taking the resize back", "resize_migrating",
-                                        take_resize_back_now};
 static const Later later_resume_guest = {"starting the guest that ran before", NULL,
                                          resume_guest_now};
 
@@ -286,18 +254,13 @@ static bool recover_unpause(const Recovery *rec, GError **err G_GNUC_UNUSED)
     return queue(rec, &later_unpause);
 }
 
-static bool recover_resize(const Recovery *rec, GError **err G_GNUC_UNUSED)
-{
-    return queue(rec, &later_resize_back);
-}
-
 /* A port that neutron could not bind needs somebody's help; the periodic healing tries, too. */
 static const Vif *unbound_port(const NetworkInfo *network)
 {
     for (size_t i = 0; i < network_info_count(network); i++) {
         const Vif *vif = network_info_at(network, i);
 
-        if (vif->type && is_one_of("binding_failed|unbound", vif->type))
+        if (vif->type && recovery_is_one_of("binding_failed|unbound", vif->type))
             return vif;
     }
     return NULL;
@@ -327,41 +290,11 @@ static bool recover_plug(const Recovery *rec, GError **err)
     return true;
 }
 
-/* A job that still runs is ended. Its record says error, so that the operator looks. */
-static bool end_migration(const Recovery *rec, GError **err)
-{
-    const VirtDriver *virt = rec->agent->virt;
-    g_autoptr(Ovo) migration = NULL;
-    g_autoptr(GError) cause = NULL;
-
-    if (!conductor_migration_by_status(rec->agent->con, rec->ctx, rec->uuid, "running", &migration,
-                                       err))
-        return false;
-    if (!migration)
-        return true;
-    if (!virt->ops->abort_job(virt->self, rec->ctx, rec->uuid, &cause))
-        dv_error(rec->ctx, "the live migration is not aborted: %s", cause->message);
-    ovo_set_str(migration, "status", "error");
-    return conductor_save(rec->agent->con, rec->ctx, migration, err);
-}
-
-static bool recover_migration(const Recovery *rec, GError **err)
-{
-    static const char *const expected[] = {"migrating", NULL};
-    bool ok = end_migration(rec, err);
-
-    dv_warning(rec->ctx, "found migrating at start: task cleared");
-    ovo_set_null(rec->instance, "task_state");
-    return conductor_instance_save(rec->agent->con, rec->ctx, rec->instance, expected,
-                                   ok ? err : NULL) &&
-           ok;
-}
-
 static bool recover_guest(const Recovery *rec, GError **err G_GNUC_UNUSED)
 {
     bool ran = ovo_i64_or(rec->instance, "power_state", 0) == GUEST_STATE_RUNNING;
 
-    if (rec->agent->config.resume_guests_state_on_host_boot && ran && !is_up(rec->power))
+    if (rec->agent->config.resume_guests_state_on_host_boot && ran && !recovery_is_up(rec->power))
         queue(rec, &later_resume_guest);
     return true;
 }
@@ -383,7 +316,7 @@ static const struct {
 } rows[] = {
     {"soft-delete",    ANY,                                          ANY_POWER, recover_nothing, LAST},
     {"error",          "deleting",                                   ANY_POWER, recover_delete, LAST},
-    {"error",          "resize_migrating",                           ANY_POWER, recover_resize, LAST},
+    {"error",          "resize_migrating",                           ANY_POWER, recover_move, LAST},
     {"error",          ANY,                                          ANY_POWER, recover_nothing, LAST},
     {"deleted",        ANY,                                          ANY_POWER, recover_complete_deletion, LAST},
     {"building",       "deleting",                                   ANY_POWER, recover_delete, LAST},
@@ -396,7 +329,7 @@ static const struct {
                        "image_backup|shelving|shelving_image_pending_upload|"
                        "shelving_image_uploading",                   ANY_POWER, recover_snapshot, GO_ON},
     {ANY,              "shelving_offloading",                        ANY_POWER, recover_clear_task, GO_ON},
-    {ANY,              "resize_prep",                                ANY_POWER, recover_clear_task, GO_ON},
+    {ANY,              "resize_prep",                                ANY_POWER, recover_move, GO_ON},
     {ANY,              "deleting",                                   ANY_POWER, recover_delete, LAST},
     {"active",         "reboot_pending",                             ANY_POWER, recover_reboot, LAST},
     {"active|stopped|paused|suspended",
@@ -408,8 +341,9 @@ static const struct {
     {ANY,              "powering-off",                               ANY_POWER, recover_stop, LAST},
     {ANY,              "powering-on",                                ANY_POWER, recover_start, LAST},
     {ANY,              ANY,                                          ANY_POWER, recover_plug, GO_ON},
-    {ANY,              "resize_migrating",                           ANY_POWER, recover_resize, LAST},
-    {ANY,              "migrating",                                  ANY_POWER, recover_migration, GO_ON},
+    /* last: its guest may run elsewhere, and must not be started here */
+    {ANY,              "resize_migrating|resize_migrated|resize_finish|resize_reverting|migrating",
+                                                                     ANY_POWER, recover_move, LAST},
     {ANY,              ANY,                                          ANY_POWER, recover_guest, GO_ON},
 };
 /* clang-format on */
@@ -424,8 +358,8 @@ static bool power_fits(int wanted, GuestState power)
 static bool recover_one(const Recovery *rec, GError **err)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if ((rows[i].vm_states && !is_one_of(rows[i].vm_states, vm_state(rec))) ||
-            (rows[i].task_states && !is_one_of(rows[i].task_states, task_state(rec))) ||
+        if ((rows[i].vm_states && !recovery_is_one_of(rows[i].vm_states, vm_state(rec))) ||
+            (rows[i].task_states && !recovery_is_one_of(rows[i].task_states, task_state(rec))) ||
             !power_fits(rows[i].power, rec->power))
             continue;
         if (!rows[i].run(rec, err))
@@ -484,11 +418,29 @@ static void recover_instance(Agent *agent, const DvCtx *ctx, GHashTable *guests,
         dv_error(mine, "not recovered: %s", err->message);
 }
 
+static gboolean is_elsewhere(gpointer uuid, gpointer guest G_GNUC_UNUSED, gpointer elsewhere)
+{
+    return g_hash_table_contains(elsewhere, uuid);
+}
+
+/* A guest that no record has on this host may be one that has just come. */
+static void look_at_strangers(Agent *agent, const DvCtx *ctx, GHashTable *strangers)
+{
+    GHashTableIter iter;
+    gpointer uuid;
+
+    g_hash_table_iter_init(&iter, strangers);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL))
+        recovery_move(agent, ctx, uuid);
+}
+
 bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
 {
     const VirtDriver *virt = agent->virt;
     g_autoptr(GPtrArray) guests = NULL;
     g_autoptr(GHashTable) by_uuid = NULL;
+    g_autoptr(GHashTable) elsewhere = NULL;
+    g_autoptr(GHashTable) strangers = NULL;
     g_autoptr(Ovo) list = NULL;
 
     if (!virt->ops->list(virt->self, &guests, err) ||
@@ -496,11 +448,18 @@ bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
         return dv_within(err, "reading the instances of this host");
     health_count_guests(guests);
     by_uuid = guests_by_uuid(guests);
+    if (!evacuated_leave(agent, ctx, by_uuid, &elsewhere, err))
+        return false;
+    strangers = guests_by_uuid(guests);
     for (size_t i = 0; i < ovo_count(list, NULL) && !agent_stopping(agent); i++) {
         g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
+        const char *uuid = instance ? ovo_str_or(instance, "uuid", "") : "";
 
-        if (instance)
+        g_hash_table_remove(strangers, uuid);
+        if (instance && !g_hash_table_contains(elsewhere, uuid))
             recover_instance(agent, ctx, by_uuid, instance);
     }
+    g_hash_table_foreach_remove(strangers, is_elsewhere, elsewhere);
+    look_at_strangers(agent, ctx, strangers);
     return true;
 }

@@ -181,7 +181,8 @@ Ovo *ovo_new_dict(void)
     return view_new(dict, dict);
 }
 
-Ovo *ovo_parse(const char *text, const char *name, GError **err)
+/* NULL with err when it is no JSON. */
+static json_t *parse_text(const char *text, GError **err)
 {
     size_t length = strnlen(text, MAX_TEXT + 1);
     json_error_t why;
@@ -192,11 +193,25 @@ Ovo *ovo_parse(const char *text, const char *name, GError **err)
         return NULL;
     }
     json = json_loadb(text, length, 0, &why);
-    if (!json) {
+    if (!json)
         dv_fail(err, DV_E_BAD_INPUT, "object text: %s at %d", why.text, why.position);
-        return NULL;
-    }
-    return ovo_take(json, name, err);
+    return json;
+}
+
+Ovo *ovo_parse(const char *text, const char *name, GError **err)
+{
+    json_t *json = parse_text(text, err);
+
+    return json ? ovo_take(json, name, err) : NULL;
+}
+
+Ovo *ovo_parse_dict(const char *text, GError **err)
+{
+    json_t *json = parse_text(text, err);
+    Ovo *dict = json ? ovo_view_dict(json, err) : NULL;
+
+    json_decref(json);
+    return dict;
 }
 
 /* A view on a nested value whose tree was checked when it was taken. NULL for what is no object. */

@@ -32,6 +32,8 @@ Ovo *ovo_new(const char *name, const char *version);
 Ovo *ovo_new_dict(void);
 /* From text; for tests, fixtures and fuzzing. */
 Ovo *ovo_parse(const char *text, const char *name, GError **err);
+/* A plain dict from text: what nova keeps as JSON in a string field, and our own files. */
+Ovo *ovo_parse_dict(const char *text, GError **err);
 Ovo *ovo_copy(const Ovo *ovo); /* deep */
 Ovo *ovo_ref(Ovo *ovo);
 void ovo_unref(Ovo *ovo);

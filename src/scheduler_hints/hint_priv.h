@@ -149,7 +149,8 @@ struct Tracker {
     char *hostname DV_GUARDED_BY(lock); /* of the node; NULL before the first audit */
     char *uuid DV_GUARDED_BY(lock);
     int64_t id DV_GUARDED_BY(lock);
-    bool disabled DV_GUARDED_BY(lock); /* the service, as last seen */
+    bool disabled DV_GUARDED_BY(lock);   /* the service, as last seen */
+    Ovo *migrations DV_GUARDED_BY(lock); /* of the last audit, or NULL */
     GHashTable *
         roots DV_GUARDED_BY(lock); /* instance uuid -> root disk is a volume (TrackerRoot) */
 

@@ -70,7 +70,7 @@ static bool write_migration(Tracker *tracker, const DvCtx *ctx, Ovo *migration, 
 {
     ovo_set_str(migration, "dest_compute", tracker->config.host);
     ovo_set_str(migration, "dest_node", node);
-    ovo_set_str(migration, "dest_host", tracker->config.my_ip);
+    ovo_set_str(migration, "dest_host", tracker->config.move_address);
     ovo_set_str(migration, "status", "pre-migrating");
     return conductor_save(tracker->con, ctx, migration, err);
 }
@@ -157,12 +157,41 @@ void tracker_move_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance)
 
 /* ---- the end of a move ---- */
 
+void tracker_move_place(Tracker *tracker, Ovo *instance, const char *node)
+{
+    int64_t id = 0;
+
+    ovo_set_str(instance, "host", tracker->config.host);
+    ovo_set_str(instance, "node", node);
+    if (ovo_version_at_least(instance, 2, 8) && tracker_node_identity(tracker, NULL, &id))
+        ovo_set_i64(instance, "compute_id", id);
+}
+
+/* The sums stay, so that the record is not written for it. */
+bool tracker_move_arrive(Tracker *tracker, const DvCtx *ctx, Ovo *instance, GError **err)
+{
+    const char *uuid = ovo_str_or(instance, "uuid", "");
+    HintGuest *guest = NULL;
+    bool volume;
+
+    if (!hint_root_of(tracker, ctx, instance, &volume, err))
+        return false;
+    guest = hint_guest_read(instance, volume, err);
+    if (!guest)
+        return false;
+    dv_lock(&tracker->lock);
+    hint_book_release(&tracker->book, uuid);
+    hint_book_put(&tracker->book, guest);
+    dv_unlock(&tracker->lock);
+    return true;
+}
+
 bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const Ovo *flavor,
                       GError **err)
 {
     g_autofree char *uuid = g_strdup(ovo_str_or(instance, "uuid", ""));
     const char *host = ovo_str_or(instance, "host", NULL);
-    bool here = g_strcmp0(host, tracker->config.host) == 0;
+    bool here = flavor && g_strcmp0(host, tracker->config.host) == 0;
     HintUsage usage = {0};
     HintGuest *guest;
 

@@ -24,6 +24,8 @@ Tracker *tracker_new_with(const TrackerConfig *config, Conductor *con,
     tracker->config = *config;
     tracker->config.host = g_strdup(config->host);
     tracker->config.my_ip = g_strdup(config->my_ip);
+    tracker->config.move_address = g_strdup(config->move_address ? config->move_address
+                                                                 : config->my_ip);
     tracker->config.state_path = g_strdup(config->state_path);
     tracker->con = con;
     tracker->placement = placement;
@@ -47,6 +49,7 @@ void tracker_free(Tracker *tracker)
     dv_lock(&tracker->lock);
     hint_book_done(&tracker->book);
     g_clear_pointer(&tracker->roots, g_hash_table_unref);
+    g_clear_pointer(&tracker->migrations, ovo_unref);
     g_clear_pointer(&tracker->hostname, g_free);
     g_clear_pointer(&tracker->uuid, g_free);
     dv_unlock(&tracker->lock);
@@ -54,6 +57,7 @@ void tracker_free(Tracker *tracker)
     ovo_unref(tracker->node);
     g_free((char *)tracker->config.host);
     g_free((char *)tracker->config.my_ip);
+    g_free((char *)tracker->config.move_address);
     g_free((char *)tracker->config.state_path);
     dv_cond_done(&tracker->freed);
     dv_mutex_done(&tracker->lock);
@@ -214,6 +218,8 @@ static void audit_adopt(Tracker *tracker, Audit *audit)
     dv_lock(&tracker->lock);
     hint_book_rebuild(&tracker->book, audit->guests, g_steal_pointer(&audit->moves), audit->since);
     prune_roots(tracker, audit);
+    ovo_unref(tracker->migrations);
+    tracker->migrations = ovo_ref(audit->migrations);
     tracker->ready = true;
     if (audit->service)
         tracker->disabled = ovo_bool_or(audit->service, "disabled", false);
@@ -333,6 +339,16 @@ bool tracker_node_identity(Tracker *tracker, char **out_uuid, int64_t *out_id)
         *out_id = tracker->id;
     dv_unlock(&tracker->lock);
     return known;
+}
+
+Ovo *tracker_migrations(Tracker *tracker)
+{
+    Ovo *migrations;
+
+    dv_lock(&tracker->lock);
+    migrations = tracker->migrations ? ovo_ref(tracker->migrations) : NULL;
+    dv_unlock(&tracker->lock);
+    return migrations;
 }
 
 /* Like nova's, the count reaches the database with the next write of the record. */

@@ -17,6 +17,7 @@ typedef struct Tracker Tracker;
 typedef struct TrackerConfig {
     const char *host; /* [DEFAULT] host */
     const char *my_ip;
+    const char *move_address; /* where other hosts send the disks of servers that come here */
     const char *state_path; /* holds compute_id */
     int64_t reserved_host_memory_mib, reserved_host_disk_mib, reserved_host_cpus;
     double cpu_ratio, ram_ratio, disk_ratio; /* 0: not set */
@@ -68,8 +69,13 @@ bool tracker_move_claim(Tracker *tracker, const DvCtx *ctx, Ovo *instance, Ovo *
                         const Ovo *flavor, const char *node, GError **err);
 /* Gives it back, and takes the migration context out of the instance; troubles are logged. */
 void tracker_move_unclaim(Tracker *tracker, const DvCtx *ctx, Ovo *instance);
+/* The instance's place becomes `node` of this host, in the object: the caller saves it. */
+void tracker_move_place(Tracker *tracker, Ovo *instance, const char *node);
+/* The instance has come to stay: what was held for it is what it uses here. */
+bool tracker_move_arrive(Tracker *tracker, const DvCtx *ctx, Ovo *instance, GError **err);
 /* The move is over: nothing more is held for it here, and the instance uses what its `flavor`
- * says, or, when its host is another by now, nothing. */
+ * says; or nothing, when its host is another by now, or flavor is NULL: it goes back to where it
+ * came from. */
 bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const Ovo *flavor,
                       GError **err);
 
@@ -78,6 +84,9 @@ bool tracker_check_affinity(Tracker *tracker, const DvCtx *ctx, const Ovo *insta
                             const Ovo *request_spec, GError **err);
 /* The instance changed or is gone: usage follows its vm_state and host. */
 bool tracker_update_usage(Tracker *tracker, const DvCtx *ctx, const Ovo *instance, GError **err);
+/* The migrations in progress and in error that the last audit found; NULL before the first. The
+ * caller unrefs. */
+Ovo *tracker_migrations(Tracker *tracker);
 void tracker_build_succeeded(Tracker *tracker);
 void tracker_build_failed(Tracker *tracker);
 /* Placement's answers are read again by the next audit, whatever their age (SIGHUP). */

@@ -295,6 +295,13 @@ bool conductor_compute_node_get(Conductor *con, const DvCtx *ctx, const char *ho
     return false;
 }
 
+bool conductor_compute_node_of(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
+                               GError **err)
+{
+    return conductor_get(con, ctx, "ComputeNode", "get_first_node_by_host_for_old_compat",
+                         json_pack("[s]", host), NULL, "ComputeNode", false, out, err);
+}
+
 bool conductor_pci_devices(Conductor *con, const DvCtx *ctx, int64_t compute_node_id, Ovo **out,
                            GError **err)
 {
@@ -332,6 +339,44 @@ bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char 
     }
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
+}
+
+bool conductor_migrations_by_filters(Conductor *con, const DvCtx *ctx, const Ovo *filters,
+                                     Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "MigrationList", "get_by_filters",
+                         json_pack("[o]", ovo_json(filters)), NULL, "MigrationList", false, out,
+                         err);
+}
+
+bool conductor_migration_newest(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                Ovo **out, GError **err)
+{
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) list = NULL;
+    int64_t newest = -1;
+
+    ovo_set_str(filters, "instance_uuid", instance_uuid);
+    if (!conductor_migrations_by_filters(con, ctx, filters, &list, err))
+        return false;
+    *out = NULL;
+    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) migration = ovo_at(list, NULL, i);
+        int64_t id = migration ? ovo_i64_or(migration, "id", -1) : -1;
+
+        if (id <= newest)
+            continue;
+        newest = id;
+        ovo_unref(*out);
+        *out = g_steal_pointer(&migration);
+    }
+    return true;
+}
+
+bool conductor_migration_get(Conductor *con, const DvCtx *ctx, int64_t id, Ovo **out, GError **err)
+{
+    return conductor_get(con, ctx, "Migration", "get_by_id", json_pack("[I]", (json_int_t)id), NULL,
+                         "Migration", false, out, err);
 }
 
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,

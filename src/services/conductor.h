@@ -121,6 +121,9 @@ bool conductor_compute_nodes_by_host(Conductor *con, const DvCtx *ctx, const cha
 /* *out NULL when there is none. */
 bool conductor_compute_node_get(Conductor *con, const DvCtx *ctx, const char *host,
                                 const char *node, Ovo **out, GError **err);
+/* The first node of any host; absent: DV_E_HOST_NOT_FOUND. */
+bool conductor_compute_node_of(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
+                               GError **err);
 bool conductor_pci_devices(Conductor *con, const DvCtx *ctx, int64_t compute_node_id, Ovo **out,
                            GError **err);
 bool conductor_migrations_in_progress_and_error(Conductor *con, const DvCtx *ctx, const char *host,
@@ -130,6 +133,14 @@ bool conductor_migrations_in_progress(Conductor *con, const DvCtx *ctx, const ch
 /* The instance's migration with that status; *out NULL when there is none. */
 bool conductor_migration_by_status(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
                                    const char *status, Ovo **out, GError **err);
+/* Migrations that fit `filters` (a dict Ovo, borrowed: host, status, instance_uuid ...). */
+bool conductor_migrations_by_filters(Conductor *con, const DvCtx *ctx, const Ovo *filters,
+                                     Ovo **out, GError **err);
+/* The instance's newest migration; *out NULL when it has none. */
+bool conductor_migration_newest(Conductor *con, const DvCtx *ctx, const char *instance_uuid,
+                                Ovo **out, GError **err);
+/* DV_E_NOT_FOUND when absent. */
+bool conductor_migration_get(Conductor *con, const DvCtx *ctx, int64_t id, Ovo **out, GError **err);
 /* Evacuations away from this host that are not completed. */
 bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *host, Ovo **out,
                                 GError **err);

@@ -66,3 +66,24 @@ bool neutron_add_fixed_ip(Service *neutron, const DvCtx *ctx, const NetworkInsta
 /* Takes the address from the port that has it. DV_E_FIXED_IP_NOT_FOUND. */
 bool neutron_remove_fixed_ip(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
                              const char *address, GError **err);
+
+/* ---- bindings of ports that move to another host (neutron_bindings.c) ---- */
+
+/* What hosts the ports are bound to while a guest moves. In these, instance->host is the host that
+ * the instance's record names. Without neutron's extension binding-extended a port has one binding,
+ * which changes at the end. */
+
+/* Whether a port can have bindings on several hosts. */
+bool neutron_has_bindings(Service *neutron, const DvCtx *ctx, bool *out, GError **err);
+/* Makes the inactive bindings on `host` that conductor has made the active ones, and so the others
+ * inactive; a port that has none there ends it, as nothing was prepared. Active already: success. A
+ * race of neutron's own (500) is tried again. DV_E_BINDING_ACTIVATE. */
+bool neutron_activate_bindings(Service *neutron, const DvCtx *ctx, const NetworkInfo *ports,
+                               const char *host, GError **err);
+/* Before the move: neutron is told where the ports go ("migrating_to"). */
+bool neutron_set_migrating_to(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                              const char *host, GError **err);
+/* After it, whichever way it ended: that goes, and so do the bindings on `host`, unless it is the
+ * instance's own. DV_E_BINDING_DELETE names the ports that keep theirs. */
+bool neutron_forget_host(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                         const char *host, GError **err);

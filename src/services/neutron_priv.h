@@ -33,6 +33,11 @@ bool neutron_port_update(Service *s, const DvCtx *ctx, ServiceIdentity identity,
                          json_t *port, json_t **out, GError **err);
 /* With the user's token; when that is refused, with the service's. A port that is gone is done. */
 bool neutron_port_delete(Service *s, const DvCtx *ctx, const char *id, GError **err);
+/* A call below a port, whose `accept`ed statuses (0-terminated) are told and no errors; others are
+ * read as all of neutron's are. out may be NULL. */
+bool neutron_port_call(Service *s, const DvCtx *ctx, const char *method, const char *port_id,
+                       const char *rest, const int *accept, int *out_status, json_t **out,
+                       GError **err);
 /* Takes a port from its instance: no device, owner, host, dns name and no hardware in its profile.
  */
 bool neutron_port_unbind(Service *s, const DvCtx *ctx, const json_t *port, GError **err);

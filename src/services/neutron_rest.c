@@ -267,6 +267,18 @@ bool neutron_port_delete(Service *s, const DvCtx *ctx, const char *id, GError **
     return dv_within(err, "deleting port %s", id);
 }
 
+bool neutron_port_call(Service *s, const DvCtx *ctx, const char *method, const char *port_id,
+                       const char *rest, const int *accept, int *out_status, json_t **out,
+                       GError **err)
+{
+    g_autofree char *port = port_path(port_id);
+    g_autofree char *path = g_strconcat(port, rest, NULL);
+
+    return service_call(s, ctx, AS_SERVICE, method, path, NULL, NULL, accept, out_status, out,
+                        err) ||
+           dv_within(err, "port %s", port_id);
+}
+
 static json_t *clean_profile(const json_t *port)
 {
     const json_t *profile = json_object_get(port, "binding:profile");

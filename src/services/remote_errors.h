@@ -12,3 +12,6 @@
 DvErrorCode remote_code(const char *class_name);
 /* Sets err to that code and "Class: first line of the message", bounded; returns false. */
 bool remote_fail(GError **err, const RpcRemote *remote);
+/* The same without the class in the text, where the code tells it: what a compute host raised may
+ * have to be raised again by this one. */
+bool remote_fail_plain(GError **err, const RpcRemote *remote);

@@ -113,8 +113,9 @@ typedef enum {
     DV_E_SERIAL_PORTS_EXHAUSTED, /* no free TCP port in [serial_console] port_range */
 
     /* making a guest anew, and moving it to another flavor */
-    DV_E_PRESERVE_EPHEMERAL,   /* a rebuild that shall keep the ephemeral disks */
-    DV_E_EVACUATE_UNSUPPORTED, /* a guest of a dead host shall be made here */
+    DV_E_PRESERVE_EPHEMERAL, /* a rebuild that shall keep the ephemeral disks */
+    DV_E_EVACUATE_TARGET,    /* no evacuated server can be put in that state */
+    DV_E_BUILD_ABORTED,      /* given up before anything was touched */
     DV_E_NOT_RESCUABLE,
     DV_E_RESCUE_IMAGE, /* hw_rescue_bus or hw_rescue_device name what this host cannot give */
     DV_E_RESCUE_DEVICE,
@@ -122,7 +123,19 @@ typedef enum {
     DV_E_RESIZE,             /* the disks cannot become what the flavor says */
     DV_E_MIGRATE_TO_SELF,    /* a cold migration without another host to go to */
     DV_E_MIGRATION_PRECHECK, /* the move cannot be done between these hosts */
+    DV_E_POST_COPY_BROKEN,   /* a live migration broke off when there was no way back */
     DV_E_ALLOCATION_MOVE,    /* placement's allocations changed while they were moved */
+
+    /* live migration */
+    DV_E_LOCAL_STORAGE,    /* the disks shall be copied, but are on shared storage */
+    DV_E_SHARED_STORAGE,   /* the disks shall not be copied, but the other host does not see them */
+    DV_E_MIGRATION,        /* it cannot go on */
+    DV_E_MIGRATION_STATE,  /* not while the migration is in that state */
+    DV_E_NO_MIGRATION,     /* no live migration of that instance is under way */
+    DV_E_MIGRATION_LATE,   /* it came while the service stops */
+    DV_E_VIF_NOT_PLUGGED,  /* neutron says that a port did not come up at the destination */
+    DV_E_BINDING_ACTIVATE, /* neutron does not make the destination's binding the active one */
+    DV_E_BINDING_DELETE,   /* neutron keeps the binding of a host that a port has left */
 
     /* what is done to running guests */
     DV_E_AGENT_NOT_ENABLED,      /* the image does not say that there is a guest agent */

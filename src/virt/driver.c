@@ -20,6 +20,17 @@ void virt_device_free(VirtDevice *device)
     g_free(device);
 }
 
+void virt_disk_free(VirtDisk *disk)
+{
+    if (!disk)
+        return;
+    g_free(disk->target);
+    g_free(disk->path);
+    g_free(disk->format);
+    g_free(disk->serial);
+    g_free(disk);
+}
+
 static void cpu_feature_free(void *arg)
 {
     VirtCpuFeature *feature = arg;

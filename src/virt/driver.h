@@ -12,7 +12,9 @@
 #include "virt/guest_state.h"
 #include "virt/guest_stats.h"
 #include "virt/host_facts.h"
+#include "virt/migration.h"
 #include "virt/spec.h"
+#include "virt/transfer.h"
 
 struct Disks;
 
@@ -158,7 +160,8 @@ typedef struct VirtOps {
     /* What the guest has used, one reading. Absent: DV_E_INSTANCE_NOT_FOUND. */
     bool (*stats)(void *self, const char *uuid, GuestStats **out, GError **err);
     /* Ends what the hypervisor is doing with the guest as a whole (a save, a migration): that call
-     * fails, the guest goes on. Absent, off, or without such a job: success. */
+     * fails, the guest goes on. Absent, off, or without such a job: success. DV_E_HYPERVISOR: the
+     * migration is in post-copy, where there is no way back. */
     bool (*abort_job)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Copies what the guest's disk has above its base and returns once both are the same; from then
      * on the guest writes to both, until block_copy_end. What a crash of the agent left of an
@@ -195,6 +198,72 @@ typedef struct VirtOps {
     /* NICs and disks in the order of the guest's definition: GPtrArray of VirtDevice.
      * DV_E_INSTANCE_NOT_FOUND. */
     bool (*devices)(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
+    /* Its disks in that order: GPtrArray of VirtDisk. DV_E_INSTANCE_NOT_FOUND. */
+    bool (*disks)(void *self, const char *uuid, GPtrArray **out, GError **err);
+
+    /* ---- live migration, at the source ---- */
+
+    /* Moves the guest and returns when that is over; watch may be NULL. True: the guest is at the
+     * destination, and not here any more. It runs there, or stays here, as it did when the
+     * migration began: to pause it meanwhile is the way to end the migration by force. Errors are
+     * told only after the hypervisor here was asked where the guest is:
+     * - DV_E_CANCELLED, DV_E_HYPERVISOR: it is here, as before the migration.
+     * - DV_E_POST_COPY_BROKEN: part of it is here and part of it there. Neither side may start or
+     *   destroy it without asking its owner.
+     * - DV_E_INSTANCE_NOT_FOUND: it was not here to begin with, or is gone without a word, or
+     *   stands still here since it was switched over, and nobody here knows whether it arrived. The
+     *   destination must be asked: if it is there, `destroy` what is here, else `resume` it.
+     * - DV_E_UNAVAILABLE: could not be asked. The migration may go on, and may have succeeded:
+     *   migrate_watch when the hypervisor is back.
+     * - DV_E_UNSUPPORTED: disks with a tunnelled migration. Nothing was begun. */
+    bool (*migrate)(void *self, const DvCtx *ctx, const char *uuid, const VirtMigration *migration,
+                    const VirtWatch *watch, GError **err);
+    /* The same for a migration that an earlier process began, which goes on without it. Over
+     * already: its outcome, as far as the hypervisor still knows it. DV_E_NOT_FOUND: the guest is
+     * here and no migration of it runs. */
+    bool (*migrate_watch)(void *self, const DvCtx *ctx, const char *uuid, const VirtWatch *watch,
+                          GError **err);
+    /* One look at the guest's migration. Absent guest: DV_E_INSTANCE_NOT_FOUND. */
+    bool (*job)(void *self, const char *uuid, VirtJob *out, GError **err);
+    /* Lets the guest run at the destination now and fetch the rest of its memory; from then on the
+     * migration cannot be cancelled. Waits some seconds for one that is just beginning.
+     * DV_E_HYPERVISOR: none runs (any more), or it was not permitted. */
+    bool (*post_copy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* Changes the running migration. DV_E_HYPERVISOR: none runs. bandwidth 0: as much as there is.
+     */
+    bool (*set_max_downtime)(void *self, const DvCtx *ctx, const char *uuid, uint64_t downtime_ms,
+                             GError **err);
+    bool (*set_bandwidth)(void *self, const DvCtx *ctx, const char *uuid, uint64_t mib_per_s,
+                          GError **err);
+    /* The guest's description for the destination; caller frees. DV_E_INSTANCE_NOT_FOUND; else
+     * DV_E_MIGRATION_PRECHECK when a port of the guest is not among the destination's. */
+    bool (*migration_xml)(void *self, const char *uuid, const VirtDestination *destination,
+                          char **out, GError **err);
+
+    /* ---- live migration, at the destination ---- */
+
+    /* Whether guests with this CPU can run here. DV_E_CPU_MODEL: no. */
+    bool (*compare_cpu)(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
+    /* TCP ports for the guest's serial consoles here, `count` of them at `host`: the guest's until
+     * it goes from here. Written to out_ports. DV_E_SERIAL_PORTS_EXHAUSTED. */
+    bool (*reserve_serial)(void *self, const char *uuid, const char *host, unsigned count,
+                           int *out_ports, GError **err);
+
+    /* ---- files to and from another host; see virt/transfer.h ----
+     * DV_E_UNAVAILABLE: its libvirt cannot be reached, or was lost. */
+
+    /* Makes the folder there when it is missing, owned as its parent is, and writes the files, byte
+     * by byte, holes staying holes; files of these names are replaced. Without files only the
+     * folder is made. On failure nothing is left of what this call has made.
+     * DV_E_INSTANCE_EXISTS: a guest of that uuid is active there; DV_E_NO_SPACE; DV_E_CANCELLED. */
+    bool (*send_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+    /* Removes files of these names there, and the folder when it is empty then. What is not there:
+     * success. DV_E_INSTANCE_EXISTS as above. */
+    bool (*remove_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+    /* The other way: each file is made here, and must not be there yet. On failure those made are
+     * removed. DV_E_NOT_FOUND: the other host has not got one of them. */
+    bool (*fetch_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+
     /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. Absent:
      * DV_E_INSTANCE_NOT_FOUND. */
     bool (*describe)(void *self, const char *uuid, char **out_xml, GError **err);

@@ -16,14 +16,13 @@ def all_servers(cloud):
     return {s["id"] for s in cloud.get("compute", "/servers", all_tenants=1)["servers"]}
 
 
-def domains(servers):
-    for uuid in lib.virsh("list", "--all", "--uuid").split():
+def domains(uuids, servers):
+    for uuid in uuids:
         if uuid not in servers:
             yield f"domain {uuid}"
 
 
-def folders(servers):
-    root = os.environ["DROVER_CLOUD_INSTANCES"]
+def folders(root, servers):
     for name in os.listdir(root):
         # UUID_resize and UUID_del are a server's folders too
         match = re.match(UUID, name)
@@ -52,9 +51,9 @@ def ports(all_ports, servers, host):
             yield f"binding of port {port['id']}, which nobody uses"
 
 
-def taps(all_ports):
+def taps(names, all_ports):
     known = {"tap" + port["id"][:11] for port in all_ports if port["device_owner"]}
-    for name in os.listdir("/sys/class/net"):
+    for name in names:
         if re.fullmatch(r"tap[0-9a-f]{8}-[0-9a-f]{2}", name) and name not in known:
             yield f"tap {name}"
 
@@ -91,8 +90,10 @@ def find(cloud):
     """Returns a list of sentences, empty when all is well."""
     servers = all_servers(cloud)
     all_ports = cloud.get("network", "/ports")["ports"]
-    return [*domains(servers), *folders(servers), *allocations(cloud, servers), *bridges(all_ports), *secrets(servers),
-            *ports(all_ports, servers, os.environ["DROVER_CLOUD_HOST"]), *taps(all_ports)]
+    return [*domains(lib.virsh("list", "--all", "--uuid").split(), servers),
+            *folders(os.environ["DROVER_CLOUD_INSTANCES"], servers), *allocations(cloud, servers), *bridges(all_ports),
+            *secrets(servers),
+            *ports(all_ports, servers, os.environ["DROVER_CLOUD_HOST"]), *taps(os.listdir("/sys/class/net"), all_ports)]
 
 
 def find_all(cloud):

@@ -6,7 +6,9 @@
 #include <cmocka.h>
 
 #include "../unit/services/neutron_recorded.h"
+#include "agent/faults.h"
 #include "agent/lifecycle.h"
+#include "agent/live_queue.h"
 #include "agent/methods.h"
 #include "agent/notify.h"
 #include "fakes/keystone.h"
@@ -27,6 +29,9 @@ struct FakeAgent {
     void *watch_arg;
     FakeConductor *conductor;
     HttpServer *server;
+    FakeAgent *other; /* the host beside it; set before anybody calls */
+    bool guest_of;    /* of the other's cloud: conductor and server are the other's */
+    const char *host;
     char *folder;
     DvConfig *options;
     TrackerConfig tracker_config;
@@ -36,8 +41,11 @@ struct FakeAgent {
     unsigned sent;    /* [rpc_lock] */
     DvMutex rpc_lock; /* what rpc-listen owns in an agent: one request comes in at a time */
     DvMutex lock;
-    GPtrArray *casts;   /* [lock] "method host" */
-    char *failing_cast; /* [lock] method, or NULL */
+    GPtrArray *casts;     /* [lock] "method host" */
+    json_t *peer_answers; /* [lock] method -> what any compute host answers */
+    char *failing_cast;   /* [lock] method, or NULL */
+    char *lost_call;      /* [lock] likewise */
+    bool lost_before;     /* [lock] */
 };
 
 /* ---- what the neighbours answer ---- */
@@ -124,13 +132,13 @@ static DvConfig *make_options(FakeAgent *fake, const char *more)
     const char *files[] = {NULL, NULL};
     g_autofree char *path = g_build_filename(fake->folder, "nova.conf", NULL);
     g_autofree char *text = g_strdup_printf(
-        "[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\nhost = vm\nmy_ip = 127.0.0.1\n"
+        "[DEFAULT]\ncompute_driver = libvirt.LibvirtDriver\nhost = %s\nmy_ip = 127.0.0.1\n"
         "state_path = %s\ninstances_path = %s/instances\n"
         "vif_plugging_timeout = 0\n"
         "[filter_scheduler]\ntrack_instance_changes = false\n"
         "[libvirt]\nvirt_type = qemu\n"
         "[DEFAULT]\n%s",
-        fake->folder, fake->folder, more ? more : "");
+        fake->host, fake->folder, fake->folder, more ? more : "");
     g_autofree char *instances = g_build_filename(fake->folder, "instances", NULL);
     g_autoptr(GError) err = NULL;
     DvConfig *options;
@@ -151,13 +159,13 @@ static bool host_facts(void *arg, HostFacts **out, GError **err)
     return agent->virt->ops->host_facts(agent->virt->self, out, err);
 }
 
-static void name_host(Agent *agent)
+static void name_host(Agent *agent, const char *name)
 {
     HostFacts *facts = NULL;
 
     assert_true(host_facts(agent, &facts, NULL));
     g_free(facts->hypervisor_hostname);
-    facts->hypervisor_hostname = g_strdup(FLOW_NODE);
+    facts->hypervisor_hostname = g_strdup(name);
     fake_virt_set_facts(fake_virt(agent->virt), facts);
     host_facts_free(facts);
 }
@@ -188,6 +196,9 @@ static void wire_services(FakeAgent *fake)
 
 static bool cast_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
                          json_t *args, GError **err);
+static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
+                         json_t *args, int64_t timeout_ms, int64_t monitor_ms, json_t **out_result,
+                         RpcRemote *remote, GError **err);
 
 static void wire_rpc(FakeAgent *fake)
 {
@@ -202,8 +213,9 @@ static void wire_rpc(FakeAgent *fake)
     const RpcEndpoint *endpoints = methods_endpoints(false, &count);
 
     fake->agent.rpc = rpc_new(&config, fake->agent.timer, NULL);
-    fake->agent.peers = peers_new_with(cast_to_peer, fake);
-    fake->rpc_server = rpc_serve(fake->agent.rpc, "compute", "vm", endpoints, count,
+    fake->agent.peers = peers_new_with(&(PeerTransport){cast_to_peer, call_to_peer, fake},
+                                       &(PeerTimes){60000, 1800000});
+    fake->rpc_server = rpc_serve(fake->agent.rpc, "compute", fake->host, endpoints, count,
                                  dispatch_request, &fake->agent, NULL);
     assert_non_null(fake->rpc_server);
     assert_true(notifier_new(&fake->agent.config.notify, NULL, fake->agent.rpc, fake->agent.timer,
@@ -212,8 +224,8 @@ static void wire_rpc(FakeAgent *fake)
 
 static void wire(FakeAgent *fake)
 {
-    static const char *const names[POOL_COUNT] = {"general", "build", "snapshot", "periodic",
-                                                  "beat"};
+    static const char *const names[POOL_COUNT] = {"general", "build",    "snapshot",
+                                                  "migrate", "periodic", "beat"};
     Agent *agent = &fake->agent;
 
     agent->timer = dv_timer_new();
@@ -223,13 +235,14 @@ static void wire(FakeAgent *fake)
     agent->refreshes = pending_new();
     agent->ports = pending_new();
     agent->saves = pending_new();
+    agent->live = live_queue_new();
     for (size_t i = 0; i < POOL_COUNT; i++)
         agent->pools[i] = dv_pool_new(names[i], 4);
     agent->disks = disks_new(&agent->disks_config);
     agent->virt_config.disks = agent->disks;
     agent->virt = virt_fake_new(&agent->virt_config);
     agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
-    name_host(agent);
+    name_host(agent, fake->host);
     wire_services(fake);
     wire_rpc(fake);
     agent->tracker = tracker_new(&fake->tracker_config, agent->con, agent->placement, host_facts,
@@ -246,7 +259,10 @@ static void first_audit(FakeAgent *fake)
     const char *call;
     json_t *answer;
 
-    script_placement(fake->server, json_string_value(json_object_get(node, "uuid")));
+    json_object_set_new(node, "host", json_string(fake->host));
+    json_object_set_new(node, "hypervisor_hostname", json_string(fake->host));
+    if (!fake->guest_of)
+        script_placement(fake->server, json_string_value(json_object_get(node, "uuid")));
     json_object_foreach(answers, call, answer)
     {
         fake_conductor_answer(fake->conductor, call, json_incref(answer));
@@ -256,18 +272,17 @@ static void first_audit(FakeAgent *fake)
         fail_msg("the first audit: %s", err->message);
 }
 
-FakeAgent *fake_agent_new(const char *options)
+/* Its conductor and HTTP server are there. */
+static void make(FakeAgent *fake, const char *options)
 {
-    FakeAgent *fake = g_new0(FakeAgent, 1);
     Agent *agent = &fake->agent;
     g_autoptr(GError) err = NULL;
 
     fake->folder = g_dir_make_tmp("flow-XXXXXX", NULL);
-    fake->conductor = fake_conductor_new();
     fake->casts = g_ptr_array_new_with_free_func(g_free);
+    fake->peer_answers = json_object();
     dv_mutex_init(&fake->rpc_lock);
     dv_mutex_init(&fake->lock);
-    fake->server = http_server_new();
     fake->ctx = dv_ctx_new_admin();
     fake->options = make_options(fake, options);
     options_tracker(fake->options, &fake->tracker_config);
@@ -278,10 +293,40 @@ FakeAgent *fake_agent_new(const char *options)
         fail_msg("%s", err->message);
     agent->pointer_model = dv_config_str(fake->options, "DEFAULT", "pointer_model");
     wire(fake);
+}
+
+FakeAgent *fake_agent_new(const char *options)
+{
+    FakeAgent *fake = g_new0(FakeAgent, 1);
+
+    fake->host = FLOW_NODE;
+    fake->conductor = fake_conductor_new();
+    fake->server = http_server_new();
+    make(fake, options);
     script_neutron(fake->server);
     script_glance(fake->server);
     first_audit(fake);
-    gate_open(agent->gate);
+    gate_open(fake->agent.gate);
+    return fake;
+}
+
+/* What conductor answers about compute nodes is those of the host that asked first. */
+FakeAgent *fake_agent_new_beside(FakeAgent *first, const char *host, const char *options)
+{
+    FakeAgent *fake = g_new0(FakeAgent, 1);
+
+    fake->host = host;
+    fake->guest_of = true;
+    fake->conductor = first->conductor;
+    fake->server = first->server;
+    make(fake, options);
+    first_audit(fake);
+    first_audit(first);
+    fake->other = first;
+    first->other = fake;
+    fake_virt_add_peer(fake_virt(fake->agent.virt), first->host, fake_virt(first->agent.virt));
+    fake_virt_add_peer(fake_virt(first->agent.virt), host, fake_virt(fake->agent.virt));
+    gate_open(fake->agent.gate);
     return fake;
 }
 
@@ -308,17 +353,22 @@ void fake_agent_free(FakeAgent *fake)
     rpc_free(agent->rpc);
     disks_free(agent->disks);
     http_client_free(agent->http);
+    live_queue_free(agent->live);
     pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);
     waits_free(agent->waits);
     gate_free(agent->gate);
     dv_config_free(fake->options);
-    http_server_free(fake->server);
-    fake_conductor_free(fake->conductor);
+    if (!fake->guest_of) {
+        http_server_free(fake->server);
+        fake_conductor_free(fake->conductor);
+    }
     dv_ctx_unref(fake->ctx);
     g_ptr_array_unref(fake->casts);
+    json_decref(fake->peer_answers);
     g_free(fake->failing_cast);
+    g_free(fake->lost_call);
     dv_mutex_done(&fake->rpc_lock);
     dv_mutex_done(&fake->lock);
     dv_remove_tree(fake->folder, NULL);
@@ -408,13 +458,22 @@ void fake_agent_request(FakeAgent *fake, const char *method, json_t *args)
     deliver(fake, message);
 }
 
-/* PeerCastFn: what is for this host comes back to it, as it would over the broker. */
+/* Who a message is for: this host, or the one beside it. NULL: nobody listens. */
+static FakeAgent *host_of(FakeAgent *fake, const char *name)
+{
+    if (strcmp(name, fake->host) == 0)
+        return fake;
+    return fake->other && strcmp(name, fake->other->host) == 0 ? fake->other : NULL;
+}
+
+/* PeerTransport: what is for a host comes to it, as it would over the broker. */
 static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTarget *target,
                          const char *method, json_t *args, GError **err)
 {
     FakeAgent *fake = self;
     /* Of its own: the sender goes on writing into its objects. */
     json_t *copy = json_deep_copy(args);
+    FakeAgent *to = host_of(fake, target->server);
     bool fails;
 
     if (fake->watch)
@@ -427,11 +486,150 @@ static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTa
     else
         g_ptr_array_add(fake->casts, g_strdup_printf("%s %s", method, target->server));
     dv_unlock(&fake->lock);
-    if (!fails && strcmp(target->server, fake->agent.config.host) == 0)
-        fake_agent_request(fake, method, copy);
+    if (!fails && to)
+        fake_agent_request(to, method, copy);
     else
         json_decref(copy);
     return !fails || dv_fail(err, DV_E_UNAVAILABLE, "no broker, says the fake");
+}
+
+/* ---- calls: the request runs where its method's row says, the caller waits ---- */
+
+typedef struct PeerCall {
+    Agent *agent;
+    const AgentMethod *method;
+    const DvCtx *ctx;
+    json_t *args, *result;
+    GError *failure;
+    DvMutex lock;
+    DvCond changed;
+    bool ended; /* [lock] */
+} PeerCall;
+
+static void peer_call_run(void *arg)
+{
+    PeerCall *call = arg;
+    g_autoptr(Ovo) args = ovo_view_dict(call->args, NULL);
+
+    if (dispatch_run(call->agent, call->method, call->ctx, args, false, &call->result,
+                     &call->failure) &&
+        !call->result)
+        call->result = json_null();
+    dv_lock(&call->lock);
+    call->ended = true;
+    dv_cond_broadcast(&call->changed);
+    dv_unlock(&call->lock);
+}
+
+static void peer_call_start(PeerCall *call)
+{
+    g_autoptr(Ovo) args = ovo_view_dict(call->args, NULL);
+    g_autoptr(Ovo) instance = ovo_child(args, "instance");
+    DvPool *pool = call->agent->pools[call->method->pool];
+
+    if (call->method->lane == LANE_INSTANCE && instance)
+        dv_lanes_submit(call->agent->lanes, ovo_str_or(instance, "uuid", ""), pool, peer_call_run,
+                        call, NULL);
+    else
+        dv_pool_submit(pool, peer_call_run, call, NULL);
+}
+
+/* As it comes over the wire: an exception's class and text. */
+static bool peer_call_end(PeerCall *call, json_t **out_result, RpcRemote *remote, GError **err)
+{
+    RpcFault fault;
+
+    if (!call->failure) {
+        if (out_result)
+            *out_result = json_deep_copy(call->result);
+        return true;
+    }
+    fault_of_error(call->failure, &fault);
+    *remote = (RpcRemote){g_strdup(fault.class_name), g_strdup(fault.module),
+                          g_strdup(fault.message)};
+    return dv_fail(err, DV_E_REMOTE, "%s: %s", fault.class_name, fault.message);
+}
+
+/* Both hosts call their instances_path the same: a file there is looked for in the one that is
+ * asked. Hosts that share it name the same folder. */
+static void map_file(FakeAgent *from, FakeAgent *to, json_t *args)
+{
+    json_t *data = json_object_get(args, "data");
+    const char *path = json_string_value(json_object_get(data, "filename"));
+    size_t length = strlen(from->agent.config.instances_path);
+    g_autofree char *there = NULL;
+
+    if (!path || strncmp(path, from->agent.config.instances_path, length) != 0)
+        return;
+    there = g_strconcat(to->agent.config.instances_path, path + length, NULL);
+    json_object_set_new(data, "filename", json_string(there));
+}
+
+static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
+                         json_t *args, int64_t timeout_ms G_GNUC_UNUSED,
+                         int64_t monitor_ms G_GNUC_UNUSED, json_t **out_result, RpcRemote *remote,
+                         GError **err)
+{
+    FakeAgent *fake = self;
+    FakeAgent *to = host_of(fake, target->server);
+    PeerCall call = {.method = methods_find(method), .ctx = ctx, .args = json_deep_copy(args)};
+    bool lost;
+    bool lost_before;
+    json_t *answer;
+    bool ok = false;
+
+    if (fake->watch)
+        fake->watch(fake->watch_arg, target, method, args);
+    json_decref(args);
+    dv_lock(&fake->lock);
+    g_ptr_array_add(fake->casts, g_strdup_printf("%s %s", method, target->server));
+    lost = g_strcmp0(fake->lost_call, method) == 0;
+    lost_before = fake->lost_before;
+    if (lost)
+        g_clear_pointer(&fake->lost_call, g_free);
+    answer = json_deep_copy(json_object_get(fake->peer_answers, method));
+    dv_unlock(&fake->lock);
+    if (answer) {
+        json_decref(call.args);
+        *out_result = answer;
+        return true;
+    }
+    if (to && call.method && !(lost && lost_before)) {
+        map_file(fake, to, call.args);
+        call.agent = &to->agent;
+        dv_mutex_init(&call.lock);
+        dv_cond_init(&call.changed);
+        peer_call_start(&call);
+        dv_lock(&call.lock);
+        while (!call.ended)
+            dv_cond_wait(&call.changed, &call.lock);
+        dv_unlock(&call.lock);
+        ok = !lost && peer_call_end(&call, out_result, remote, err);
+        dv_cond_done(&call.changed);
+        dv_mutex_done(&call.lock);
+    }
+    if (lost || !to)
+        dv_fail(err, DV_E_TIMEOUT, "no answer, says the fake");
+    json_decref(call.args);
+    json_decref(call.result);
+    g_clear_error(&call.failure);
+    return ok;
+}
+
+void fake_agent_lose_call(FakeAgent *fake, const char *method, bool before_work)
+{
+    dv_lock(&fake->lock);
+    g_free(fake->lost_call);
+    fake->lost_call = g_strdup(method);
+    fake->lost_before = before_work;
+    dv_unlock(&fake->lock);
+}
+
+void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer)
+{
+    dv_lock(&fake->lock);
+    json_object_set_new(fake->peer_answers, method, answer);
+    dv_unlock(&fake->lock);
 }
 
 void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg)
@@ -527,6 +725,20 @@ void fake_agent_wait(FakeAgent *fake, const char *uuid)
             fail_msg("instance %s is still busy", uuid);
         g_usleep(2000);
     }
+}
+
+void fake_agent_wait_live(FakeAgent *fake, const char *uuid)
+{
+    fake_agent_wait(fake, uuid);
+    if (!live_queue_wait_gone(fake->agent.live, uuid, WAIT_MS))
+        fail_msg("instance %s is still migrating", uuid);
+    if (fake->other)
+        fake_agent_wait(fake->other, uuid);
+}
+
+const char *fake_agent_instances_path(FakeAgent *fake)
+{
+    return fake->agent.config.instances_path;
 }
 
 bool fake_agent_has_disks(FakeAgent *fake, const char *uuid)

@@ -31,6 +31,10 @@ typedef struct FakeAgent FakeAgent;
 /* After its first audit. `options`: further lines of nova.conf, or NULL; vif_plugging_timeout is 0
  * when they do not say otherwise. */
 FakeAgent *fake_agent_new(const char *options);
+/* Another host of the same cloud: conductor and HTTP server are those of `first`, casts and calls
+ * between the two arrive, and migrations of each one's hypervisor to an address that names the
+ * other go there. Its node is named as the host. Free it before `first`. */
+FakeAgent *fake_agent_new_beside(FakeAgent *first, const char *host, const char *options);
 void fake_agent_free(FakeAgent *fake);
 
 Agent *fake_agent(FakeAgent *fake);
@@ -60,6 +64,12 @@ void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg
 /* How often the agent sent this method to a compute host; "host" of the last one, or NULL, in
  * *out_host (may be NULL). Caller frees. */
 unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host);
+/* What compute hosts answer to calls of this method from now on; stolen. Other methods have no
+ * answer. Calls count as casts do. */
+void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer);
+/* The next call of this method to the other host ends with DV_E_TIMEOUT, once; before_work: it does
+ * not arrive, else only its answer is lost. */
+void fake_agent_lose_call(FakeAgent *fake, const char *method, bool before_work);
 /* The next cast of this method to a compute host fails, once. */
 void fake_agent_fail_cast(FakeAgent *fake, const char *method);
 /* external_instance_event about one port. */
@@ -71,6 +81,10 @@ void fake_agent_deliver(FakeAgent *fake, json_t *message);
 
 /* Waits until nothing of that instance is queued or runs; fails the test after some minutes. */
 void fake_agent_wait(FakeAgent *fake, const char *uuid);
+/* The same until no live migration of it from this host is queued or runs. */
+void fake_agent_wait_live(FakeAgent *fake, const char *uuid);
+/* [DEFAULT] instances_path. Borrowed. */
+const char *fake_agent_instances_path(FakeAgent *fake);
 /* Whether the instance's folder exists. */
 bool fake_agent_has_disks(FakeAgent *fake, const char *uuid);
 /* A file of it exists. */

@@ -15,6 +15,7 @@ struct FakeConductor {
     json_t *last;        /* call -> args */
     json_t *vifs;        /* list of data of VirtualInterface */
     json_t *answers;     /* call -> result of a class action */
+    json_t *moves;       /* list of data of Migration */
     GPtrArray *log;      /* char * */
     GString *migrations; /* "migrating\n" for every Migration.save of a status */
     GString *states;     /* "building/networking\n" for every Instance.save */
@@ -30,6 +31,7 @@ FakeConductor *fake_conductor_new(void)
     fake->last = json_object();
     fake->answers = json_object();
     fake->vifs = json_array();
+    fake->moves = json_array();
     fake->states = g_string_new(NULL);
     fake->migrations = g_string_new(NULL);
     fake->log = g_ptr_array_new_with_free_func(g_free);
@@ -45,6 +47,7 @@ void fake_conductor_free(FakeConductor *fake)
     json_decref(fake->last);
     json_decref(fake->answers);
     json_decref(fake->vifs);
+    json_decref(fake->moves);
     g_string_free(fake->states, TRUE);
     g_string_free(fake->migrations, TRUE);
     g_ptr_array_unref(fake->log);
@@ -212,45 +215,7 @@ static json_t *vif_list(const FakeConductor *fake, const json_t *uuid)
     return list_of("VirtualInterfaceList", objects);
 }
 
-static const struct {
-    const char *name, *method;
-    void (*keep)(FakeConductor *fake, const json_t *object);
-} kept[] = {
-    {"InstanceInfoCache", "save", info_cache_save},
-    {"VirtualInterface", "create", vif_create},
-    {"VirtualInterface", "destroy", vif_destroy},
-};
-
-static bool object_action(FakeConductor *fake, const char *name, const char *method,
-                          const json_t *args, json_t **out, RpcRemote *remote, GError **err)
-{
-    g_autofree char *call = g_strconcat(name, ".", method, NULL);
-    json_t *set = json_object_get(fake->answers, call);
-
-    if (strcmp(name, "Instance") == 0 && strcmp(method, "save") == 0)
-        return instance_save(fake, args, out, remote, err);
-    if (strcmp(name, "Migration") == 0 && strcmp(method, "save") == 0) {
-        const json_t *data = json_object_get(json_object_get(args, "objinst"), "nova_object.data");
-
-        if (json_object_get(data, "status"))
-            g_string_append_printf(fake->migrations, "%s\n", text_or_empty(data, "status"));
-    }
-    if (strcmp(name, "Instance") == 0 && strcmp(method, "destroy") == 0) {
-        const json_t *data = json_object_get(json_object_get(args, "objinst"), "nova_object.data");
-
-        json_object_del(fake->rows, json_string_value(json_object_get(data, "uuid")));
-    }
-    for (size_t i = 0; i < G_N_ELEMENTS(kept); i++) {
-        if (strcmp(kept[i].name, name) == 0 && strcmp(kept[i].method, method) == 0)
-            kept[i].keep(fake, json_object_get(args, "objinst"));
-    }
-    if (set) {
-        *out = json_pack("[{s[]}O]", "obj_what_changed", set);
-        return true;
-    }
-    *out = json_pack("[{s[]}n]", "obj_what_changed");
-    return true;
-}
+/* ---- migrations ---- */
 
 /* One filter of get_by_filters: a list means any of them. */
 static bool filter_fits(const json_t *wanted, const json_t *is)
@@ -268,6 +233,107 @@ static bool filter_fits(const json_t *wanted, const json_t *is)
             return true;
     }
     return false;
+}
+
+static bool same_text(const json_t *a, const json_t *b, const char *field)
+{
+    return json_equal(json_object_get(a, field), json_object_get(b, field));
+}
+
+static void migration_save(FakeConductor *fake, const json_t *object)
+{
+    const json_t *data = json_object_get(object, "nova_object.data");
+    json_t *row;
+    size_t i;
+
+    if (json_object_get(data, "status"))
+        g_string_append_printf(fake->migrations, "%s\n", text_or_empty(data, "status"));
+    json_array_foreach(fake->moves, i, row)
+    {
+        if (same_text(row, data, "id"))
+            json_object_update(row, (json_t *)data);
+    }
+}
+
+static bool is_in_progress(const json_t *row)
+{
+    static const char *const over[] = {"confirmed", "reverted",  "error", "failed",
+                                       "completed", "cancelled", "done",  NULL};
+
+    return !g_strv_contains(over, text_or_empty(row, "status"));
+}
+
+static bool is_of_host(const json_t *row, const json_t *host)
+{
+    return json_equal(json_object_get(row, "source_compute"), host) ||
+           json_equal(json_object_get(row, "dest_compute"), host);
+}
+
+static bool migration_fits(const json_t *row, const char *method, const json_t *first)
+{
+    static const char *const fields[] = {"source_compute", "migration_type", "instance_uuid", NULL};
+    const json_t *host = json_is_object(first) ? json_object_get(first, "host") : first;
+    const json_t *statuses = json_object_get(first, "status");
+
+    if (host && !is_of_host(row, host))
+        return false;
+    if (!json_is_object(first))
+        return is_in_progress(row) || (strcmp(method, "get_in_progress_and_error") == 0 &&
+                                       strcmp(text_or_empty(row, "status"), "error") == 0);
+    for (size_t i = 0; fields[i]; i++)
+        if (json_object_get(first, fields[i]) && !same_text(first, row, fields[i]))
+            return false;
+    return !statuses || filter_fits(statuses, json_object_get(row, "status"));
+}
+
+static json_t *migration_list(const FakeConductor *fake, const char *method, const json_t *args)
+{
+    const json_t *first = json_array_get(json_object_get(args, "args"), 0);
+    json_t *objects = json_array();
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(fake->moves, i, row)
+    {
+        if (migration_fits(row, method, first))
+            json_array_append_new(objects, object_of("Migration", "1.7", json_deep_copy(row)));
+    }
+    return list_of("MigrationList", objects);
+}
+
+static const struct {
+    const char *name, *method;
+    void (*keep)(FakeConductor *fake, const json_t *object);
+} kept[] = {
+    {"InstanceInfoCache", "save", info_cache_save},
+    {"Migration", "save", migration_save},
+    {"VirtualInterface", "create", vif_create},
+    {"VirtualInterface", "destroy", vif_destroy},
+};
+
+static bool object_action(FakeConductor *fake, const char *name, const char *method,
+                          const json_t *args, json_t **out, RpcRemote *remote, GError **err)
+{
+    g_autofree char *call = g_strconcat(name, ".", method, NULL);
+    json_t *set = json_object_get(fake->answers, call);
+
+    if (strcmp(name, "Instance") == 0 && strcmp(method, "save") == 0)
+        return instance_save(fake, args, out, remote, err);
+    if (strcmp(name, "Instance") == 0 && strcmp(method, "destroy") == 0) {
+        const json_t *data = json_object_get(json_object_get(args, "objinst"), "nova_object.data");
+
+        json_object_del(fake->rows, json_string_value(json_object_get(data, "uuid")));
+    }
+    for (size_t i = 0; i < G_N_ELEMENTS(kept); i++) {
+        if (strcmp(kept[i].name, name) == 0 && strcmp(kept[i].method, method) == 0)
+            kept[i].keep(fake, json_object_get(args, "objinst"));
+    }
+    if (set) {
+        *out = json_pack("[{s[]}O]", "obj_what_changed", set);
+        return true;
+    }
+    *out = json_pack("[{s[]}n]", "obj_what_changed");
+    return true;
 }
 
 static bool filters_fit(json_t *filters, const json_t *row)
@@ -302,6 +368,16 @@ static json_t *instance_list(const FakeConductor *fake, const char *method, cons
     return list_of("InstanceList", objects);
 }
 
+/* All hosts are as the one that a test has described; null: none. */
+static json_t *first_node(const FakeConductor *fake)
+{
+    const json_t *list = json_object_get(fake->answers, "ComputeNodeList.get_all_by_host");
+    const json_t *nodes = json_object_get(json_object_get(list, "nova_object.data"), "objects");
+    json_t *node = json_deep_copy(json_array_get(nodes, 0));
+
+    return node ? node : json_null();
+}
+
 static bool class_action(FakeConductor *fake, const char *name, const char *method,
                          const json_t *args, json_t **out, RpcRemote *remote, GError **err)
 {
@@ -315,6 +391,12 @@ static bool class_action(FakeConductor *fake, const char *name, const char *meth
         return true;
     }
 
+    if (strcmp(call, "InstanceGroup.get_by_instance_uuid") == 0)
+        return raise_class(remote, "InstanceGroupNotFound", err);
+    if (strcmp(call, "ComputeNode.get_first_node_by_host_for_old_compat") == 0) {
+        *out = first_node(fake);
+        return true;
+    }
     if (strcmp(name, "Instance") == 0 && strcmp(method, "get_by_uuid") == 0) {
         const json_t *list = json_object_get(args, "args");
         const char *uuid = json_string_value(json_array_get(list, 0));
@@ -329,6 +411,8 @@ static bool class_action(FakeConductor *fake, const char *name, const char *meth
         *out = json_array();
     else if (strcmp(name, "InstanceList") == 0)
         *out = instance_list(fake, method, args);
+    else if (strcmp(name, "MigrationList") == 0)
+        *out = migration_list(fake, method, args);
     else if (strcmp(name, "VirtualInterfaceList") == 0)
         *out = vif_list(fake, json_array_get(json_object_get(args, "args"), 0));
     else if (strcmp(call, "VirtualInterface.get_by_uuid") == 0)
@@ -426,6 +510,29 @@ void fake_conductor_put(FakeConductor *fake, const Ovo *instance)
     dv_lock(&fake->lock);
     json_object_set_new(fake->rows, ovo_str_or(instance, "uuid", ""), data);
     dv_unlock(&fake->lock);
+}
+
+void fake_conductor_put_migration(FakeConductor *fake, json_t *data)
+{
+    dv_lock(&fake->lock);
+    json_array_append_new(fake->moves, data);
+    dv_unlock(&fake->lock);
+}
+
+char *fake_conductor_migration_status(FakeConductor *fake, int64_t id)
+{
+    char *status = NULL;
+    json_t *row;
+    size_t i;
+
+    dv_lock(&fake->lock);
+    json_array_foreach(fake->moves, i, row)
+    {
+        if (json_integer_value(json_object_get(row, "id")) == id)
+            status = g_strdup(text_or_empty(row, "status"));
+    }
+    dv_unlock(&fake->lock);
+    return status;
 }
 
 char *fake_conductor_field(FakeConductor *fake, const char *uuid, const char *field)

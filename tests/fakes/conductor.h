@@ -34,6 +34,11 @@ void fake_conductor_set_json(FakeConductor *fake, const char *uuid, const char *
 /* Removes the row, as a delete by somebody else would. */
 void fake_conductor_remove(FakeConductor *fake, const char *uuid);
 
+/* Stores a migration, data of the object; its saves change it, and lists find it. Stolen. */
+void fake_conductor_put_migration(FakeConductor *fake, json_t *data);
+/* NULL: no such migration. Caller frees. */
+char *fake_conductor_migration_status(FakeConductor *fake, int64_t id);
+
 /* How often "Instance.save", "InstanceFault.create", "build_instances" ... was called. */
 unsigned fake_conductor_count(FakeConductor *fake, const char *call);
 /* How many calls there were in all. */

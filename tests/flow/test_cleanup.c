@@ -270,6 +270,52 @@ static void expired_console_tokens_go(void **state G_GNUC_UNUSED)
     fake_agent_free(fake);
 }
 
+/* ---- moves in error ---- */
+
+static void put_move(FakeAgent *fake, const char *status)
+{
+    fake_conductor_put_migration(fake_agent_conductor(fake),
+                                 json_pack("{s:i, s:s, s:s, s:s, s:s}", "id", 7, "instance_uuid",
+                                           UUID, "status", status, "source_compute", "vm",
+                                           "dest_compute", "cmp2"));
+}
+
+static void what_a_move_left_of_a_deleted_server_goes(void **state G_GNUC_UNUSED)
+{
+    FakeAgent *fake = deleted(NULL);
+    g_autofree char *status = NULL;
+
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "host", "cmp2");
+    put_move(fake, "error");
+    run(fake, cleanup_incomplete_migrations);
+    assert_false(fake_agent_has_disks(fake, UUID));
+    status = fake_conductor_migration_status(fake_agent_conductor(fake), 7);
+    assert_string_equal(status, "failed");
+    fake_agent_free(fake);
+}
+
+/* Deleted here: another job's. Alive: nobody's. Still moving: the move's. */
+static void nothing_else_of_a_move_goes(void **state G_GNUC_UNUSED)
+{
+    static const struct {
+        const char *host, *status;
+        bool alive;
+    } rows[] = {{"vm", "error", false}, {"cmp2", "error", true}, {"cmp2", "running", false}};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        FakeAgent *fake = rows[i].alive ? booted(NULL) : deleted(NULL);
+        g_autofree char *status = NULL;
+
+        fake_conductor_set(fake_agent_conductor(fake), UUID, "host", rows[i].host);
+        put_move(fake, rows[i].status);
+        run(fake, cleanup_incomplete_migrations);
+        assert_true(fake_agent_has_file(fake, UUID, "disk"));
+        status = fake_conductor_migration_status(fake_agent_conductor(fake), 7);
+        assert_string_equal(status, rows[i].status);
+        fake_agent_free(fake);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +332,8 @@ int main(void)
         cmocka_unit_test(files_that_were_left_are_removed),
         cmocka_unit_test(removing_them_is_tried_so_often),
         cmocka_unit_test(expired_console_tokens_go),
+        cmocka_unit_test(what_a_move_left_of_a_deleted_server_goes),
+        cmocka_unit_test(nothing_else_of_a_move_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

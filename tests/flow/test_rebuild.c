@@ -242,26 +242,6 @@ static void an_attached_volume_is_refused(void **state)
     refused_without_touching_the_guest(fake, args);
 }
 
-static void an_evacuation_is_refused_and_its_migration_fails(void **state)
-{
-    FakeAgent *fake = *state;
-    json_t *args = rebuild_args(fake, FLOW_IMAGE);
-    g_autofree char *fault = NULL;
-    g_autofree char *migration = NULL;
-
-    json_object_set_new(args, "recreate", json_true());
-    json_object_set_new(args, "migration",
-                        fake_agent_object("Migration", "1.7",
-                                          json_pack("{s:i, s:s}", "id", 4, "status", "accepted")));
-    send_and_wait(fake, args);
-    assert_error(fake, 1);
-    fault = fake_conductor_last(fake_agent_conductor(fake), "InstanceFault.create");
-    assert_non_null(strstr(fault, "Instance evacuate is not supported."));
-    migration = fake_conductor_last(fake_agent_conductor(fake), "Migration.save");
-    assert_non_null(migration);
-    assert_non_null(strstr(migration, "failed"));
-}
-
 /* ---- failures ---- */
 
 static void fails_at(FakeAgent *fake, const char *op, unsigned guests_left)
@@ -363,7 +343,6 @@ int main(void)
         T(ephemeral_disks_cannot_be_kept),
         T(a_volume_backed_server_is_refused),
         T(an_attached_volume_is_refused),
-        T(an_evacuation_is_refused_and_its_migration_fails),
         T(a_guest_that_cannot_be_destroyed_keeps_its_disks),
         T(a_guest_that_cannot_be_started_leaves_nothing),
         T(a_guest_that_cannot_be_resumed_leaves_nothing),

@@ -348,9 +348,9 @@ static void a_live_migration_is_ended_and_recorded(void **state)
 
     left_as(fake, "active", "migrating");
     fake_virt_add_guest(fake_agent_virt(fake), UUID, "instance-00000012", GUEST_STATE_RUNNING);
-    fake_conductor_answer(con, "Migration.get_by_instance_and_status",
-                          fake_agent_object("Migration", "1.7",
-                                            json_pack("{s:i, s:s}", "id", 7, "status", "running")));
+    fake_conductor_put_migration(con, json_pack("{s:i, s:s, s:s, s:s, s:s}", "id", 7,
+                                                "instance_uuid", UUID, "status", "running",
+                                                "source_compute", "vm", "dest_compute", "cmp2"));
     start(fake);
     assert_states(fake, "active", "");
     assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "abort_job"), 1);

@@ -153,22 +153,28 @@ static inline GuestSpec *virt_spec(unsigned number, bool powers_off)
     return spec;
 }
 
+/* What else a program wants of the contract's guests. */
+static void (*virt_prepare)(GuestSpec *spec);
+
 static GuestSpec *contract_spec(unsigned number)
 {
-    return virt_spec(number, false);
+    GuestSpec *spec = virt_spec(number, false);
+
+    if (virt_prepare)
+        virt_prepare(spec);
+    return spec;
 }
 
-/* Group fixture: *state is a driver on the private libvirtd. */
-static inline int virt_open(void **state)
+static inline VirtDriver *virt_driver_at(const char *uri)
 {
     static VirtConfig config;
     g_autoptr(GError) err = NULL;
-    g_autofree char *dir = virt_path("");
+    VirtDriver *driver;
 
     config = (VirtConfig){
         .virt_type = "qemu",
-        .connection_uri = virt_uri(),
-        .instances_path = g_steal_pointer(&dir),
+        .connection_uri = uri,
+        .instances_path = virt_path(""),
         .cpu_mode = "none",
         .rng_dev_path = "/dev/urandom",
         .sysinfo_serial = "unique",
@@ -177,10 +183,17 @@ static inline int virt_open(void **state)
         .call_limit_ms = VIRT_CALL_LIMIT_MS,
     };
     if (!dv_mkdirs(config.instances_path, 0755, &err))
-        return -1;
-    *state = virt_libvirt_new(&config, &err);
-    if (!*state)
+        return NULL;
+    driver = virt_libvirt_new(&config, &err);
+    if (!driver)
         print_error("%s\n", err->message);
+    return driver;
+}
+
+/* Group fixture: *state is a driver on the private libvirtd. */
+static inline int virt_open(void **state)
+{
+    *state = virt_driver_at(virt_uri());
     return *state ? 0 : -1;
 }
 

@@ -137,7 +137,9 @@ bool boot_disks_create(const BootDisks *disks, GError **err)
     ImageFetch fetch = {disks, id};
     ImageSource source = {
         .id = id,
-        .disk_format = image ? ovo_str_or(image, "disk_format", NULL) : NULL,
+        .disk_format = image
+                           ? ovo_str_or(image, "disk_format", NULL)
+                           : ovo_dict_str(disks->instance, "system_metadata", "image_disk_format"),
         .size_bytes = image ? (uint64_t)MAX(ovo_i64_or(image, "size", 0), 0) : 0,
         .fetch = fetch_image,
         .arg = &fetch,
@@ -205,4 +207,34 @@ bool boot_disks_rescue(const BootDisks *disks, const RescueImages *images, GErro
            (!images->ramdisk_id ||
             fetch_file(disks, images->ramdisk_id, disks->spec->ramdisk_path, err)) &&
            with_config_drive(disks, &source, create_disks, err);
+}
+
+/* *out stays all zero when the instance has no such image. */
+static const ImageSource *source_of(const Ovo *instance, const char *field, ImageFetch *fetch,
+                                    ImageSource *out)
+{
+    fetch->id = ovo_str_or(instance, field, NULL);
+    if (!fetch->id || !*fetch->id)
+        return NULL;
+    *out = (ImageSource){.id = fetch->id, .fetch = fetch_image, .arg = fetch};
+    return out;
+}
+
+bool boot_disks_receive(Agent *agent, const DvCtx *ctx, const Ovo *instance,
+                        const DiskReceive *receive, GError **err)
+{
+    const BootDisks disks = {.agent = agent, .ctx = ctx, .instance = instance};
+    ImageFetch fetches[3] = {{&disks, NULL}, {&disks, NULL}, {&disks, NULL}};
+    ImageSource sources[3] = {0};
+    DiskReceive whole = *receive;
+
+    whole.image = source_of(instance, "image_ref", &fetches[0], &sources[0]);
+    sources[0].disk_format = ovo_dict_str(instance, "system_metadata", "image_disk_format");
+    whole.kernel = source_of(instance, "kernel_id", &fetches[1], &sources[1]);
+    whole.ramdisk = source_of(instance, "ramdisk_id", &fetches[2], &sources[2]);
+    if (whole.kernel)
+        sources[1].disk_format = "raw";
+    if (whole.ramdisk)
+        sources[2].disk_format = "raw";
+    return disks_receive(agent->disks, ctx, &whole, err);
 }

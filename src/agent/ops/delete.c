@@ -9,6 +9,7 @@
 #include "agent/network_cache.h"
 #include "agent/notify.h"
 #include "agent/op.h"
+#include "agent/ops/live.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/unplug.h"
 
@@ -210,9 +211,40 @@ static bool run_steps(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *
     return ok;
 }
 
+/* Its live migration could not be ended any more: then the guest is another host's to delete. */
+static bool delete_elsewhere(Agent *agent, const DvCtx *ctx, const Ovo *instance, const Ovo *bdms,
+                             bool *out_done, GError **err)
+{
+    static const char *const none[] = {NULL};
+    g_autoptr(Ovo) now = NULL;
+    g_autoptr(Ovo) args = NULL;
+    const char *host;
+
+    if (!live_give_way(agent, ctx, ovo_str_or(instance, "uuid", "")))
+        return true;
+    if (!conductor_instance_get(agent->con, ctx, ovo_str_or(instance, "uuid", ""), none, &now, err))
+        return false;
+    host = ovo_str_or(now, "host", agent->config.host);
+    if (strcmp(host, agent->config.host) == 0)
+        return true;
+    dv_info(ctx, "moved to host %s meanwhile, which deletes it", host);
+    *out_done = true;
+    args = ovo_new_dict();
+    ovo_set_child(args, "instance", now);
+    if (bdms)
+        ovo_set_child(args, "bdms", bdms);
+    else
+        ovo_set_strv(args, "bdms", NULL);
+    return peer_cast(agent->peers, ctx, host, "terminate_instance", "6.0", args, err);
+}
+
 static bool delete_with(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bdms,
                         GError **err)
 {
+    bool done = false;
+
+    if (!delete_elsewhere(agent, ctx, instance, bdms, &done, err) || done)
+        return done;
     waits_cancel(agent->waits, ovo_str_or(instance, "uuid", ""));
     return run_steps(agent, ctx, instance, bdms, delete_steps, G_N_ELEMENTS(delete_steps), err);
 }

@@ -1,8 +1,10 @@
 /* Shared by both sides of a resize; see move.h. */
 #include "agent/ops/move.h"
 
+#include "agent/guest_spec.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
+#include "agent/ops/outcome.h"
 #include "agent/ops/unplug.h"
 #include "util/log.h"
 
@@ -41,18 +43,26 @@ void move_done(Move *move)
 
 /* ---- the migration ---- */
 
-bool move_is_local(const Move *move, GError **err)
+bool move_same_host(const Move *move)
 {
-    const char *host = move->agent->config.host;
     const char *source = ovo_str_or(move->migration, "source_compute", "");
-    const char *dest = ovo_str_or(move->migration, "dest_compute", host);
 
-    if (strcmp(source, host) == 0 && strcmp(dest, host) == 0)
-        return true;
-    return dv_fail(err, DV_E_MIGRATION_PRECHECK,
-                   "Migration pre-check error: moving an instance from host %s to host %s is not "
-                   "supported",
-                   source, dest);
+    return strcmp(source, ovo_str_or(move->migration, "dest_compute", "")) == 0;
+}
+
+const char *move_address(const Move *move)
+{
+    const char *address = ovo_str_or(move->migration, "dest_host", NULL);
+
+    return address && *address ? address : ovo_str_or(move->migration, "dest_compute", "");
+}
+
+bool move_reread(const Move *move, Ovo **out, GError **err)
+{
+    static const char *const attrs[] = {"metadata", "system_metadata", "flavor", "info_cache",
+                                        NULL};
+
+    return conductor_instance_get(move->agent->con, move->ctx, move->uuid, attrs, out, err);
 }
 
 bool move_status(Move *move, const char *status, GError **err)
@@ -69,6 +79,14 @@ void move_failed(Move *move)
         dv_warning(move->ctx, "migration not set to error: %s", err->message);
 }
 
+void move_broken(Move *move, const OpCall *call, const GError *cause)
+{
+    dv_error(call->ctx, "%s: %s", call->method->name, cause->message);
+    move_failed(move);
+    if (call->instance && !outcome_gone(cause))
+        outcome_error(call->agent, call->ctx, call->instance);
+}
+
 /* ---- flavors ---- */
 
 void move_set_flavor(Ovo *instance, const Ovo *flavor)
@@ -79,6 +97,23 @@ void move_set_flavor(Ovo *instance, const Ovo *flavor)
         ovo_set_from(instance, same[i], flavor, same[i]);
     ovo_set_from(instance, "instance_type_id", flavor, "id");
     ovo_set_child(instance, "flavor", flavor);
+}
+
+bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
+{
+    g_autoptr(Ovo) bdms = NULL;
+    g_autoptr(Ovo) image = ovo_child(move->args, "image");
+    g_autoptr(Ovo) later = ovo_copy(move->instance);
+    g_autoptr(GuestSpec) spec = NULL;
+    g_autoptr(NetworkInfo) network = network_cache_read(move->instance, err);
+    GuestSource source = {later, image, NULL, network, move->ctx};
+
+    if (!network || !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
+        return false;
+    move_set_flavor(later, flavor);
+    source.bdms = bdms;
+    spec = guest_spec_build(move->agent, &source, err);
+    return spec != NULL;
 }
 
 const char *move_old_state(const Move *move)
@@ -173,7 +208,35 @@ bool move_drop_allocation(Move *move, GError **err)
                                         ovo_str_or(move->migration, "uuid", ""), NULL, err);
 }
 
-/* ---- casts ---- */
+/* ---- ports ---- */
+
+bool move_activate_ports(const Move *move, const char *host, GError **err)
+{
+    g_autoptr(NetworkInfo) network = network_cache_read(move->instance, err);
+    bool several = false;
+
+    return network && neutron_has_bindings(move->agent->neutron, move->admin, &several, err) &&
+           (!several ||
+            neutron_activate_bindings(move->agent->neutron, move->admin, network, host, err));
+}
+
+/* ---- messages ---- */
+
+void move_notify_prep(Move *move, const Ovo *flavor, NotifyPhase phase)
+{
+    const NotifyExtra extra = {.new_flavor = flavor};
+
+    notify_instance_with(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_PREP, phase, &extra,
+                         NULL);
+}
+
+void move_notify(Move *move, NotifyAction action, NotifyPhase phase)
+{
+    g_autoptr(NetworkInfo) network = network_cache_read(move->instance, NULL);
+    const NotifyExtra extra = {.network = network};
+
+    notify_instance_with(move->agent, move->ctx, move->instance, action, phase, &extra, NULL);
+}
 
 void move_unplug(const Move *move)
 {

@@ -46,13 +46,44 @@ bool op_unrescue(const OpCall *call, json_t **out_result, GError **err);
 /* resize_dest.c */
 bool op_prep_resize(const OpCall *call, json_t **out_result, GError **err);
 bool op_finish_resize(const OpCall *call, json_t **out_result, GError **err);
-bool op_revert_resize(const OpCall *call, json_t **out_result, GError **err);
 
 /* resize_source.c */
 bool op_resize_instance(const OpCall *call, json_t **out_result, GError **err);
+
+/* resize_confirm.c */
 bool op_confirm_resize(const OpCall *call, json_t **out_result, GError **err);
+
+/* resize_revert.c */
+bool op_revert_resize(const OpCall *call, json_t **out_result, GError **err);
 bool op_finish_revert_resize(const OpCall *call, json_t **out_result, GError **err);
+
+/* cross_cell_source.c, cross_cell_dest.c */
+bool op_cross_prep_source(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_confirm(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_finish_revert(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_prep_dest(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_finish(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_revert(const OpCall *call, json_t **out_result, GError **err);
+
+/* shared_storage.c */
 bool op_check_shared_storage(const OpCall *call, json_t **out_result, GError **err);
+
+/* live_check.c */
+bool op_live_check_dest(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_check_source(const OpCall *call, json_t **out_result, GError **err);
+
+/* live_source.c */
+bool op_live_migration(const OpCall *call, json_t **out_result, GError **err);
+
+/* live_dest.c */
+bool op_live_pre(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_post(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_rollback(const OpCall *call, json_t **out_result, GError **err);
+bool op_drop_move_claim(const OpCall *call, json_t **out_result, GError **err);
+
+/* live_abort.c */
+bool op_live_abort(const OpCall *call, json_t **out_result, GError **err);
+bool op_live_force_complete(const OpCall *call, json_t **out_result, GError **err);
 
 /* power.c */
 bool op_stop(const OpCall *call, json_t **out_result, GError **err);

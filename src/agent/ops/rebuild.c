@@ -2,41 +2,39 @@
  *
  * Everything that this host cannot do is refused before the guest is touched. From then on the old
  * disks are gone: a failure ends in ERROR, without a guest, and another rebuild starts from there.
- * A server that was stopped is made and then stopped again.
- *
- * An evacuation (recreate) comes with the same method and needs a claim of its own: refused, its
- * migration and the allocation on this host given back.
+ * A server that was stopped is made and then stopped again. An evacuation (recreate) comes with the
+ * same method: evacuate.c, which shares steps with this file (rebuild.h).
  * Sources: nova compute/manager.py rebuild_instance, _do_rebuild_instance, _rebuild_default_impl
  * (Zed); docs/wire/flows.md. */
-#include "agent/guest_spec.h"
+#include "agent/ops/rebuild.h"
+
 #include "agent/image_meta.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
-#include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/power_off.h"
-#include "agent/ops/spawn.h"
 #include "agent/ops/unplug.h"
 
 #include "util/log.h"
 
 #include <string.h>
 
-typedef struct Rebuild {
-    Agent *agent;
-    const DvCtx *ctx;
-    DvCtx *admin;
-    const Ovo *args;
-    Ovo *instance, *bdms, *image;
-    const char *uuid;
-    char *old_state; /* vm_state before */
-    NetworkInfo *network;
-    Spawn spawn;
-} Rebuild;
+void rebuild_init(Rebuild *rebuild, const OpCall *call)
+{
+    *rebuild = (Rebuild){
+        .agent = call->agent,
+        .args = call->args,
+        .instance = call->instance,
+        .uuid = call->uuid,
+        .admin = dv_ctx_elevated(call->ctx),
+        .old_state = g_strdup(ovo_str_or(call->instance, "vm_state", "")),
+    };
+    rebuild->ctx = rebuild->admin;
+}
 
-static void rebuild_done(Rebuild *rebuild)
+void rebuild_done(Rebuild *rebuild)
 {
     spawn_done(&rebuild->spawn);
     network_info_free(rebuild->network);
@@ -56,7 +54,7 @@ static bool save_task(Rebuild *rebuild, const char *task, const char *expected, 
 
 /* ---- before anything is touched ---- */
 
-static bool rebuild_begin(void *self, GError **err)
+bool rebuild_begin(void *self, GError **err)
 {
     Rebuild *rebuild = self;
     const VirtDriver *virt = rebuild->agent->virt;
@@ -68,8 +66,8 @@ static bool rebuild_begin(void *self, GError **err)
     return save_task(rebuild, "rebuilding", "rebuilding", err);
 }
 
-/* What config drive and guest description need and a request of the API does not carry. */
-static bool rebuild_facts(void *self, GError **err)
+/* Config drive and guest description need what a request of the API does not carry. */
+bool rebuild_load(void *self, GError **err)
 {
     static const char *const attrs[] = {"flavor",        "info_cache",      "keypairs",
                                         "ec2_ids",       "pci_requests",    "numa_topology",
@@ -83,12 +81,12 @@ static bool rebuild_facts(void *self, GError **err)
         !instance_bdms(rebuild->agent, rebuild->ctx, rebuild->args, "bdms", rebuild->uuid,
                        &rebuild->bdms, err))
         return false;
-    if (!rebuild->image)
-        return dv_fail(err, DV_E_UNSUPPORTED,
-                       "rebuilding a volume-backed server is not supported by this host");
-    if (!spawn_check_certs(rebuild->instance, err))
-        return false;
-    rebuild->network = network_cache_read(rebuild->instance, err);
+    return spawn_check_certs(rebuild->instance, err);
+}
+
+bool rebuild_spec(Rebuild *rebuild, GError **err)
+{
+    spawn_done(&rebuild->spawn);
     rebuild->spawn = (Spawn){
         .agent = rebuild->agent,
         .ctx = rebuild->ctx,
@@ -98,12 +96,25 @@ static bool rebuild_facts(void *self, GError **err)
         .args = rebuild->args,
         .network = rebuild->network,
     };
-    return rebuild->network && spawn_spec(&rebuild->spawn, err);
+    return spawn_spec(&rebuild->spawn, err);
+}
+
+static bool rebuild_facts(void *self, GError **err)
+{
+    Rebuild *rebuild = self;
+
+    if (!rebuild_load(rebuild, err))
+        return false;
+    if (!rebuild->image)
+        return dv_fail(err, DV_E_UNSUPPORTED,
+                       "rebuilding a volume-backed server is not supported by this host");
+    rebuild->network = network_cache_read(rebuild->instance, err);
+    return rebuild->network && rebuild_spec(rebuild, err);
 }
 
 /* ---- what is told of it ---- */
 
-static void notify(const Rebuild *rebuild, NotifyPhase phase, const GError *cause)
+void rebuild_notify(const Rebuild *rebuild, NotifyPhase phase, const GError *cause)
 {
     const NotifyExtra extra = {
         .bdms = rebuild->bdms,
@@ -116,7 +127,7 @@ static void notify(const Rebuild *rebuild, NotifyPhase phase, const GError *caus
 }
 
 /* The API has put the new image into the record already: what existed until now is the old one. */
-static bool rebuild_announce(void *self, GError **err G_GNUC_UNUSED)
+bool rebuild_announce(void *self, GError **err G_GNUC_UNUSED)
 {
     const Rebuild *rebuild = self;
     g_autoptr(Ovo) before = NULL;
@@ -127,7 +138,7 @@ static bool rebuild_announce(void *self, GError **err G_GNUC_UNUSED)
     ovo_set_from(before, "image_ref", rebuild->args, "orig_image_ref");
     ovo_set_from(before, "system_metadata", rebuild->args, "orig_sys_metadata");
     notify_exists(rebuild->agent, rebuild->ctx, rebuild->instance, before);
-    notify(rebuild, NOTIFY_START, NULL);
+    rebuild_notify(rebuild, NOTIFY_START, NULL);
     return true;
 }
 
@@ -147,7 +158,7 @@ static bool rebuild_destroy(void *self, GError **err)
 
 /* ---- the new one ---- */
 
-static bool rebuild_devices(void *self, GError **err)
+bool rebuild_devices(void *self, GError **err)
 {
     Rebuild *rebuild = self;
 
@@ -209,11 +220,8 @@ static bool rebuild_active(void *self, GError **err)
                                    err);
 }
 
-/* The guest was made for nothing but its disks: it need not be asked to power off. */
-static bool rebuild_stop_again(void *self, GError **err)
+bool rebuild_stop_again(Rebuild *rebuild, GError **err)
 {
-    Rebuild *rebuild = self;
-
     if (strcmp(rebuild->old_state, "stopped") != 0)
         return true;
     dv_info(rebuild->ctx, "rebuilt; stopping it, as it was before");
@@ -238,46 +246,18 @@ static const OpStep rebuild_steps[] = {
     {"active", rebuild_active, NULL},
 };
 
-/* Beside the table: what was rebuilt is not undone when it cannot be stopped. */
-static const OpStep stop_steps[] = {
-    {"stop", rebuild_stop_again, NULL},
-};
-
 /* ---- the operation ---- */
-
-/* The scheduler has put the instance's resources on this host, too: they are given back. */
-static bool refuse_evacuation(const OpCall *call, const DvCtx *admin, GError **err)
-{
-    g_autoptr(Ovo) migration = ovo_child(call->args, "migration");
-    g_autofree char *provider = NULL;
-    const char *gone[] = {NULL, NULL};
-    g_autoptr(GError) why = NULL;
-
-    if (migration) {
-        ovo_set_str(migration, "status", "failed");
-        if (!conductor_save(call->agent->con, admin, migration, &why))
-            dv_warning(call->ctx, "migration not set to failed: %s", why->message);
-        g_clear_error(&why);
-    }
-    if (tracker_node_identity(call->agent->tracker, &provider, NULL)) {
-        gone[0] = provider;
-        if (!placement_allocations_remove_providers(call->agent->placement, admin, call->uuid, gone,
-                                                    &why))
-            dv_warning(call->ctx, "allocation on this host not removed: %s", why->message);
-    }
-    outcome_error(call->agent, call->ctx, call->instance);
-    return dv_fail(err, DV_E_EVACUATE_UNSUPPORTED, "Instance evacuate is not supported.");
-}
 
 static bool run(Rebuild *rebuild, GError **err)
 {
     g_autoptr(GError) cause = NULL;
 
+    /* Beside the table: what was rebuilt is not undone when it cannot be stopped. */
     if (op_run("rebuild", rebuild_steps, G_N_ELEMENTS(rebuild_steps), rebuild, rebuild->ctx,
                &cause) &&
-        op_run("rebuild_end", stop_steps, G_N_ELEMENTS(stop_steps), rebuild, rebuild->ctx, &cause))
+        rebuild_stop_again(rebuild, &cause))
         return true;
-    notify(rebuild, NOTIFY_ERROR, cause);
+    rebuild_notify(rebuild, NOTIFY_ERROR, cause);
     if (outcome_gone(cause)) {
         dv_info(rebuild->ctx, "instance was deleted while rebuilding: %s", cause->message);
         return true;
@@ -291,26 +271,22 @@ bool op_rebuild(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **
 {
     int64_t start_ms = dv_now_ms();
     const char *image_ref = ovo_str_or(call->args, "image_ref", NULL);
-    Rebuild rebuild = {.agent = call->agent, .args = call->args, .uuid = call->uuid};
+    Rebuild rebuild;
     bool ok;
 
     if (!call->instance)
         return dv_fail(err, DV_E_BAD_INPUT, "rebuild_instance without an instance");
-    rebuild.admin = dv_ctx_elevated(call->ctx);
-    rebuild.ctx = rebuild.admin; /* nova does all of it with more than the user's rights */
-    rebuild.instance = call->instance;
-    rebuild.old_state = g_strdup(ovo_str_or(call->instance, "vm_state", ""));
     if (ovo_bool_or(call->args, "recreate", false))
-        ok = refuse_evacuation(call, rebuild.admin, err);
-    else
-        /* An image that is not there leaves the server as it is. */
-        ok = (!image_ref || !*image_ref ||
-              image_meta_get(call->agent, call->ctx, image_ref, &rebuild.image, err)) &&
-             run(&rebuild, err);
+        return op_evacuate(call, err);
+    rebuild_init(&rebuild, call);
+    /* An image that is not there leaves the server as it is. */
+    ok = (!image_ref || !*image_ref ||
+          image_meta_get(call->agent, call->ctx, image_ref, &rebuild.image, err)) &&
+         run(&rebuild, err);
     if (ok) {
         dv_info(call->ctx, "rebuilt after %d ms", (int)(dv_now_ms() - start_ms));
         outcome_announce(call->agent, rebuild.admin, call->instance);
-        notify(&rebuild, NOTIFY_END, NULL);
+        rebuild_notify(&rebuild, NOTIFY_END, NULL);
     }
     rebuild_done(&rebuild);
     return ok;

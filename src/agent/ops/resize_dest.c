@@ -1,14 +1,14 @@
-/* A resize, the destination's side: prep_resize takes room and asks the source to begin;
- * finish_resize makes the guest of what the source has left; revert_resize takes it away again.
+/* A resize or cold migration, the destination's side: prep_resize takes room and asks the source to
+ * begin; finish_resize makes the guest of what the source has left or sent.
  *
  * Until the source has begun, nothing of the guest is touched: a failure gives everything back, and
  * conductor may try another host. Once the source has handed the instance over it belongs here: a
  * failure ends in ERROR with the disks in place, and a hard reboot may mend it.
- * Sources: nova compute/manager.py prep_resize, finish_resize, revert_resize;
- * virt/libvirt/driver.py finish_migration (Zed). */
+ * Sources: nova compute/manager.py prep_resize, finish_resize; virt/libvirt/driver.py
+ * finish_migration (Zed). */
+#include "agent/disk_list.h"
 #include "agent/faults.h"
 #include "agent/guest_cpu.h"
-#include "agent/guest_spec.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/notify.h"
@@ -47,25 +47,6 @@ static bool prep_affinity(void *self, GError **err)
                                   err);
 }
 
-/* Whether this host could make the guest at all, asked before the source stops it. */
-static bool check_guest(Prep *prep, GError **err)
-{
-    const Move *move = &prep->move;
-    g_autoptr(Ovo) bdms = NULL;
-    g_autoptr(Ovo) image = ovo_child(move->args, "image");
-    g_autoptr(Ovo) later = ovo_copy(move->instance);
-    g_autoptr(GuestSpec) spec = NULL;
-    g_autoptr(NetworkInfo) network = network_cache_read(move->instance, err);
-    GuestSource source = {later, image, NULL, network, move->ctx};
-
-    if (!network || !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
-        return false;
-    move_set_flavor(later, prep->flavor);
-    source.bdms = bdms;
-    spec = guest_spec_build(move->agent, &source, err);
-    return spec != NULL;
-}
-
 static bool prep_check(void *self, GError **err)
 {
     Prep *prep = self;
@@ -81,7 +62,7 @@ static bool prep_check(void *self, GError **err)
                        "Unable to migrate instance (%s) to current host (%s).", move->uuid, host);
     }
     prep->untouched = true;
-    if (!move_is_local(move, err) || !check_guest(prep, err))
+    if (!move_check_guest(move, prep->flavor, err))
         return false;
     prep->untouched = false;
     return true;
@@ -174,14 +155,6 @@ static bool prep_failed(Prep *prep, const GError *cause)
     return false;
 }
 
-static void notify_prep(Prep *prep, NotifyPhase phase)
-{
-    const NotifyExtra extra = {.new_flavor = prep->flavor};
-
-    notify_instance_with(prep->move.agent, prep->move.ctx, prep->move.instance, NOTIFY_RESIZE_PREP,
-                         phase, &extra, NULL);
-}
-
 bool op_prep_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
 {
     Prep prep = {0};
@@ -197,12 +170,12 @@ bool op_prep_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GErro
     }
     if (ok) {
         notify_exists(call->agent, call->ctx, call->instance, NULL);
-        notify_prep(&prep, NOTIFY_START);
+        move_notify_prep(&prep.move, prep.flavor, NOTIFY_START);
         prep.node = node ? g_strdup(node) : tracker_node(call->agent->tracker);
         ok = op_run("prep_resize", prep_steps, G_N_ELEMENTS(prep_steps), &prep, call->ctx, &cause);
         if (!ok && prep_failed(&prep, cause))
             ok = true;
-        notify_prep(&prep, NOTIFY_END); /* however it ended */
+        move_notify_prep(&prep.move, prep.flavor, NOTIFY_END); /* however it ended */
         if (!ok)
             g_propagate_error(err, g_steal_pointer(&cause));
     }
@@ -295,6 +268,20 @@ static bool finish_spec(void *self, GError **err)
     return spawn_spec(&finish->spawn, err) && spawn_name_devices(&finish->spawn, err);
 }
 
+/* From another host the disks bring its own idea of where they are. */
+static bool finish_arrived(void *self, GError **err)
+{
+    const Move *move = &((Finish *)self)->move;
+    const char *text = ovo_str_or(move->args, "disk_info", "[]");
+    g_autoptr(GPtrArray) told = NULL;
+
+    if (move_same_host(move))
+        return true;
+    told = disk_list_read(text, err);
+    return told && disks_arrived(move->agent->disks, move->ctx, move->uuid, told, err);
+}
+
+/* Base files of the disks are in this host's cache before the guest starts. */
 static bool finish_disks(void *self, GError **err)
 {
     Finish *finish = self;
@@ -302,6 +289,7 @@ static bool finish_disks(void *self, GError **err)
     BootDisks disks = spawn_boot_disks(spawn);
 
     return boot_disks_complete(&disks, err) &&
+           (move_same_host(&finish->move) || boot_disks_adopt(&disks, err)) &&
            disks_grow(spawn->agent->disks, spawn->ctx, spawn->spec, err);
 }
 
@@ -334,9 +322,10 @@ static bool finish_resized(void *self, GError **err)
 }
 
 static const OpStep finish_steps[] = {
-    {"flavor", finish_flavor, NULL}, {"networks", finish_networks, NULL},
-    {"spec", finish_spec, NULL},     {"disks", finish_disks, NULL},
-    {"guest", finish_guest, NULL},   {"resized", finish_resized, NULL},
+    {"flavor", finish_flavor, NULL},   {"networks", finish_networks, NULL},
+    {"spec", finish_spec, NULL},       {"arrived", finish_arrived, NULL},
+    {"disks", finish_disks, NULL},     {"guest", finish_guest, NULL},
+    {"resized", finish_resized, NULL},
 };
 
 /* The instance is here for good, so what the source held for it goes; its disks are those of the
@@ -362,7 +351,7 @@ bool op_finish_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GEr
 {
     Finish finish = {0};
     g_autoptr(GError) cause = NULL;
-    bool ok = move_init(&finish.move, call, &cause) && move_is_local(&finish.move, &cause) &&
+    bool ok = move_init(&finish.move, call, &cause) &&
               op_run("finish_resize", finish_steps, G_N_ELEMENTS(finish_steps), &finish, call->ctx,
                      &cause);
 
@@ -376,69 +365,5 @@ bool op_finish_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GEr
         g_propagate_error(err, g_steal_pointer(&cause));
     }
     finish_done(&finish);
-    return ok;
-}
-
-/* ---- revert_resize ---- */
-
-/* The disks stay: on one host they lie where the source's are put back in a moment. */
-static bool revert_guest(void *self, GError **err)
-{
-    Move *move = self;
-    const VirtDriver *virt = move->agent->virt;
-
-    if (!virt->ops->destroy(virt->self, move->ctx, move->uuid, err))
-        return false;
-    move_unplug(move);
-    return true;
-}
-
-static bool revert_claim(void *self, GError **err)
-{
-    static const char *const expected[] = {"resize_reverting", NULL};
-    Move *move = self;
-    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
-
-    if (!old)
-        return dv_fail(err, DV_E_BAD_INPUT, "Instance.old_flavor: want a flavor");
-    return move_status(move, "reverted", err) &&
-           tracker_move_end(move->agent->tracker, move->admin, move->instance, old, err) &&
-           conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
-}
-
-static bool revert_cast(void *self, GError **err)
-{
-    Move *move = self;
-
-    return move_cast(move, ovo_str_or(move->migration, "source_compute", ""),
-                     "finish_revert_resize", NULL, err);
-}
-
-static const OpStep revert_steps[] = {
-    {"guest", revert_guest, NULL},
-    {"claim", revert_claim, NULL},
-    {"cast", revert_cast, NULL},
-};
-
-bool op_revert_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
-{
-    Move move = {0};
-    g_autoptr(GError) cause = NULL;
-    bool ok;
-
-    /* It is a resize back to the old size, so that usage is told. */
-    if (call->instance)
-        notify_exists(call->agent, call->ctx, call->instance, NULL);
-    ok = move_init(&move, call, &cause) && move_is_local(&move, &cause) &&
-         op_run("revert_resize", revert_steps, G_N_ELEMENTS(revert_steps), &move, call->ctx,
-                &cause);
-
-    if (!ok) {
-        move_failed(&move);
-        if (call->instance && !outcome_gone(cause))
-            outcome_error(call->agent, call->ctx, call->instance);
-        g_propagate_error(err, g_steal_pointer(&cause));
-    }
-    move_done(&move);
     return ok;
 }

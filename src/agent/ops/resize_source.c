@@ -1,33 +1,34 @@
-/* A resize, the source's side: resize_instance stops the guest, sets its disks aside and hands the
- * instance over; confirm_resize throws away what was set aside; finish_revert_resize puts it back.
+/* A resize or cold migration, the source's side: resize_instance stops the guest, sets its disks
+ * aside, sends them to where it moves, and hands the instance over.
  *
- * resize_instance can be undone until the instance's host is saved; what it refuses (a disk that
- * would shrink, another host) is refused while the guest still runs. The two ends only go forward.
- * Sources: nova compute/manager.py resize_instance, confirm_resize, finish_revert_resize,
- * check_instance_shared_storage; virt/libvirt/driver.py migrate_disk_and_power_off,
- * confirm_migration, finish_revert_migration (Zed). */
+ * It can be undone until the instance's host is saved; what it refuses (a disk that would shrink, a
+ * destination that cannot be reached or has no room) is refused while the guest still runs. From
+ * the save on the server is the destination's, whatever becomes of the message that says so: that
+ * may have been received by the time it is given up. Sources: nova compute/manager.py
+ * resize_instance; virt/libvirt/driver.py migrate_disk_and_power_off (Zed). */
+#include "agent/disk_list.h"
 #include "agent/network_cache.h"
-#include "agent/notify.h"
 #include "agent/op.h"
-#include "agent/ops/move.h"
+#include "agent/ops/move_files.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/power_off.h"
-#include "agent/ops/relaunch.h"
-#include "agent/ops/spawn.h"
 
-#include "util/fs.h"
 #include "util/log.h"
 
 #include <string.h>
 
-/* ---- resize_instance ---- */
+/* How the disks get to where the server goes. */
+typedef enum { LEAVE_HERE, LEAVE_SHARED, LEAVE_SENT } LeaveWay;
 
 typedef struct Leave {
     Move move;
     Ovo *flavor;
     char *disk_list; /* for the destination: JSON */
-    bool untouched;  /* the guest still runs as it did */
+    LeaveWay way;
+    bool untouched;   /* the guest still runs as it did */
+    bool handed_over; /* the instance is the destination's, */
+    bool unsure;      /* or nobody said whether it is */
 } Leave;
 
 static void leave_done(Leave *leave)
@@ -35,15 +36,6 @@ static void leave_done(Leave *leave)
     move_done(&leave->move);
     ovo_unref(leave->flavor);
     g_free(leave->disk_list);
-}
-
-/* For one that is about to move: its addresses go along. */
-static void notify(Move *move, NotifyAction action, NotifyPhase phase)
-{
-    g_autoptr(NetworkInfo) network = network_cache_read(move->instance, NULL);
-    const NotifyExtra extra = {.network = network};
-
-    notify_instance_with(move->agent, move->ctx, move->instance, action, phase, &extra, NULL);
 }
 
 static bool leave_begin(void *self, GError **err)
@@ -81,17 +73,70 @@ static bool leave_check(void *self, GError **err)
     g_autoptr(Ovo) bdms = NULL;
 
     leave->untouched = true;
-    if (!move_is_local(move, err) ||
-        !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
+    if (!conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
         return false;
     if (!now)
         return dv_fail(err, DV_E_BAD_INPUT, "Instance.flavor: want a flavor");
     if (ovo_i64_or(leave->flavor, "root_gb", 0) < ovo_i64_or(now, "root_gb", 0) ||
         ovo_i64_or(leave->flavor, "ephemeral_gb", 0) < ephemeral_gib(bdms, now))
         return dv_fail(err, DV_E_RESIZE, "Resize error: Unable to resize disk down.");
-    leave->untouched = false;
-    notify(&leave->move, NOTIFY_RESIZE, NOTIFY_START);
     return true;
+}
+
+static uint64_t bytes_of(const GPtrArray *disks)
+{
+    uint64_t sum = 0;
+
+    for (guint i = 0; i < disks->len; i++)
+        sum += ((const DiskFacts *)disks->pdata[i])->allocated_bytes;
+    return sum;
+}
+
+/* What is wrong between two hosts is for the operator's log. */
+static bool fail_unreachable(const Leave *leave, const GError *why, GError **err)
+{
+    dv_error(leave->move.ctx, "the disks cannot go to %s: %s", move_address(&leave->move),
+             why->message);
+    return dv_fail(err, DV_E_RESIZE, "Resize error: %s",
+                   dv_is(why, DV_E_NO_SPACE) ? "not enough disk space on the destination host."
+                                             : "not able to reach the destination host.");
+}
+
+static bool find_way(Leave *leave, GError **err)
+{
+    const Move *move = &leave->move;
+    g_autoptr(GPtrArray) disks = NULL;
+    bool shared = false;
+
+    if (move_same_host(move)) {
+        leave->way = LEAVE_HERE;
+        return true;
+    }
+    if (!move_files_shared(move, ovo_str_or(move->migration, "dest_compute", ""), &shared, err))
+        return false;
+    leave->way = shared ? LEAVE_SHARED : LEAVE_SENT;
+    return shared || (disks_facts(move->agent->disks, move->uuid, &disks, err) &&
+                      move_files_begin(move, bytes_of(disks), err));
+}
+
+static bool leave_way(void *self, GError **err)
+{
+    Leave *leave = self;
+    g_autoptr(GError) why = NULL;
+
+    if (!find_way(leave, &why))
+        return fail_unreachable(leave, why, err);
+    leave->untouched = false;
+    move_notify(&leave->move, NOTIFY_RESIZE, NOTIFY_START);
+    return true;
+}
+
+static void leave_way_back(void *self)
+{
+    const Leave *leave = self;
+
+    if (leave->way == LEAVE_SENT && !leave->handed_over && !leave->unsure)
+        move_files_take_back(&leave->move);
 }
 
 static bool leave_power_off(void *self, GError **err)
@@ -105,56 +150,85 @@ static bool leave_power_off(void *self, GError **err)
     return true;
 }
 
-/* nova's disk_info: a JSON list, one object a disk. */
-static char *disk_list_of(const GPtrArray *disks)
-{
-    g_autoptr(GString) text = g_string_new("[");
-
-    for (guint i = 0; i < disks->len; i++) {
-        const DiskFacts *disk = disks->pdata[i];
-        int64_t more = (int64_t)disk->virtual_bytes - (int64_t)disk->allocated_bytes;
-        g_autoptr(Ovo) entry = ovo_new_dict();
-        g_autofree char *one = NULL;
-
-        ovo_set_str(entry, "type", disk->format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw");
-        ovo_set_str(entry, "path", disk->path);
-        ovo_set_i64(entry, "virt_disk_size", (int64_t)disk->virtual_bytes);
-        ovo_set_str(entry, "backing_file", disk->backing_file ? disk->backing_file : "");
-        ovo_set_i64(entry, "disk_size", (int64_t)disk->allocated_bytes);
-        ovo_set_i64(entry, "over_committed_disk_size", MAX(more, 0));
-        one = ovo_text(entry);
-        g_string_append_printf(text, "%s%s", i ? ", " : "", one);
-    }
-    g_string_append_c(text, ']');
-    return g_string_free(g_steal_pointer(&text), FALSE);
-}
-
 static bool leave_disks(void *self, GError **err)
 {
     Leave *leave = self;
     const Move *move = &leave->move;
     g_autoptr(GPtrArray) disks = NULL;
 
-    if (!disks_facts(move->agent->disks, move->uuid, &disks, err) ||
-        !disks_set_aside(move->agent->disks, move->ctx, move->uuid, err))
+    if (!disks_facts(move->agent->disks, move->uuid, &disks, err))
         return false;
-    leave->disk_list = disk_list_of(disks);
-    return true;
+    leave->disk_list = disk_list_write(disks);
+    return leave->way == LEAVE_SENT
+               ? disks_rename_aside(move->agent->disks, move->uuid, err)
+               : disks_set_aside(move->agent->disks, move->ctx, move->uuid, err);
 }
 
 static void leave_disks_back(void *self)
 {
-    const Move *move = &((Leave *)self)->move;
+    const Leave *leave = self;
+    const Move *move = &leave->move;
     g_autoptr(GError) err = NULL;
 
+    if (leave->handed_over && leave->way != LEAVE_HERE)
+        return;
     if (!disks_take_back(move->agent->disks, move->ctx, move->uuid, &err))
         dv_error(move->ctx, "disks not put back: %s", err->message);
+}
+
+static bool leave_send(void *self, GError **err)
+{
+    const Leave *leave = self;
+
+    return leave->way != LEAVE_SENT || move_files_send(&leave->move, err);
+}
+
+static void leave_send_back(void *self)
+{
+    leave_way_back(self);
+}
+
+static bool leave_ports(void *self, GError **err)
+{
+    const Leave *leave = self;
+
+    return leave->way == LEAVE_HERE ||
+           move_activate_ports(&leave->move, ovo_str_or(leave->move.migration, "dest_compute", ""),
+                               err);
+}
+
+/* Back to here, where the server will be mended. */
+static void leave_ports_back(void *self)
+{
+    const Leave *leave = self;
+    const Move *move = &leave->move;
+    g_autoptr(GError) err = NULL;
+
+    if (leave->way != LEAVE_HERE && !leave->handed_over &&
+        !move_activate_ports(move, move->agent->config.host, &err))
+        dv_warning(move->ctx, "ports stay bound to the destination: %s", err->message);
+}
+
+/* A save without an answer may have been made: then what the record says counts. When that cannot
+ * be asked either, the disks stay on both sides. */
+static bool is_there_all_the_same(Leave *leave, const GError *cause)
+{
+    const Move *move = &leave->move;
+    const char *dest = ovo_str_or(move->migration, "dest_compute", "");
+    g_autoptr(Ovo) now = NULL;
+
+    if (!dv_is(cause, DV_E_TIMEOUT) && !dv_is(cause, DV_E_UNAVAILABLE))
+        return false;
+    leave->unsure = !move_reread(move, &now, NULL);
+    return now && strcmp(ovo_str_or(now, "host", ""), dest) == 0;
 }
 
 static bool leave_hand_over(void *self, GError **err)
 {
     static const char *const expected[] = {"resize_migrating", NULL};
-    Move *move = &((Leave *)self)->move;
+    Leave *leave = self;
+    Move *move = &leave->move;
+    g_autoptr(GError) cause = NULL;
 
     if (!move_status(move, "post-migrating", err))
         return false;
@@ -162,7 +236,17 @@ static bool leave_hand_over(void *self, GError **err)
     ovo_set_from(move->instance, "node", move->migration, "dest_node");
     ovo_set_from(move->instance, "old_flavor", move->instance, "flavor");
     ovo_set_str(move->instance, "task_state", "resize_migrated");
-    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+    leave->handed_over = conductor_instance_save(move->agent->con, move->ctx, move->instance,
+                                                 expected, &cause) ||
+                         is_there_all_the_same(leave, cause);
+    if (leave->handed_over)
+        return true;
+    /* What is saved of the instance from here on says that it is here. */
+    ovo_set_from(move->instance, "host", move->migration, "source_compute");
+    ovo_set_from(move->instance, "node", move->migration, "source_node");
+    ovo_set_str(move->instance, "task_state", "resize_migrating");
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
 }
 
 static bool leave_cast(void *self, GError **err)
@@ -176,15 +260,29 @@ static bool leave_cast(void *self, GError **err)
     if (!move_cast(move, ovo_str_or(move->migration, "dest_compute", ""), "finish_resize", more,
                    err))
         return false;
-    notify(move, NOTIFY_RESIZE, NOTIFY_END);
+    move_notify(move, NOTIFY_RESIZE, NOTIFY_END);
     return true;
 }
 
 static const OpStep leave_steps[] = {
-    {"begin", leave_begin, NULL},         {"check", leave_check, NULL},
-    {"power_off", leave_power_off, NULL}, {"disks", leave_disks, leave_disks_back},
-    {"hand_over", leave_hand_over, NULL}, {"cast", leave_cast, NULL},
+    {"begin", leave_begin, NULL},
+    {"check", leave_check, NULL},
+    {"way", leave_way, leave_way_back},
+    {"power_off", leave_power_off, NULL},
+    {"disks", leave_disks, leave_disks_back},
+    {"send", leave_send, leave_send_back},
+    {"ports", leave_ports, leave_ports_back},
+    {"hand_over", leave_hand_over, NULL},
+    {"cast", leave_cast, NULL},
 };
+
+/* Where the server is for good, its allocation is to be. */
+static bool settle_allocation(Leave *leave, GError **err)
+{
+    return leave->handed_over && leave->way != LEAVE_HERE
+               ? move_drop_allocation(&leave->move, err)
+               : move_revert_allocation(&leave->move, err);
+}
 
 static void leave_failed(Leave *leave, const GError *cause)
 {
@@ -193,8 +291,8 @@ static void leave_failed(Leave *leave, const GError *cause)
 
     dv_error(move->ctx, "resize broken off: %s", cause->message);
     move_failed(move);
-    if (!move_revert_allocation(move, &why))
-        dv_error(move->ctx, "allocation not given back: %s", why->message);
+    if (!settle_allocation(leave, &why))
+        dv_error(move->ctx, "allocation not put right: %s", why->message);
     if (leave->untouched)
         outcome_restore(move->agent, move->ctx, move->instance, move->old_state);
     else if (!outcome_gone(cause))
@@ -223,245 +321,4 @@ bool op_resize_instance(const OpCall *call, json_t **out_result G_GNUC_UNUSED, G
     }
     leave_done(&leave);
     return ok;
-}
-
-/* ---- confirm_resize ---- */
-
-static bool confirm_aside(void *self, GError **err)
-{
-    Move *move = self;
-
-    notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_CONFIRM, NOTIFY_START,
-                    NULL);
-    return disks_forget_aside(move->agent->disks, move->ctx, move->uuid, err);
-}
-
-static bool confirm_claim(void *self, GError **err)
-{
-    Move *move = self;
-    g_autoptr(Ovo) flavor = ovo_child(move->instance, "flavor");
-
-    if (!flavor)
-        return dv_fail(err, DV_E_BAD_INPUT, "Instance.flavor: want a flavor");
-    return move_status(move, "confirmed", err) &&
-           tracker_move_end(move->agent->tracker, move->admin, move->instance, flavor, err);
-}
-
-/* A server that was stopped may have been started to look at it, and the other way round. */
-static bool confirm_active(void *self, GError **err)
-{
-    static const char *const expected[] = {"", "deleting", "soft-deleting", NULL};
-    Move *move = self;
-    bool off = ovo_i64_or(move->instance, "power_state", 0) == GUEST_STATE_OFF;
-
-    ovo_set_str(move->instance, "vm_state", off ? "stopped" : "active");
-    ovo_set_null(move->instance, "task_state");
-    ovo_set_null(move->instance, "migration_context");
-    if (!conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err))
-        return false;
-    notify(move, NOTIFY_RESIZE_CONFIRM, NOTIFY_END);
-    return true;
-}
-
-static const OpStep confirm_steps[] = {
-    {"aside", confirm_aside, NULL},
-    {"claim", confirm_claim, NULL},
-    {"active", confirm_active, NULL},
-};
-
-/* Whatever happened, the instance is on the destination: nothing is held for it here. */
-static bool confirm_end(Move *move, GError **err)
-{
-    bool here = strcmp(ovo_str_or(move->instance, "host", ""), move->agent->config.host) == 0;
-
-    if (!move_drop_allocation(move, err))
-        return false;
-    /* nova tells so on one host, too; the schedulers would then not count a server that is here. */
-    if (!here)
-        outcome_withdraw(move->agent, move->admin, move->uuid);
-    return move_forget_flavors(move, err);
-}
-
-/* The record as it is now: it may have been deleted, or confirmed by somebody else. */
-static bool reread(Move *move, GError **err)
-{
-    static const char *const attrs[] = {"metadata", "system_metadata", "flavor", "info_cache",
-                                        NULL};
-
-    return conductor_instance_get(move->agent->con, move->ctx, move->uuid, attrs, &move->instance,
-                                  err);
-}
-
-static bool confirm(Move *move, GError **err)
-{
-    g_autoptr(GError) cause = NULL;
-    g_autoptr(GError) end = NULL;
-    bool ok = op_run("confirm_resize", confirm_steps, G_N_ELEMENTS(confirm_steps), move, move->ctx,
-                     &cause);
-
-    if (!ok)
-        dv_error(move->ctx, "confirming the resize: %s", cause->message);
-    if (!confirm_end(move, &end)) {
-        dv_error(move->ctx, "ending the resize: %s", end->message);
-        if (!cause)
-            cause = g_steal_pointer(&end);
-    }
-    if (!cause)
-        return true;
-    move_failed(move);
-    if (!outcome_gone(cause))
-        outcome_error(move->agent, move->ctx, move->instance);
-    g_propagate_error(err, g_steal_pointer(&cause));
-    return false;
-}
-
-static bool may_confirm(const Move *move)
-{
-    static const char *const wanted[] = {"finished", "confirming", NULL};
-    const char *status = ovo_str_or(move->migration, "status", "");
-
-    if (g_strv_contains(wanted, status))
-        return true;
-    dv_info(move->ctx, "migration %" G_GINT64_FORMAT " is %s: there is nothing to confirm",
-            ovo_i64_or(move->migration, "id", 0), status);
-    return false;
-}
-
-bool op_confirm_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
-{
-    Move move = {0};
-    g_autoptr(Ovo) fresh = NULL;
-    g_autoptr(GError) cause = NULL;
-    bool ok = move_init(&move, call, &cause);
-
-    if (ok && may_confirm(&move)) {
-        if (reread(&move, &cause)) {
-            fresh = move.instance;
-            ok = move_is_local(&move, &cause) && confirm(&move, &cause);
-        } else {
-            move.instance = call->instance;
-            ok = dv_is(cause, DV_E_INSTANCE_NOT_FOUND);
-        }
-    }
-    if (!ok)
-        g_propagate_error(err, g_steal_pointer(&cause));
-    move_done(&move);
-    return ok;
-}
-
-/* ---- finish_revert_resize ---- */
-
-static bool back_flavor(void *self, GError **err)
-{
-    static const char *const expected[] = {"resize_reverting", NULL};
-    Move *move = self;
-    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
-
-    if (!old)
-        return dv_fail(err, DV_E_BAD_INPUT, "Instance.old_flavor: want a flavor");
-    notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_REVERT, NOTIFY_START,
-                    NULL);
-    move_set_flavor(move->instance, old);
-    ovo_set_from(move->instance, "host", move->migration, "source_compute");
-    ovo_set_from(move->instance, "node", move->migration, "source_node");
-    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) &&
-           move_set_swap(move, old, err);
-}
-
-static bool back_allocation(void *self, GError **err)
-{
-    return move_revert_allocation(self, err);
-}
-
-static bool back_networks(void *self, GError **err)
-{
-    Move *move = self;
-    g_autoptr(NetworkInfo) network = NULL;
-
-    return spawn_bind_networks(move->agent, move->ctx, move->instance, &network, err) &&
-           network_cache_store(move->agent, move->ctx, move->instance, network, err);
-}
-
-static bool back_disks(void *self, GError **err)
-{
-    Move *move = self;
-
-    return disks_take_back(move->agent->disks, move->ctx, move->uuid, err);
-}
-
-static bool was_stopped(const Move *move)
-{
-    return strcmp(move_old_state(move), "stopped") == 0;
-}
-
-static bool back_guest(void *self, GError **err)
-{
-    Move *move = self;
-    unsigned flags = RELAUNCH_CACHED_NETWORKS | RELAUNCH_WAIT_PLUGGED;
-
-    return guest_relaunch(move->agent, move->ctx, move->instance,
-                          flags | (was_stopped(move) ? RELAUNCH_OFF : 0), err);
-}
-
-static bool back_active(void *self, GError **err)
-{
-    static const char *const expected[] = {"resize_reverting", NULL};
-    Move *move = self;
-
-    ovo_set_null(move->instance, "migration_context");
-    outcome_active(move->instance, "active");
-    if (was_stopped(move)) {
-        ovo_set_str(move->instance, "vm_state", "resized");
-        ovo_set_str(move->instance, "task_state", "powering-off");
-    }
-    if (!conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) ||
-        (was_stopped(move) && !outcome_stop(move->agent, move->ctx, move->instance, true, err)))
-        return false;
-    notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_REVERT, NOTIFY_END, NULL);
-    return true;
-}
-
-static const OpStep back_steps[] = {
-    {"flavor", back_flavor, NULL},     {"allocation", back_allocation, NULL},
-    {"networks", back_networks, NULL}, {"disks", back_disks, NULL},
-    {"guest", back_guest, NULL},       {"active", back_active, NULL},
-};
-
-bool op_finish_revert_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
-{
-    Move move = {0};
-    g_autoptr(GError) cause = NULL;
-    g_autoptr(GError) end = NULL;
-    bool ok = move_init(&move, call, &cause) && move_is_local(&move, &cause) &&
-              op_run("finish_revert_resize", back_steps, G_N_ELEMENTS(back_steps), &move, call->ctx,
-                     &cause);
-
-    if (!ok) {
-        move_failed(&move);
-        if (call->instance && !outcome_gone(cause))
-            outcome_error(call->agent, call->ctx, call->instance);
-    }
-    if (move.migration && !move_forget_flavors(&move, &end) && !dv_is(end, DV_E_INSTANCE_NOT_FOUND))
-        dv_warning(call->ctx, "flavors of the resize stay in the record: %s", end->message);
-    if (ok)
-        dv_info(call->ctx, "resize reverted");
-    else
-        g_propagate_error(err, g_steal_pointer(&cause));
-    move_done(&move);
-    return ok;
-}
-
-/* ---- check_instance_shared_storage ---- */
-
-bool op_check_shared_storage(const OpCall *call, json_t **out_result, GError **err)
-{
-    g_autoptr(Ovo) data = ovo_child(call->args, "data");
-    const char *path = NULL;
-
-    if (!data)
-        return dv_fail(err, DV_E_BAD_INPUT, "check_instance_shared_storage without data");
-    if (!ovo_str(data, "filename", &path, err))
-        return false;
-    *out_result = ovo_value_bool(g_path_is_absolute(path) && dv_exists(path));
-    return true;
 }

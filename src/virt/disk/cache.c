@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #define SECTOR 512
+#define COMPARE_BUFFER ((size_t)1024 * 1024)
 
 void disk_base_done(DiskBase *base)
 {
@@ -256,6 +257,71 @@ bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *
         if (!dv_exists(base.path) && !generate(base.path, disk, fill, err))
             return dv_within(err, "making %s", base.path);
     }
+    disk_base_touch(base.path);
+    *out = base;
+    base = (DiskBase){0};
+    return true;
+}
+
+static bool same_content(int a, int b, bool *out, GError **err)
+{
+    g_autofree char *left = g_malloc(COMPARE_BUFFER), *right = g_malloc(COMPARE_BUFFER);
+    off_t at = 0;
+
+    *out = false;
+    for (;;) {
+        ssize_t got = pread(a, left, COMPARE_BUFFER, at);
+        ssize_t other = got < 0 ? got : pread(b, right, COMPARE_BUFFER, at);
+
+        if (got < 0 || other < 0)
+            return dv_fail(err, DV_E_IO, "comparing base files: %s", g_strerror(errno));
+        if (got != other || memcmp(left, right, (size_t)got) != 0)
+            return true;
+        if (got == 0)
+            break;
+        at += got;
+    }
+    *out = true;
+    return true;
+}
+
+/* Under the base's lock. */
+static bool keep_or_compare(const DiskBase *base, DiskCopy *copy, GError **err)
+{
+    dv_autofd int fd = open(copy->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), there = -1;
+    g_auto(DiskBase) foreign = {.path = g_strdup(copy->path)};
+    bool same = false;
+
+    /* What is below a guest must be a disk, whoever sent it. */
+    if (fd < 0)
+        return dv_fail_errno(err, errno, "opening", copy->path);
+    if (!base_check(&foreign, NULL, err))
+        return false;
+    copy->format = foreign.format;
+    there = open(base->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (there < 0)
+        return errno == ENOENT ? sync_and_rename(fd, copy->path, base->path, err)
+                               : dv_fail_errno(err, errno, "opening", base->path);
+    if (!same_content(fd, there, &same, err))
+        return false;
+    copy->differs = !same;
+    if (same)
+        unlink_quietly(copy->path);
+    return true;
+}
+
+bool disk_cache_adopt(const Disks *disks, const char *name, DiskCopy *copy, DiskBase *out,
+                      GError **err)
+{
+    g_auto(DiskBase) base = {0};
+    g_auto(DiskLock) lock = {-1};
+
+    base.lock_name = g_strdup(name);
+    base.path = g_build_filename(disks->base_path, name, NULL);
+    if (!dv_mkdirs(disks->base_path, DISK_DIR_MODE, err) ||
+        !disk_lock_take(&lock, disks, name, DISK_LOCK_CHANGE, err) ||
+        !keep_or_compare(&base, copy, err) || !base_check(&base, NULL, err))
+        return dv_within(err, "base file %s", name);
     disk_base_touch(base.path);
     *out = base;
     base = (DiskBase){0};

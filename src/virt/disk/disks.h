@@ -10,6 +10,7 @@
 
 #include "util/ctx.h"
 #include "util/error.h"
+#include "virt/migration.h"
 #include "virt/spec.h"
 
 typedef struct Disks Disks;
@@ -85,6 +86,29 @@ bool disks_list(Disks *disks, char ***out, GError **err);
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
 char *disks_instance_dir(Disks *disks, const char *uuid); /* caller frees */
 
+/* ---- directories that hosts may share (shared.c) ---- */
+
+/* What this host sees of an instance's directory: for one that was never here, whether it lies on
+ * storage that both share. */
+typedef enum {
+    DISKS_ABSENT,  /* no directory, or not writable */
+    DISKS_EMPTY,   /* a directory without a root disk */
+    DISKS_PRESENT, /* its root disk is there */
+} DisksPresence;
+DisksPresence disks_presence(Disks *disks, const char *uuid);
+/* Disks that are made here for an instance of another host carry a mark until the instance is here:
+ * what a crash leaves of them is told from disks on shared storage, which must stay. */
+bool disks_mark_made(Disks *disks, const char *uuid, GError **err);
+void disks_unmark_made(Disks *disks, const DvCtx *ctx, const char *uuid);
+bool disks_are_marked(Disks *disks, const char *uuid);
+/* uuids of the directories that a resize has set aside, by whichever host that shares this folder.
+ * NULL-terminated, g_strfreev. */
+bool disks_list_aside(Disks *disks, char ***out, GError **err);
+/* A file in the instance's directory to ask another host about. *out_path (caller frees) is NULL
+ * when there is no directory. */
+bool disks_probe_make(Disks *disks, const char *uuid, char **out_path, GError **err);
+void disks_probe_remove(const char *path);
+
 /* ---- rescue (rescue.c) ---- */
 
 /* Keeps the description of the guest that is to come back: unrescue.xml, which nova reads, too. */
@@ -111,6 +135,11 @@ bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err);
  * a new one: disks, config drive, kernel, ramdisk, disk.info; not swap, which is made anew. When it
  * fails, the directory is as it was. */
 bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+/* Source: the same where the other host has a folder of its own: no copies are made here. */
+bool disks_rename_aside(Disks *disks, const char *uuid, GError **err);
+/* Source: names of the files set aside that move along, in order. NULL-terminated, g_strfreev. */
+bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err);
+char *disks_aside_dir(Disks *disks, const char *uuid); /* caller frees */
 /* Source: the directory set aside takes its place again, over what was made there meanwhile. None
  * set aside: success, and nothing happens. */
 bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
@@ -119,6 +148,53 @@ bool disks_forget_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError
 /* Destination: disks of the spec (paths and formats filled by disks_create) that are smaller than
  * their size_bytes grow to it; none shrinks. Swap and config drives are left alone. */
 bool disks_grow(Disks *disks, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+/* Destination: what has come from a host that keeps instances elsewhere, or writes no disk.info, is
+ * put right: disk.info names these paths with the formats of `disks` (DiskFacts, found by their
+ * file names), and overlays stand on bases of this host's cache. Raw disks become overlays' format
+ * where the host makes qcow2 disks, as whoever takes them for nova's does not ask disk.info. */
+bool disks_arrived(Disks *disks, const DvCtx *ctx, const char *uuid, const GPtrArray *facts,
+                   GError **err);
+/* Destination: the instance directory goes, and nothing else. Absent: success. */
+bool disks_drop(Disks *disks, const char *uuid, GError **err);
+/* An empty file of the moment in the instance directory, for asking another host whether it sees
+ * it; the caller removes and frees it. *out NULL: there is no directory. */
+bool disks_probe(Disks *disks, const char *uuid, char **out, GError **err);
+
+/* ---- live migration (receive.c); the guest runs ---- */
+
+/* Source: what the files of a running guest's disks are, in the order of its definition. Disks that
+ * are no files, and those whose target is in `volumes` (NULL-terminated, may be NULL), are passed
+ * over. GPtrArray of DiskFacts. */
+bool disks_facts_of(const GPtrArray *guest_disks, const char *const *volumes, GPtrArray **out,
+                    GError **err);
+
+/* What the destination is told. Everything borrowed. */
+typedef struct DiskReceive {
+    const char *uuid;
+    const GPtrArray *disks; /* DiskFacts as they are at the source; of their paths, the names count.
+                               NULL: none */
+    bool shared; /* the disks are on shared storage, or there are none: only the rest is made */
+    const ImageSource *image, *kernel, *ramdisk; /* NULL: none */
+    /* Makes the new file `here` of a file at the source: a config drive that the guest cannot write
+     * (and so libvirt does not copy), and base files that no image is the origin of. NULL: a config
+     * drive is left empty for libvirt to fill, and such base files are DV_E_MIGRATION_PRECHECK. */
+    bool (*fetch)(void *arg, const char *there, const char *here, GError **err);
+    void *fetch_arg;
+} DiskReceive;
+
+/* Destination: makes the instance directory, which must not be there (DV_E_DISK_EXISTS), with
+ * disk.info, console.log, kernel and ramdisk, and a disk of the same size and format for each that
+ * is to be copied: empty, on the same base, which comes from the image and never from a disk. What
+ * it made is removed when it fails. */
+bool disks_receive(Disks *disks, const DvCtx *ctx, const DiskReceive *receive, GError **err);
+/* Whether the instance directory was made by disks_receive, and the guest has not arrived. */
+bool disks_is_receiving(Disks *disks, const char *uuid);
+/* The guest has arrived: its directory is one like any other. Absent: success. */
+bool disks_receive_done(Disks *disks, const char *uuid, GError **err);
+/* The guest stays away: removes the directory. Only one of disks_is_receiving is touched; nothing
+ * to remove: success. No guest of that uuid may run here. */
+bool disks_receive_undo(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
+
 /* ---- snapshots (snapshot.c) ---- */
 
 /* A snapshot of an instance's root disk on its way to glance. Paths lie in a folder of its own. */

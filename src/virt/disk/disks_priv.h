@@ -75,6 +75,16 @@ bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *i
 typedef bool (*DiskFillFn)(const char *path, const DiskSpec *disk, GError **err);
 bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *disk,
                           DiskFillFn fill, DiskBase *out, GError **err);
+/* What another host has under the name of a base file. */
+typedef struct DiskCopy {
+    const char *path;
+    bool differs;      /* this host's base file has another content; else `path` is gone */
+    DiskFormat format; /* where it differs */
+} DiskCopy;
+
+/* The base file `name`; it is made of the copy when it is missing. */
+bool disk_cache_adopt(const Disks *disks, const char *name, DiskCopy *copy, DiskBase *out,
+                      GError **err);
 
 /* ---- backends: qcow2.c, raw.c ---- */
 
@@ -107,7 +117,11 @@ bool disk_tool_convert(const char *source, DiskFormat source_format, const DiskT
 bool disk_tool_create_qcow2(const char *path, uint64_t size_bytes, GError **err);
 bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t size_bytes,
                               GError **err);
+/* Puts the overlay on another base; what the guest sees stays. */
+bool disk_tool_change_base(const char *path, const DiskBase *base, GError **err);
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err);
+/* The overlay's header names another base, of the same content; nothing is copied. */
+bool disk_tool_rebase(const char *path, const char *base, DiskFormat format, GError **err);
 /* fs: "ext4", "vfat" ..., or "swap"; label may be NULL. */
 bool disk_tool_mkfs(const char *path, const char *fs, const char *label, GError **err);
 bool disk_preallocate(const DvCtx *ctx, const char *path, uint64_t size_bytes, GError **err);
@@ -148,6 +162,11 @@ bool disk_backing_read(DiskSpec *disk, GError **err);
 
 /* Size of the disk that the guest sees, by its own header. */
 bool disk_virtual_size(const char *path, DiskFormat format, uint64_t *out, GError **err);
+
+/* ---- move.c ---- */
+
+/* What a disk is, by its own header, which must be of that format. */
+bool disk_facts_read(const char *path, DiskFormat format, DiskFacts *out, GError **err);
 
 /* ---- configdrive.c ---- */
 

@@ -36,14 +36,12 @@ static bool is_disk(const char *name)
            (g_str_has_prefix(name, "disk.") && strcmp(name, "disk.info") != 0);
 }
 
-static bool read_facts(const char *path, const char *format, DiskFacts *out, GError **err)
+bool disk_facts_read(const char *path, DiskFormat format, DiskFacts *out, GError **err)
 {
     g_autofree char *backing = NULL;
-    DiskSpec disk = {.path = (char *)path};
+    DiskSpec disk = {.path = (char *)path, .format = format};
     struct stat st;
 
-    if (!disk_format_parse(format, &disk.format))
-        return dv_fail(err, DV_E_INVALID_DISK, "disk.info does not say the format of %s", path);
     if (stat(path, &st) < 0)
         return dv_fail_errno(err, errno, "reading", path);
     if (!disk_virtual_size(path, disk.format, &out->virtual_bytes, err) ||
@@ -55,6 +53,15 @@ static bool read_facts(const char *path, const char *format, DiskFacts *out, GEr
     out->backing_file = backing ? g_path_get_basename(backing) : NULL;
     out->allocated_bytes = (uint64_t)st.st_blocks * 512;
     return true;
+}
+
+static bool read_facts(const char *path, const char *format, DiskFacts *out, GError **err)
+{
+    DiskFormat parsed = DISK_FORMAT_RAW;
+
+    return disk_format_parse(format, &parsed)
+               ? disk_facts_read(path, parsed, out, err)
+               : dv_fail(err, DV_E_INVALID_DISK, "disk.info does not say the format of %s", path);
 }
 
 bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err)
@@ -144,6 +151,48 @@ bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **
     if (!disks_take_back(disks, ctx, uuid, &back))
         dv_error(ctx, "the disks stay in %s: %s", aside, back->message);
     return false;
+}
+
+bool disks_rename_aside(Disks *disks, const char *uuid, GError **err)
+{
+    g_autofree char *dir = NULL, *aside = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    aside = aside_of(dir);
+    return rename_aside(dir, aside, err);
+}
+
+char *disks_aside_dir(Disks *disks, const char *uuid)
+{
+    g_autofree char *dir = disks_instance_dir(disks, uuid);
+
+    return aside_of(dir);
+}
+
+static int by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err)
+{
+    g_autofree char *aside = disks_aside_dir(disks, uuid);
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) reason = NULL;
+    g_autoptr(GDir) entries = g_dir_open(aside, 0, &reason);
+    const char *name;
+
+    if (!entries)
+        return dv_fail(err, DV_E_IO, "%s", reason->message);
+    while ((name = g_dir_read_name(entries)))
+        if (moves_along(name))
+            g_ptr_array_add(names, g_strdup(name));
+    g_ptr_array_sort(names, by_name);
+    g_ptr_array_add(names, NULL);
+    *out = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+    return true;
 }
 
 bool disks_take_back(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)

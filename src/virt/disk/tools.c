@@ -122,10 +122,27 @@ bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t s
     return run(argv, err);
 }
 
+bool disk_tool_change_base(const char *path, const DiskBase *base, GError **err)
+{
+    const char *argv[] = {
+        "qemu-img", "rebase",   "-f", "qcow2", "-F", disk_format_name(base->format),
+        "-b",       base->path, path, NULL};
+
+    return run(argv, err);
+}
+
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err)
 {
     g_autofree char *size = g_strdup_printf("%" G_GUINT64_FORMAT, size_bytes);
     const char *argv[] = {"qemu-img", "resize", "-f", disk_format_name(format), path, size, NULL};
+
+    return run(argv, err);
+}
+
+bool disk_tool_rebase(const char *path, const char *base, DiskFormat format, GError **err)
+{
+    const char *argv[] = {"qemu-img", "rebase", "-u", "-f", "qcow2", "-F", disk_format_name(format),
+                          "-b",       base,     path, NULL};
 
     return run(argv, err);
 }

@@ -17,13 +17,41 @@ static void add_device(FakeGuest *guest, VirtDeviceKind kind, const char *mac, c
     g_ptr_array_add(guest->devices, device);
 }
 
+static VirtDisk *copy_disk(const VirtDisk *disk)
+{
+    VirtDisk *copy = g_memdup2(disk, sizeof(*disk));
+
+    copy->target = g_strdup(disk->target);
+    copy->path = g_strdup(disk->path);
+    copy->format = g_strdup(disk->format);
+    copy->serial = g_strdup(disk->serial);
+    return copy;
+}
+
+static void add_disk(FakeGuest *guest, const DiskSpec *disk)
+{
+    const char *format = disk->format == DISK_FORMAT_QCOW2 ? "qcow2" : "raw";
+    const VirtDisk as_disk = {
+        .target = disk->target,
+        .path = disk->path,
+        .format = (char *)format,
+        .serial = disk->serial,
+        .cdrom = g_strcmp0(disk->device, "cdrom") == 0,
+        .readonly = disk->readonly,
+    };
+
+    g_ptr_array_add(guest->disks, copy_disk(&as_disk));
+}
+
 void fake_take_devices(FakeVirt *fake, FakeGuest *guest, const GuestSpec *spec)
 {
     g_ptr_array_set_size(guest->devices, 0);
+    g_ptr_array_set_size(guest->disks, 0);
     for (guint i = 0; i < spec->disks->len; i++) {
         const DiskSpec *disk = g_ptr_array_index(spec->disks, i);
 
         add_device(guest, VIRT_DEVICE_DISK, NULL, disk->target);
+        add_disk(guest, disk);
     }
     for (guint i = 0; i < spec->nics->len; i++) {
         const NicSpec *nic = g_ptr_array_index(spec->nics, i);
@@ -153,6 +181,36 @@ bool fake_devices(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, 
         copy->address = g_strdup(device->address);
         g_ptr_array_add(*out, copy);
     }
+    fake_leave(fake);
+    return true;
+}
+
+bool fake_disks(void *self, const char *uuid, GPtrArray **out, GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+    const FakeGuest *guest;
+
+    if (!fake_enter(fake, "disks", err))
+        return false;
+    guest = fake_find(fake, uuid);
+    if (!guest)
+        return fake_not_there(fake, uuid, err);
+    *out = g_ptr_array_new_with_free_func((GDestroyNotify)virt_disk_free);
+    for (guint i = 0; i < guest->disks->len; i++)
+        g_ptr_array_add(*out, copy_disk(g_ptr_array_index(guest->disks, i)));
+    fake_leave(fake);
+    return true;
+}
+
+bool fake_reserve_serial(void *self, const char *uuid G_GNUC_UNUSED, const char *host G_GNUC_UNUSED,
+                         unsigned count, int *out_ports, GError **err) DV_NO_ANALYSIS
+{
+    FakeVirt *fake = self;
+
+    if (!fake_enter(fake, "reserve_serial", err))
+        return false;
+    for (unsigned i = 0; i < count; i++)
+        out_ports[i] = fake->next_vnc_port++ + SERIAL_OFFSET;
     fake_leave(fake);
     return true;
 }

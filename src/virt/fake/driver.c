@@ -20,6 +20,8 @@ static void fake_guest_free(gpointer data)
     g_free(guest->password);
     g_free(guest->xml);
     g_free(guest->copied);
+    g_ptr_array_unref(guest->disks);
+    fake_move_free(guest->move);
     g_free(guest);
 }
 
@@ -217,6 +219,7 @@ FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, Gu
     guest->state = state;
     guest->console = g_strdup("");
     guest->devices = g_ptr_array_new_with_free_func((GDestroyNotify)virt_device_free);
+    guest->disks = g_ptr_array_new_with_free_func((GDestroyNotify)virt_disk_free);
     guest->xml = g_markup_printf_escaped(
         "<domain type='fake'><name>%s</name><uuid>%s</uuid></domain>", name, uuid);
     g_hash_table_replace(fake->guests, guest->uuid, guest);
@@ -404,6 +407,10 @@ static void fake_free(void *self)
     dv_unlock(&fake->lock);
     g_hash_table_unref(fake->guests);
     g_hash_table_unref(fake->ops);
+    g_hash_table_unref(fake->peers);
+    g_free((void *)fake->plan.jobs);
+    g_free(fake->last_migration);
+    g_hash_table_unref(fake->hosts);
     host_facts_free(fake->facts);
     dv_cond_done(&fake->changed);
     dv_mutex_done(&fake->lock);
@@ -457,6 +464,19 @@ static const VirtOps fake_ops = {
     .attach_nic = fake_attach_nic,
     .detach_nic = fake_detach_nic,
     .devices = fake_devices,
+    .disks = fake_disks,
+    .migrate = fake_migrate,
+    .migrate_watch = fake_migrate_watch,
+    .job = fake_job,
+    .post_copy = fake_post_copy,
+    .set_max_downtime = fake_set_max_downtime,
+    .set_bandwidth = fake_set_bandwidth,
+    .migration_xml = fake_migration_xml,
+    .compare_cpu = fake_compare_cpu,
+    .reserve_serial = fake_reserve_serial,
+    .send_files = fake_send_files,
+    .remove_files = fake_remove_files,
+    .fetch_files = fake_fetch_files,
     .describe = fake_describe,
     .set_event_sink = fake_set_event_sink,
     .connected = fake_connected,
@@ -473,6 +493,8 @@ VirtDriver *virt_fake_new(const VirtConfig *config G_GNUC_UNUSED)
     dv_cond_init(&fake->changed);
     fake->guests = g_hash_table_new_full(g_str_hash, g_str_equal, NULL, fake_guest_free);
     fake->ops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    fake->peers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    fake->hosts = fake_hosts_new();
     fake->facts = default_facts();
     fake->next_vnc_port = FIRST_VNC_PORT;
     fake->connected = true;

@@ -3,6 +3,8 @@
  * driver.c    the object, listing, starting, ending     power.c    turning guests on and off
  * inject.c    what is done to running guests            snapshot.c  copies of disks, freezing
  * steer.c     what tests say                            devices.c  devices and consoles
+ * migrate.c   moves between two of them
+ * transfer.c  files to and from other fakes
  *
  * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
  *            back; events are sent without it. */
@@ -11,6 +13,17 @@
 #include "util/clock.h"
 #include "util/thread.h"
 #include "virt/fake/fake_driver.h"
+
+/* A migration under way, at its source. */
+typedef struct FakeMove {
+    FakeVirt *peer; /* borrowed: the destination */
+    char *dest_xml;
+    GuestState before; /* the guest's, when it began */
+    VirtJob job;       /* as the last pass left it */
+    unsigned passes;
+    uint64_t max_downtime_ms, bandwidth_mib;
+    bool may_post_copy, post_copy_told, cancelled;
+} FakeMove;
 
 typedef struct FakeGuest {
     char *uuid, *name, *console, *vnc_listen;
@@ -26,8 +39,12 @@ typedef struct FakeGuest {
     char *password;
     unsigned nmis;
     bool frozen;
-    char *copied; /* the disk that a copy is under way of */
+    char *copied;     /* the disk that a copy is under way of */
+    GPtrArray *disks; /* VirtDisk */
+    FakeMove *move;   /* NULL: none */
 } FakeGuest;
+
+typedef struct FakeHost FakeHost;
 
 /* What a test said about one operation. */
 typedef struct FakeOp {
@@ -41,9 +58,13 @@ struct FakeVirt {
     DvCond changed;
     GHashTable *guests DV_GUARDED_BY(lock); /* uuid -> FakeGuest */
     GHashTable *ops DV_GUARDED_BY(lock);    /* name -> FakeOp */
+    GHashTable *hosts DV_GUARDED_BY(lock);  /* URI -> FakeHost, of transfer.c */
     HostFacts *facts DV_GUARDED_BY(lock);
     GuestEventFn sink DV_GUARDED_BY(lock);
     void *sink_arg DV_GUARDED_BY(lock);
+    GHashTable *peers DV_GUARDED_BY(lock);  /* address -> FakeVirt, borrowed */
+    FakeMigration plan DV_GUARDED_BY(lock); /* its jobs are owned */
+    char *last_migration DV_GUARDED_BY(lock);
     int next_vnc_port DV_GUARDED_BY(lock);
     bool connected DV_GUARDED_BY(lock);
     bool stopping DV_GUARDED_BY(lock);
@@ -87,6 +108,28 @@ bool fake_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSp
                      GError **err);
 bool fake_devices(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
 
+bool fake_disks(void *self, const char *uuid, GPtrArray **out, GError **err);
+bool fake_reserve_serial(void *self, const char *uuid, const char *host, unsigned count,
+                         int *out_ports, GError **err);
+
+/* --- migrate.c */
+void fake_move_free(FakeMove *move);
+/* Ends the guest's migration, when it has one that can be ended: false with err. */
+bool fake_move_cancel(FakeVirt *fake, FakeGuest *guest, GError **err) DV_REQUIRES(fake->lock);
+bool fake_migrate(void *self, const DvCtx *ctx, const char *uuid, const VirtMigration *migration,
+                  const VirtWatch *watch, GError **err);
+bool fake_migrate_watch(void *self, const DvCtx *ctx, const char *uuid, const VirtWatch *watch,
+                        GError **err);
+bool fake_job(void *self, const char *uuid, VirtJob *out, GError **err);
+bool fake_post_copy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool fake_set_max_downtime(void *self, const DvCtx *ctx, const char *uuid, uint64_t downtime_ms,
+                           GError **err);
+bool fake_set_bandwidth(void *self, const DvCtx *ctx, const char *uuid, uint64_t mib_per_s,
+                        GError **err);
+bool fake_migration_xml(void *self, const char *uuid, const VirtDestination *destination,
+                        char **out, GError **err);
+bool fake_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
+
 /* --- inject.c */
 bool fake_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,
@@ -101,3 +144,9 @@ bool fake_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const c
                          GError **err);
 bool fake_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+
+/* --- transfer.c */
+GHashTable *fake_hosts_new(void);
+bool fake_send_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+bool fake_remove_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+bool fake_fetch_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);

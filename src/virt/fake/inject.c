@@ -86,17 +86,21 @@ bool fake_stats(void *self, const char *uuid, GuestStats **out, GError **err) DV
     return true;
 }
 
-bool fake_abort_job(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid G_GNUC_UNUSED,
+bool fake_abort_job(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                     GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
+    FakeGuest *guest;
     FakeOp *save;
+    bool ok;
 
     if (!fake_enter(fake, "abort_job", err))
         return false;
     save = fake_op_of(fake, "save");
     save->aborted = save->held_now > 0;
+    guest = fake_find(fake, uuid);
+    ok = !guest || !guest->move || fake_move_cancel(fake, guest, err);
     dv_cond_broadcast(&fake->changed);
     fake_leave(fake);
-    return true;
+    return ok;
 }

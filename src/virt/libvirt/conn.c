@@ -17,10 +17,12 @@
 #include <libvirt/virterror.h>
 #include <stdatomic.h>
 
-/* A libvirtd that hangs fails the calls after 25 to 35 s: libvirt-ping asks it something small
- * every PING_PERIOD_MS, and libvirt-ev looks as often whether that is answered. Not libvirt's
- * keepalive, see hangup.h. */
+/* A libvirtd that hangs fails the calls after 25 to 30 s: while calls are under way libvirt-ping
+ * asks it something small every PING_PERIOD_MS, and libvirt-ev cuts the connection when that has
+ * had no answer for PING_LIMIT_MS. Where nobody waits for it, asking each PING_IDLE_MS will do: an
+ * idle agent shall be idle. Not libvirt's keepalive, see hangup.h. */
 #define PING_PERIOD_MS 5000
+#define PING_IDLE_MS 60000
 #define PING_LIMIT_MS 25000
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
@@ -37,7 +39,7 @@ struct VirtConn {
     GThread *thread;            /* [thread: main] libvirt-ev */
     GThread *ping_thread;       /* [thread: main] libvirt-ping */
     int timer;                  /* [const] after the loop started */
-    int watch;                  /* [const] likewise: looks after the pings */
+    int watch;                  /* [const] likewise: runs while a ping waits for its answer */
     int retry_ms;               /* [thread: libvirt-ev] */
     atomic_bool stopping;       /* [atomic] */
     atomic_bool want_open;      /* [atomic] the timer fired: try to open */
@@ -48,7 +50,7 @@ struct VirtConn {
     unsigned generation DV_GUARDED_BY(lock); /* openings so far */
     unsigned attempts DV_GUARDED_BY(lock);   /* tries so far, failed ones included */
     unsigned running DV_GUARDED_BY(lock);    /* threads that have not left their loop */
-    int64_t ping_ms DV_GUARDED_BY(lock);     /* since when a ping waits for its answer, 0: none */
+    int64_t asked_ms DV_GUARDED_BY(lock);    /* when the last ping was sent */
     char *last_error DV_GUARDED_BY(lock);    /* of the last failed attempt */
     GSList *stale DV_GUARDED_BY(lock);       /* closed handles to release */
     VirtCall *calls DV_GUARDED_BY(lock);     /* calls under way, newest first */
@@ -191,17 +193,11 @@ static void try_open(VirtConn *conn)
     conn->retry_ms = MIN(conn->retry_ms * 2, RETRY_MAX_MS);
 }
 
-/* Runs on libvirt-ev. */
+/* A ping had no answer for PING_LIMIT_MS. Runs on libvirt-ev. */
 static void on_watch(int watch G_GNUC_UNUSED, void *arg)
 {
     VirtConn *conn = arg;
-    int64_t since_ms;
 
-    dv_lock(&conn->lock);
-    since_ms = conn->ping_ms;
-    dv_unlock(&conn->lock);
-    if (since_ms == 0 || dv_now_ms() - since_ms < PING_LIMIT_MS)
-        return;
     if (virt_hangup() > 0)
         dv_warning(NULL, "libvirt at %s does not answer, connection cut", conn->uri);
 }
@@ -269,7 +265,7 @@ static void *event_loop(void *arg)
 
 /* --- asking whether it is there, on libvirt-ping --------------------------------------------- */
 
-/* The handle to ask by, or NULL: none, or it is time to go. Waits PING_PERIOD_MS. */
+/* The handle to ask by, or NULL: no need, none, or it is time to go. Waits PING_PERIOD_MS. */
 static virConnectPtr wait_for_ping(VirtConn *conn)
 {
     int64_t deadline = dv_now_ms() + PING_PERIOD_MS;
@@ -279,10 +275,11 @@ static virConnectPtr wait_for_ping(VirtConn *conn)
     while (!atomic_load(&conn->stopping) &&
            dv_cond_wait_until(&conn->changed, &conn->lock, deadline))
         ;
-    if (conn->conn && !atomic_load(&conn->stopping)) {
+    if (conn->conn && !atomic_load(&conn->stopping) &&
+        (conn->calls || dv_now_ms() - conn->asked_ms >= PING_IDLE_MS)) {
         handle = conn->conn;
         virConnectRef(handle);
-        conn->ping_ms = dv_now_ms();
+        conn->asked_ms = dv_now_ms();
     }
     dv_unlock(&conn->lock);
     return handle;
@@ -298,10 +295,9 @@ static void *ping_loop(void *arg)
 
         if (!handle)
             continue;
+        virEventUpdateTimeout(conn->watch, PING_LIMIT_MS);
         virConnectGetLibVersion(handle, &version); /* that it ended is the answer */
-        dv_lock(&conn->lock);
-        conn->ping_ms = 0;
-        dv_unlock(&conn->lock);
+        virEventUpdateTimeout(conn->watch, -1);
     }
     thread_left(conn);
     return NULL;
@@ -353,7 +349,7 @@ VirtConn *virt_conn_new(const char *uri, int64_t call_limit_ms, VirtConnOpenedFn
     dv_cond_init(&conn->changed);
     atomic_init(&conn->want_open, true);
     conn->timer = virEventAddTimeout(-1, on_timer, conn, NULL);
-    conn->watch = virEventAddTimeout(PING_PERIOD_MS, on_watch, conn, NULL);
+    conn->watch = virEventAddTimeout(-1, on_watch, conn, NULL);
     conn->running = 2; /* each thread holds a reference */
     g_atomic_ref_count_inc(&conn->refs);
     g_atomic_ref_count_inc(&conn->refs);

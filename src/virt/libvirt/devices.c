@@ -80,3 +80,60 @@ bool devices_read(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, 
     *out = g_steal_pointer(&devices);
     return true;
 }
+
+/* ---- disks as they are defined ---- */
+
+static char *value_or_null(xmlDoc *doc, const char *path, const char *below)
+{
+    g_autofree char *xpath = g_strconcat(path, below, NULL);
+
+    return xml_find(doc, xpath);
+}
+
+static bool has(xmlDoc *doc, const char *path, const char *below)
+{
+    g_autofree char *text = value_or_null(doc, path, below);
+
+    return text;
+}
+
+static VirtDisk *read_disk(xmlDoc *doc, const char *path)
+{
+    VirtDisk *disk = g_new0(VirtDisk, 1);
+    g_autofree char *type = value(doc, path, "/@type");
+    g_autofree char *device = value(doc, path, "/@device");
+
+    disk->block = g_str_equal(type, "block");
+    disk->cdrom = g_str_equal(device, "cdrom");
+    disk->readonly = has(doc, path, "/readonly");
+    disk->shareable = has(doc, path, "/shareable");
+    disk->target = value(doc, path, "/target/@dev");
+    disk->format = value(doc, path, "/driver/@type");
+    disk->serial = value_or_null(doc, path, "/serial");
+    if (disk->block || g_str_equal(type, "file"))
+        disk->path = value_or_null(doc, path, disk->block ? "/source/@dev" : "/source/@file");
+    return disk;
+}
+
+bool devices_disks(void *self, const char *uuid, GPtrArray **out, GError **err)
+{
+    g_autoptr(GPtrArray) disks = g_ptr_array_new_with_free_func((GDestroyNotify)virt_disk_free);
+    g_autofree char *xml = NULL;
+    g_autoptr(xmlDoc) doc = NULL;
+
+    if (!guest_describe(self, uuid, &xml, err))
+        return false;
+    doc = xml_parse(xml, "the guest's XML", err);
+    for (unsigned i = 1; doc; i++) {
+        g_autofree char *path = g_strdup_printf("/domain/devices/disk[%u]", i);
+        g_autofree char *there = xml_find(doc, path);
+
+        if (!there)
+            break;
+        g_ptr_array_add(disks, read_disk(doc, path));
+    }
+    if (!doc)
+        return false;
+    *out = g_steal_pointer(&disks);
+    return true;
+}

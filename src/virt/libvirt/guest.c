@@ -339,12 +339,24 @@ bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
         return false;
     if (!domain) {
         dv_debug(ctx, "guest %s is not defined, nothing to destroy", uuid);
+        serial_ports_give(driver, uuid); /* of a guest that was expected, and did not come */
         return true;
     }
     if (!guest_domain_off(driver, domain, err) || !undefine(driver, domain, err))
         return false;
     serial_ports_give(driver, uuid);
     return true;
+}
+
+bool guest_undefine_left(LibvirtDriver *driver, const char *uuid, GError **err)
+{
+    g_auto(virDomainPtr) domain = NULL;
+
+    if (!guest_lookup(driver, uuid, &domain, err))
+        return false;
+    if (!domain || virDomainIsActive(domain) != 0)
+        return true;
+    return undefine(driver, domain, err);
 }
 
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)

@@ -68,21 +68,38 @@ void guest_sync_time(void *self, const DvCtx *ctx, const char *uuid)
     dv_debug(ctx, "%s", err->message);
 }
 
+/* libvirt refuses to end what is not under way in the same words as what must not be ended. */
+static bool is_past_return(LibvirtDriver *driver, virDomainPtr domain)
+{
+    VirtJob job = {0};
+
+    return job_of_domain(driver, domain, &job, NULL) && job.state == VIRT_JOB_POST_COPY;
+}
+
 bool guest_abort_job(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
 {
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
+    g_autoptr(GError) cause = NULL;
     int code;
 
     if (!guest_lookup(driver, uuid, &domain, err))
         return false;
     if (!domain)
         return true;
-    VIRT_CALL(driver->conn, "abort job");
-    if (virDomainAbortJob(domain) == 0)
-        return true;
+    {
+        VIRT_CALL(driver->conn, "abort job");
+        if (virDomainAbortJob(domain) == 0) {
+            move_waits_cancel(driver->events, uuid);
+            return true;
+        }
+    }
     code = virt_conn_last_code();
+    virt_conn_fail(&cause, "aborting the guest's job");
     /* OPERATION_INVALID: it has no job, or is off. NO_SUPPORT: there are no jobs at all. */
-    return code == VIR_ERR_NO_DOMAIN || code == VIR_ERR_OPERATION_INVALID ||
-           code == VIR_ERR_NO_SUPPORT || virt_conn_fail(err, "aborting the guest's job");
+    if (code == VIR_ERR_NO_DOMAIN || code == VIR_ERR_NO_SUPPORT ||
+        (code == VIR_ERR_OPERATION_INVALID && !is_past_return(driver, domain)))
+        return true;
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
 }

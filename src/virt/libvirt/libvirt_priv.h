@@ -6,7 +6,9 @@
  * host.c      HostFacts                                   driver.c   the ops table
  * hotplug.c   devices that come and go                    devices.c  where devices are
  * serial.c    TCP ports of serial consoles
- * snapshot.c  copies of disks, freezing
+ * snapshot.c  copies of disks, freezing                 migrate.c  moving to another host
+ * job.c       what a migration does now                 migrate_xml.c  how it is described there
+ * transfer.c  files to and from other hosts, over remote.c
  * conn.c, hangup.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
@@ -44,6 +46,8 @@ bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err);
+/* Takes away the definition of a guest that has moved; one that runs is left alone. */
+bool guest_undefine_left(LibvirtDriver *driver, const char *uuid, GError **err);
 /* nova's power state for a virDomainState. */
 GuestState guest_state_of(int libvirt_state);
 /* The domain of a uuid; *out NULL when there is none. */
@@ -78,6 +82,34 @@ bool guest_block_copy_end(void *self, const DvCtx *ctx, const char *uuid, const 
 bool guest_freeze(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_thaw(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 
+/* --- migrate.c */
+bool guest_migrate(void *self, const DvCtx *ctx, const char *uuid, const VirtMigration *migration,
+                   const VirtWatch *watch, GError **err);
+bool guest_migrate_watch(void *self, const DvCtx *ctx, const char *uuid, const VirtWatch *watch,
+                         GError **err);
+
+/* --- job.c */
+#define JOB_BANDWIDTH_UNLIMITED (INT64_MAX >> 20) /* MiB/s: as large as libvirt takes it */
+
+/* Reads libvirt's parameters of a job; false, and state NONE, when it is no migration from here. */
+bool job_read(int type, virTypedParameterPtr params, int count, VirtJob *out);
+bool job_of_domain(LibvirtDriver *driver, virDomainPtr domain, VirtJob *out, GError **err);
+bool guest_job(void *self, const char *uuid, VirtJob *out, GError **err);
+bool guest_post_copy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_set_max_downtime(void *self, const DvCtx *ctx, const char *uuid, uint64_t downtime_ms,
+                            GError **err);
+bool guest_set_bandwidth(void *self, const DvCtx *ctx, const char *uuid, uint64_t mib_per_s,
+                         GError **err);
+
+/* --- migrate_xml.c */
+bool guest_migration_xml(void *self, const char *uuid, const VirtDestination *destination,
+                         char **out, GError **err);
+bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
+/* The rewriting itself, and the description of a CPU; g_free. */
+bool migrate_xml_rewrite(const char *xml, const VirtConfig *config,
+                         const VirtDestination *destination, char **out, GError **err);
+char *migrate_cpu_write(const VirtPeerCpu *cpu);
+
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,
                     size_t *out_length, GError **err);
@@ -89,8 +121,15 @@ bool console_address(void *self, const DvCtx *ctx, const char *uuid, VirtConsole
  * none. They are the guest's until given back. DV_E_SERIAL_PORTS_EXHAUSTED. */
 bool serial_ports_take(LibvirtDriver *driver, const GuestSpec *spec, int **out, GError **err);
 void serial_ports_give(LibvirtDriver *driver, const char *uuid);
+bool serial_ports_reserve(void *self, const char *uuid, const char *host, unsigned count,
+                          int *out_ports, GError **err);
 /* Gives them back when the guest is not defined (any more). */
 void serial_ports_settle(LibvirtDriver *driver, const char *uuid);
+
+/* --- transfer.c */
+bool transfer_send(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+bool transfer_remove(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+bool transfer_fetch(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
 
 /* --- hotplug.c */
 bool hotplug_attach_nic(void *self, const DvCtx *ctx, const char *uuid, const NicSpec *nic,
@@ -100,6 +139,7 @@ bool hotplug_detach_nic(void *self, const DvCtx *ctx, const char *uuid, const Ni
 
 /* --- devices.c */
 bool devices_read(void *self, const DvCtx *ctx, const char *uuid, GPtrArray **out, GError **err);
+bool devices_disks(void *self, const char *uuid, GPtrArray **out, GError **err);
 
 /* --- host.c */
 bool host_facts_read(void *self, HostFacts **out, GError **err);

@@ -167,30 +167,52 @@ void serial_ports_settle(LibvirtDriver *driver, const char *uuid)
         serial_ports_give(driver, uuid);
 }
 
+static bool know_all(LibvirtDriver *driver, GError **err)
+{
+    bool known;
+
+    dv_lock(&driver->lock);
+    known = driver->serial_read;
+    dv_unlock(&driver->lock);
+    return known || read_all(driver, err);
+}
+
+/* New ones in place of those the guest had. */
+static bool take_new(LibvirtDriver *driver, const char *uuid, const char *host, unsigned count,
+                     int *out_ports, GError **err)
+{
+    serial_ports_give(driver, uuid);
+    for (unsigned i = 0; i < count; i++) {
+        out_ports[i] = take_one(driver, host, uuid);
+        if (out_ports[i])
+            continue;
+        serial_ports_give(driver, uuid);
+        return dv_fail(err, DV_E_SERIAL_PORTS_EXHAUSTED, "Not able to acquire a free port for %s",
+                       host);
+    }
+    return true;
+}
+
 bool serial_ports_take(LibvirtDriver *driver, const GuestSpec *spec, int **out, GError **err)
 {
     g_autofree int *ports = g_new0(int, spec->serial_count + 1);
-    bool known;
 
     *out = NULL;
     if (!spec->serial_host)
         return true;
-    dv_lock(&driver->lock);
-    known = driver->serial_read;
-    dv_unlock(&driver->lock);
-    if (!known && !read_all(driver, err))
+    if (!know_all(driver, err))
         return false;
-    if (!keep_ports(driver, spec, ports)) {
-        serial_ports_give(driver, spec->uuid);
-        for (unsigned i = 0; i < spec->serial_count; i++) {
-            ports[i] = take_one(driver, spec->serial_host, spec->uuid);
-            if (ports[i])
-                continue;
-            serial_ports_give(driver, spec->uuid);
-            return dv_fail(err, DV_E_SERIAL_PORTS_EXHAUSTED,
-                           "Not able to acquire a free port for %s", spec->serial_host);
-        }
-    }
+    if (!keep_ports(driver, spec, ports) &&
+        !take_new(driver, spec->uuid, spec->serial_host, spec->serial_count, ports, err))
+        return false;
     *out = g_steal_pointer(&ports);
     return true;
+}
+
+bool serial_ports_reserve(void *self, const char *uuid, const char *host, unsigned count,
+                          int *out_ports, GError **err)
+{
+    LibvirtDriver *driver = self;
+
+    return know_all(driver, err) && take_new(driver, uuid, host, count, out_ports, err);
 }

@@ -3,6 +3,7 @@
 #include "virt/fake/fake_driver.h"
 
 #include "unit/virt/contract_devices.h"
+#include "unit/virt/contract_migration.h"
 #include "unit/virt/contract_snapshot.h"
 
 static GuestSpec *contract_spec(unsigned number)
@@ -27,15 +28,32 @@ static NicSpec *contract_nic(unsigned number)
     return nic;
 }
 
+static VirtDriver *peer;
+
+static VirtDriver *contract_peer(void)
+{
+    return peer;
+}
+
+static const char *contract_peer_uri(void)
+{
+    return "qemu+tcp://peer/system";
+}
+
 static int open_driver(void **state)
 {
-    *state = virt_fake_new(NULL);
+    VirtDriver *driver = virt_fake_new(NULL);
+
+    peer = virt_fake_new(NULL);
+    fake_virt_add_peer(fake_virt(driver), "peer", fake_virt(peer));
+    *state = driver;
     return 0;
 }
 
 static int close_driver(void **state)
 {
     virt_driver_free(*state);
+    virt_driver_free(peer);
     return 0;
 }
 
@@ -188,9 +206,10 @@ int main(void)
         CONTRACT_TESTS,
         CONTRACT_DEVICE_TESTS,
         CONTRACT_SNAPSHOT_TESTS,
+        CONTRACT_MIGRATION_TESTS,
+        CONTRACT_PAIR_TESTS,
         cmocka_unit_test(a_copy_goes_on_until_it_is_ended),
         cmocka_unit_test(a_guest_without_an_agent_is_not_frozen),
-        CONTRACT_SNAPSHOT_TESTS,
         cmocka_unit_test(fails_as_told_and_leaves_nothing),
         cmocka_unit_test(is_away_when_told),
         cmocka_unit_test(guests_act_on_their_own),

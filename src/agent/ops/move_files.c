@@ -1,0 +1,161 @@
+/* An instance's files on their way to another host; see move_files.h. */
+#include "agent/ops/move_files.h"
+
+#include "agent/ops/move_remote.h"
+#include "util/fs.h"
+#include "util/log.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* ---- is it the same directory? ---- */
+
+static bool ask(const Move *move, const char *host, const char *path, bool *out, GError **err)
+{
+    g_autoptr(Ovo) args = ovo_new_dict();
+    g_autoptr(Ovo) data = ovo_new_dict();
+    g_autoptr(Ovo) answer = ovo_new_dict();
+    json_t *sees = NULL;
+
+    ovo_set_str(data, "filename", path);
+    ovo_set_child(args, "data", data);
+    if (!peer_call(move->agent->peers, move->ctx, host, "check_instance_shared_storage", "6.0",
+                   args, PEER_SHORT, &sees, err))
+        return false;
+    ovo_set_json(answer, "sees", sees);
+    return ovo_bool(answer, "sees", out, err);
+}
+
+bool move_files_shared(const Move *move, const char *host, bool *out, GError **err)
+{
+    g_autofree char *path = NULL;
+    bool ok = true;
+
+    *out = true;
+    if (!disks_probe(move->agent->disks, move->uuid, &path, err))
+        return false;
+    if (path) {
+        ok = ask(move, host, path, out, err);
+        (void)unlink(path);
+    }
+    return ok;
+}
+
+/* ---- over libvirt ---- */
+
+/* A delete that has come in waits for nothing that can be given up. A stop of the agent does not
+ * end a copy: what it cuts short is taken back at the next start. */
+static bool should_stop(void *arg)
+{
+    const Move *move = arg;
+
+    return waits_closed(move->agent->waits, move->uuid);
+}
+
+static char *libvirt_of(const Move *move)
+{
+    const LiveConfig *live = &move->agent->config.live;
+    const char *host = move_address(move);
+    g_autofree char *name = strchr(host, ':') ? g_strdup_printf("[%s]", host) : g_strdup(host);
+    g_auto(GStrv) parts = NULL;
+
+    if (!live->uri)
+        return g_strdup_printf("qemu+%s://%s/system", live->scheme ? live->scheme : "tcp", name);
+    parts = g_strsplit(live->uri, "%s", 2);
+    return g_strconcat(parts[0], name, parts[1], NULL);
+}
+
+typedef bool (*TransferFn)(void *self, const DvCtx *ctx, const VirtTransfer *transfer,
+                           GError **err);
+
+static bool transfer(const Move *move, TransferFn run, const char *const *names, uint64_t bytes,
+                     GError **err)
+{
+    g_autofree char *uri = libvirt_of(move);
+    g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
+    g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
+    size_t count = g_strv_length((char **)names);
+    g_autofree VirtFile *files = g_new0(VirtFile, count + 1);
+    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    const VirtTransfer what = {
+        .uri = uri,
+        .uuid = move->uuid,
+        .folder = folder,
+        .files = files,
+        .file_count = count,
+        .need_bytes = bytes,
+        .stop = should_stop,
+        .stop_arg = (void *)move,
+    };
+
+    for (size_t i = 0; i < count; i++) {
+        char *path = g_build_filename(aside, names[i], NULL);
+
+        g_ptr_array_add(paths, path);
+        files[i] = (VirtFile){path, names[i]};
+    }
+    return run(move->agent->virt->self, move->ctx, &what, err);
+}
+
+static const char *const nothing[] = {NULL};
+
+static bool libvirt_begin(const Move *move, uint64_t bytes, GError **err)
+{
+    return transfer(move, move->agent->virt->ops->send_files, nothing, bytes, err);
+}
+
+static bool libvirt_send(const Move *move, const char *const *names, GError **err)
+{
+    return transfer(move, move->agent->virt->ops->send_files, names, 0, err);
+}
+
+static bool libvirt_take_back(const Move *move, const char *const *names, GError **err)
+{
+    return transfer(move, move->agent->virt->ops->remove_files, names, 0, err);
+}
+
+/* ---- whichever carries them ---- */
+
+static const MoveCarrier libvirt_carrier = {libvirt_begin, libvirt_send, libvirt_take_back};
+
+static const MoveCarrier *carrier_of(const Move *move)
+{
+    const char *transport = move->agent->config.remote_transport;
+
+    return transport ? move_remote_carrier(transport) : &libvirt_carrier;
+}
+
+bool move_files_begin(const Move *move, uint64_t bytes, GError **err)
+{
+    return carrier_of(move)->begin(move, bytes, err);
+}
+
+bool move_files_send(const Move *move, GError **err)
+{
+    g_auto(GStrv) names = NULL;
+    g_autoptr(GError) cause = NULL;
+    int64_t start_ms = dv_now_ms();
+
+    if (!disks_names_aside(move->agent->disks, move->uuid, &names, err))
+        return false;
+    if (carrier_of(move)->send(move, (const char *const *)names, &cause)) {
+        dv_info(move->ctx, "disks sent to %s in %d ms", move_address(move),
+                (int)(dv_now_ms() - start_ms));
+        return true;
+    }
+    if (dv_is(cause, DV_E_CANCELLED))
+        return dv_fail(err, DV_E_DELETING, "the instance is being deleted");
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}
+
+void move_files_take_back(const Move *move)
+{
+    g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
+    g_auto(GStrv) names = NULL;
+    g_autoptr(GError) err = NULL;
+
+    if ((dv_exists(aside) && !disks_names_aside(move->agent->disks, move->uuid, &names, &err)) ||
+        !carrier_of(move)->take_back(move, names ? (const char *const *)names : nothing, &err))
+        dv_warning(move->ctx, "its files stay on %s: %s", move_address(move), err->message);
+}

@@ -1,0 +1,173 @@
+/* Interrupted live migrations; see recovery_live.h. */
+#include "agent/recovery_live.h"
+
+#include "agent/methods.h"
+#include "agent/ops/live.h"
+#include "agent/recovery_moves.h"
+#include "agent/recovery_priv.h"
+#include "util/log.h"
+
+#include <string.h>
+
+/* How long conductor may take to check hosts one after the other. */
+#define CHECKING_S 300
+/* A host that has not reported for so long is down to nova as well. */
+#define DOWN_S 60
+
+static int64_t age_s(const Ovo *record, const char *const *fields)
+{
+    int64_t then_ms = 0;
+
+    for (; *fields; fields++) {
+        const char *text = ovo_str_or(record, *fields, NULL);
+
+        if (text && dv_time_parse(text, &then_ms))
+            return (dv_clock_wall_ms(dv_clock_real()) - then_ms) / 1000;
+    }
+    return G_MAXINT64; /* nobody says that it is new */
+}
+
+/* ---- the source ---- */
+
+static void adopt_free(void *arg)
+{
+    Live *live = arg;
+
+    live_done(live);
+    g_free(live);
+}
+
+/* A guest that is off here may have run on at the destination before this host lost its power:
+ * then only its definition is left here. */
+static LiveOutcome look_for_it_there(const Live *live, GError **why)
+{
+    const VirtDriver *virt = live->agent->virt;
+    GuestState state = GUEST_STATE_NONE;
+    g_autoptr(GError) err = NULL;
+    bool there = false;
+
+    if (!virt->ops->state(virt->self, live->uuid, &state, &err) ||
+        (!recovery_is_up(state) && !live_ask_dest(live, &there, &err))) {
+        g_clear_error(why);
+        g_propagate_error(why, g_steal_pointer(&err));
+        return LIVE_UNKNOWN;
+    }
+    if (!there)
+        return LIVE_STAYED;
+    if (virt->ops->destroy(virt->self, live->ctx, live->uuid, &err))
+        return LIVE_MOVED;
+    g_clear_error(why);
+    g_propagate_error(why, g_steal_pointer(&err));
+    return LIVE_UNKNOWN;
+}
+
+static LiveOutcome find_guest(Live *live, bool *out_cancelled, GError **why)
+{
+    LiveOutcome outcome = live_job(live, true, out_cancelled, why);
+
+    return outcome == LIVE_STAYED ? look_for_it_there(live, why) : outcome;
+}
+
+static void adopt_run(void *arg)
+{
+    Live *live = arg;
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GError) end = NULL;
+    bool cancelled = false;
+
+    switch (find_guest(live, &cancelled, &why)) {
+    case LIVE_MOVED:
+        if (!live_finish(live, &end))
+            dv_error(live->ctx, "the guest has moved to host %s, but: %s", live->dest,
+                     end->message);
+        break;
+    case LIVE_STAYED:
+        dv_warning(live->ctx, "the live migration to host %s has not come about: %s", live->dest,
+                   why ? why->message : "nobody says why");
+        if (!live_rollback(live, cancelled ? "cancelled" : "failed", &end))
+            dv_error(live->ctx, "not taken back completely: %s", end->message);
+        break;
+    case LIVE_BROKEN:
+        live_broken(live, why);
+        break;
+    case LIVE_UNKNOWN:
+        dv_warning(live->ctx, "it is not known where the guest is: %s; asking again later",
+                   why ? why->message : "no answer");
+        recovery_move_later(live->agent, live->ctx, live->uuid);
+        break;
+    }
+    adopt_free(live);
+}
+
+/* With a place in the queue, so that others can end it, and wait for its end. */
+static bool take_place(Live *live, GError **err)
+{
+    live->ticket = live_queue_enter(live->agent->live, live->uuid, live->dest, err);
+    if (!live->ticket)
+        return false;
+    return (live_ticket_prepare(live->ticket) && live_ticket_run(live->ticket)) ||
+           dv_fail(err, DV_E_CANCELLED, "the migration was cancelled just now");
+}
+
+bool recovery_live_adopt(Interrupted *move, GError **err)
+{
+    Agent *agent = move->agent;
+    Live *live = g_new0(Live, 1);
+
+    if (!live_load(live, agent, move->ctx, move->instance, move->migration, err) ||
+        !take_place(live, err)) {
+        adopt_free(live);
+        return false;
+    }
+    dv_pool_submit(agent->pools[POOL_MIGRATE], adopt_run, live, adopt_free);
+    return true;
+}
+
+bool recovery_live_accepted(Interrupted *move, GError **err)
+{
+    static const char *const fields[] = {"updated_at", "created_at", NULL};
+
+    if (age_s(move->migration, fields) < CHECKING_S) {
+        recovery_move_later(move->agent, move->ctx, move->uuid);
+        return true;
+    }
+    return recovery_live_adopt(move, err);
+}
+
+/* ---- the destination ---- */
+
+static bool is_source_down(const Interrupted *move, bool *out, GError **err)
+{
+    static const char *const fields[] = {"last_seen_up", "updated_at", NULL};
+    g_autoptr(Ovo) service = NULL;
+
+    if (!conductor_service_get(move->agent->con, move->ctx,
+                               ovo_str_or(move->migration, "source_compute", ""), "nova-compute",
+                               &service, err))
+        return false;
+    *out = !service || ovo_bool_or(service, "forced_down", false) ||
+           age_s(service, fields) > DOWN_S;
+    return true;
+}
+
+/* One that still comes in is paused. While the source lives, the rest is its to do. */
+bool recovery_live_take_over(Interrupted *move, GError **err)
+{
+    bool done = strcmp(ovo_str_or(move->migration, "status", ""), "completed") == 0;
+    bool down = false;
+    g_autoptr(Ovo) args = NULL;
+
+    if (!done && move->power != GUEST_STATE_RUNNING)
+        return true;
+    if (!recovery_is_up(move->power) || (!done && !is_source_down(move, &down, err)))
+        return !err || !*err;
+    if (!done && !down)
+        return true;
+    dv_warning(move->ctx, "the guest has come from host %s, which did not say so",
+               ovo_str_or(move->migration, "source_compute", "?"));
+    args = ovo_new_dict();
+    ovo_set_child(args, "instance", move->instance);
+    ovo_set_bool(args, "block_migration", false);
+    return dispatch_run(move->agent, methods_find("post_live_migration_at_destination"), move->ctx,
+                        args, false, NULL, err);
+}

@@ -1,0 +1,403 @@
+/* Interrupted moves as one table; see recovery_moves.h. */
+#include "agent/recovery_moves.h"
+
+#include "agent/methods.h"
+#include "agent/ops/move.h"
+#include "agent/ops/ops.h"
+#include "agent/ops/outcome.h"
+#include "agent/ops/rebuild.h"
+#include "agent/ops/relaunch.h"
+#include "agent/recovery_live.h"
+#include "agent/recovery_priv.h"
+#include "util/log.h"
+
+#include <string.h>
+
+#define RPC_VERSION "6.0"
+
+static const char *const attrs[] = {"info_cache", "metadata",   "system_metadata",   "flavor",
+                                    "old_flavor", "new_flavor", "migration_context", NULL};
+
+static const char *task_of(const Interrupted *move)
+{
+    return ovo_str_or(move->instance, "task_state", "");
+}
+
+static bool is_in_progress(const Ovo *migration)
+{
+    static const char *const over[] = {"confirmed", "reverted",  "error", "failed",
+                                       "completed", "cancelled", "done",  NULL};
+
+    return !g_strv_contains(over, ovo_str_or(migration, "status", ""));
+}
+
+/* ---- doing again what was asked for ---- */
+
+static bool run_again(const Interrupted *move, const char *method, GError **err)
+{
+    g_autoptr(Ovo) args = ovo_new_dict();
+
+    ovo_set_child(args, "instance", move->instance);
+    ovo_set_child(args, "migration", move->migration);
+    return dispatch_run(move->agent, methods_find(method), move->ctx, args, false, NULL, err);
+}
+
+/* As the source handed it over: the first try may have saved the new flavor already. */
+static bool hand_over_again(const Interrupted *move, GError **err)
+{
+    static const char *const expected[] = {"resize_finish", NULL};
+    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
+
+    if (strcmp(task_of(move), "resize_finish") != 0)
+        return true;
+    if (old)
+        move_set_flavor(move->instance, old);
+    ovo_set_str(move->instance, "task_state", "resize_migrated");
+    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+}
+
+static bool finish_again(Interrupted *move, GError **err)
+{
+    return hand_over_again(move, err) && run_again(move, "finish_resize", err);
+}
+
+static bool confirm_again(Interrupted *move, GError **err)
+{
+    return run_again(move, "confirm_resize", err);
+}
+
+static bool revert_again(Interrupted *move, GError **err)
+{
+    return run_again(move, "revert_resize", err);
+}
+
+static bool finish_revert_again(Interrupted *move, GError **err)
+{
+    return run_again(move, "finish_revert_resize", err);
+}
+
+/* ---- the other side was not told ---- */
+
+static bool tell(const Interrupted *move, const char *side, const char *method, GError **err)
+{
+    g_autoptr(Ovo) args = ovo_new_dict();
+
+    ovo_set_child(args, "instance", move->instance);
+    ovo_set_child(args, "migration", move->migration);
+    ovo_set_null(args, "request_spec");
+    return peer_cast(move->agent->peers, move->ctx, ovo_str_or(move->migration, side, ""), method,
+                     RPC_VERSION, args, err);
+}
+
+static bool tell_source_to_finish_revert(Interrupted *move, GError **err)
+{
+    return tell(move, "source_compute", "finish_revert_resize", err);
+}
+
+/* ---- taking it back ---- */
+
+static bool give_back(const Interrupted *move, GError **err)
+{
+    Agent *agent = move->agent;
+    const char *from = ovo_str_or(move->migration, "uuid", "");
+    g_autoptr(GError) cause = NULL;
+    bool moved = false;
+
+    if (!placement_allocations_move(agent->placement, move->ctx, from, move->uuid, &moved, &cause))
+        dv_error(move->ctx, "allocation of migration %s not given back: %s", from, cause->message);
+    ovo_set_str(move->migration, "status", "error");
+    return conductor_save(agent->con, move->ctx, move->migration, err);
+}
+
+/* Whoever changes the task state first has the instance. */
+static bool clear_task(const Interrupted *move, GError **err)
+{
+    g_autofree char *task = g_strdup(task_of(move));
+    const char *const expected[] = {task, NULL};
+
+    ovo_set_null(move->instance, "task_state");
+    ovo_set_null(move->instance, "new_flavor");
+    ovo_set_null(move->instance, "migration_context");
+    ovo_dict_set(move->instance, "system_metadata", "old_vm_state", NULL);
+    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+}
+
+static bool undo_prep(Interrupted *move, GError **err)
+{
+    return clear_task(move, err) && give_back(move, err);
+}
+
+/* Another host may be at it: it finds out when it goes on. */
+static bool forget_prep(Interrupted *move, GError **err)
+{
+    static const char *const expected[] = {"resize_prep", NULL};
+
+    ovo_set_null(move->instance, "task_state");
+    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+}
+
+static bool take_guest_back(const Interrupted *move, GError **err)
+{
+    bool was_off = g_strcmp0(ovo_dict_str(move->instance, "system_metadata", "old_vm_state"),
+                             "stopped") == 0;
+    unsigned flags = RELAUNCH_CACHED_NETWORKS | (was_off ? RELAUNCH_OFF : 0);
+
+    if (recovery_is_up(move->power)) /* it had not come to the guest yet */
+        return true;
+    return disks_take_back(move->agent->disks, move->ctx, move->uuid, err) &&
+           guest_relaunch(move->agent, move->ctx, move->instance, flags, err);
+}
+
+/* Whatever came of the guest, the instance gets its freedom and its allocation back. */
+static bool undo_resize(Interrupted *move, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+    g_autoptr(GError) saving = NULL;
+    bool back = take_guest_back(move, &cause);
+    bool saved = clear_task(move, &saving) && (!move->migration || give_back(move, &saving));
+
+    if (back && saved)
+        return true;
+    g_propagate_error(err, back ? g_steal_pointer(&saving) : g_steal_pointer(&cause));
+    return false;
+}
+
+/* A job that still runs is ended. Its record says error, so that the operator looks. */
+static bool end_live_migration(Interrupted *move, GError **err)
+{
+    static const char *const expected[] = {"migrating", NULL};
+    const VirtDriver *virt = move->agent->virt;
+    g_autoptr(GError) cause = NULL;
+
+    if (!virt->ops->abort_job(virt->self, move->ctx, move->uuid, &cause))
+        dv_error(move->ctx, "the live migration is not aborted: %s", cause->message);
+    if (move->migration && is_in_progress(move->migration)) {
+        ovo_set_str(move->migration, "status", "error");
+        if (!conductor_save(move->agent->con, move->ctx, move->migration, err))
+            return false;
+    }
+    ovo_set_null(move->instance, "task_state");
+    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
+}
+
+static bool recover_evacuation(Interrupted *move, GError **err)
+{
+    return evacuate_recover(move->agent, move->ctx, move->instance, move->migration, move->power,
+                            err);
+}
+
+/* ---- the table ---- */
+
+#define ANY NULL
+#define COLD "migration|resize"
+#define LIVE "live-migration"
+#define HERE 1
+#define AWAY 2
+#define EITHER (HERE | AWAY)
+#define SOURCE 4
+#define DEST 8
+#define TWICE true
+#define AT_ONCE false
+
+/* clang-format off */
+static const struct {
+    const char *types, *statuses, *tasks; /* "a|b" */
+    unsigned where;                       /* the instance's host, and this host's side of the move */
+    bool twice;                           /* the request may still be on its way */
+    const char *what;
+    bool (*run)(Interrupted *move, GError **err);
+} rows[] = {
+    {"evacuation", "pre-migrating", ANY,                AWAY | DEST,   AT_ONCE, "an evacuation to here", recover_evacuation},
+    {COLD, "accepted|pre-migrating", "resize_prep",     EITHER | DEST, TWICE,   "taking a resize's claim back", undo_prep},
+    {COLD, ANY, "resize_migrating",                     HERE | SOURCE, AT_ONCE, "taking a resize back", undo_resize},
+    {COLD, "post-migrating", "resize_migrated|resize_finish",
+                                                        HERE | DEST,   TWICE,   "finishing a resize", finish_again},
+    {COLD, "confirming", "",                            EITHER | SOURCE, TWICE, "confirming a resize", confirm_again},
+    {COLD, "reverting", "resize_reverting",             HERE | DEST,   TWICE,   "reverting a resize", revert_again},
+    {COLD, "reverted", "resize_reverting",              EITHER | SOURCE, TWICE, "finishing a revert", finish_revert_again},
+    {COLD, "reverted", "resize_reverting",              HERE | DEST,   TWICE,   "handing a revert over", tell_source_to_finish_revert},
+    {LIVE, "accepted", "migrating",                     HERE | SOURCE, TWICE,   "a live migration nobody began", recovery_live_accepted},
+    {LIVE, ANY, "migrating",                            HERE | SOURCE, AT_ONCE, "adopting a live migration", recovery_live_adopt},
+    {LIVE, "running|running (post-copy)", ANY,          AWAY | SOURCE, TWICE,   "ending a live migration", recovery_live_adopt},
+    {LIVE, "completed|running|running (post-copy)", "migrating",
+                                                        AWAY | DEST,   TWICE,   "a guest that has come here", recovery_live_take_over},
+    /* whatever its migrations are: the instance is not to stay in its task state */
+    {ANY, ANY, "resize_prep",                           HERE,          AT_ONCE, "forgetting a resize", forget_prep},
+    {ANY, ANY, "resize_migrating",                      HERE,          AT_ONCE, "taking a resize back", undo_resize},
+    {ANY, ANY, "migrating",                             HERE,          AT_ONCE, "ending a live migration", end_live_migration},
+};
+/* clang-format on */
+
+static bool is_mine(const Interrupted *move, const char *field)
+{
+    return strcmp(ovo_str_or(move->migration, field, ""), move->agent->config.host) == 0;
+}
+
+static bool migration_fits(const Interrupted *move, size_t row)
+{
+    unsigned where = rows[row].where;
+    const Ovo *migration = move->migration;
+
+    if (!rows[row].types)
+        return true;
+    if (!migration)
+        return false;
+    return (((where & SOURCE) && is_mine(move, "source_compute")) ||
+            ((where & DEST) && is_mine(move, "dest_compute"))) &&
+           recovery_is_one_of(rows[row].types, ovo_str_or(migration, "migration_type", "")) &&
+           (!rows[row].statuses ||
+            recovery_is_one_of(rows[row].statuses, ovo_str_or(migration, "status", "")));
+}
+
+static bool fits(const Interrupted *move, size_t row)
+{
+    bool here = strcmp(ovo_str_or(move->instance, "host", ""), move->agent->config.host) == 0;
+
+    return (rows[row].where & (here ? HERE : AWAY)) && migration_fits(move, row) &&
+           (!rows[row].tasks || recovery_is_one_of(rows[row].tasks, task_of(move)));
+}
+
+/* ---- looking ---- */
+
+typedef struct Look {
+    Agent *agent;
+    DvCtx *ctx; /* with the instance's uuid */
+    char *uuid;
+    bool second;
+} Look;
+
+static void look_free(void *arg)
+{
+    Look *look = arg;
+
+    dv_ctx_unref(look->ctx);
+    g_free(look->uuid);
+    g_free(look);
+}
+
+static void look_run(void *arg);
+
+static void look_queue(void *arg)
+{
+    Look *look = arg;
+
+    dv_lanes_submit(look->agent->lanes, look->uuid, look->agent->pools[POOL_GENERAL], look_run,
+                    look, look_free);
+}
+
+/* The look goes on, later. */
+static void look_later(Look *look)
+{
+    int64_t pause_ms = look->agent->second_look_ms;
+
+    look->second = true;
+    if (pause_ms > 0)
+        dv_timer_add(look->agent->timer, pause_ms, 0, look_queue, look, look_free);
+    else
+        look_queue(look);
+}
+
+static bool read_move(const Look *look, Interrupted *out, GError **err)
+{
+    Agent *agent = look->agent;
+    const VirtDriver *virt = agent->virt;
+
+    return conductor_instance_get(agent->con, look->ctx, look->uuid, attrs, &out->instance, err) &&
+           conductor_migration_newest(agent->con, look->ctx, look->uuid, &out->migration, err) &&
+           virt->ops->state(virt->self, look->uuid, &out->power, err);
+}
+
+/* True: it is to be looked at again. */
+static bool look_at(const Look *look, Interrupted *move, GError **err)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (!fits(move, i))
+            continue;
+        if (rows[i].twice && !look->second)
+            return true;
+        dv_warning(look->ctx, "found %s/%s, %s %s, at start: %s",
+                   ovo_str_or(move->instance, "vm_state", "?"), task_of(move),
+                   move->migration ? ovo_str_or(move->migration, "migration_type", "?") : "no",
+                   move->migration ? ovo_str_or(move->migration, "status", "?") : "migration",
+                   rows[i].what);
+        rows[i].run(move, err);
+        return false;
+    }
+    return false;
+}
+
+static void look_run(void *arg)
+{
+    Look *look = arg;
+    Interrupted move = {.agent = look->agent, .ctx = look->ctx, .uuid = look->uuid};
+    g_autoptr(GError) err = NULL;
+    bool again = read_move(look, &move, &err) && look_at(look, &move, &err);
+
+    if (err && !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
+        dv_error(look->ctx, "a move that was interrupted: %s", err->message);
+    ovo_unref(move.instance);
+    ovo_unref(move.migration);
+    if (again)
+        look_later(look);
+    else
+        look_free(look);
+}
+
+static Look *look_new(Agent *agent, const DvCtx *ctx, const char *uuid)
+{
+    Look *look = g_new0(Look, 1);
+
+    look->agent = agent;
+    look->ctx = dv_ctx_with_instance(ctx, uuid);
+    look->uuid = g_strdup(uuid);
+    return look;
+}
+
+void recovery_move(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
+{
+    look_queue(look_new(agent, ctx, instance_uuid));
+}
+
+void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
+{
+    if (!agent_stopping(agent))
+        look_later(look_new(agent, ctx, instance_uuid));
+}
+
+bool recover_move(const Recovery *rec, GError **err G_GNUC_UNUSED)
+{
+    recovery_move(rec->agent, rec->ctx, rec->uuid);
+    return true;
+}
+
+/* ---- what there is to look at ---- */
+
+static bool is_resting(const Ovo *migration)
+{
+    static const char *const statuses[] = {"finished", "error", NULL};
+
+    return g_strv_contains(statuses, ovo_str_or(migration, "status", ""));
+}
+
+void recovery_moves(Agent *agent, const DvCtx *ctx)
+{
+    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(Ovo) list = tracker_migrations(agent->tracker);
+    g_auto(GStrv) aside = NULL;
+    GHashTableIter iter;
+    gpointer uuid;
+
+    for (size_t i = 0; list && i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) migration = ovo_at(list, NULL, i);
+
+        if (migration && !is_resting(migration))
+            g_hash_table_add(seen, g_strdup(ovo_str_or(migration, "instance_uuid", "")));
+    }
+    if (!disks_list_aside(agent->disks, &aside, NULL))
+        aside = NULL;
+    for (size_t i = 0; aside && aside[i]; i++)
+        g_hash_table_add(seen, g_strdup(aside[i]));
+    g_hash_table_iter_init(&iter, seen);
+    while (g_hash_table_iter_next(&iter, &uuid, NULL))
+        recovery_move(agent, ctx, uuid);
+}

@@ -1,0 +1,25 @@
+/* Moves between hosts that an agent's death has interrupted, at whichever side it was.
+ *
+ * What is found at the start (an instance in the middle of a move, a migration in progress that
+ * names this host, a guest that is no instance's of this host, disks set aside for a resize) is
+ * looked at in the instance's lane: its record, its newest migration, and what the hypervisor says.
+ * One table says what then happens: a move is gone on with, or taken back, or left to the other
+ * side. Where a request that does the same may still be under way, it is looked at a second time
+ * some seconds later first. Live migrations are in recovery_live.c.
+ *
+ * nova takes back what it finds in resize_prep and resize_migrating, and leaves the rest in its
+ * task state for ever.
+ *
+ * Threads    recovery_move from any thread, never blocks; the work runs on workers.
+ * Sources    nova compute/manager.py _init_instance, _reset_live_migration (Zed). */
+#pragma once
+
+#include "agent/agent.h"
+
+/* Looks at the instance's move. */
+void recovery_move(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
+/* The same after a pause. */
+void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
+/* After the first audit: at those of the migrations in progress, and of the disks set aside here.
+ */
+void recovery_moves(Agent *agent, const DvCtx *ctx);

@@ -1,0 +1,167 @@
+/* Disks that have come from another host, and questions about where they are; see disks.h.
+ *
+ * Either kind of agent may have sent them, with instances in another folder, with images of another
+ * kind. What they are is read from disk.info and from what the sender told, never from a raw disk's
+ * content.
+ * Sources    nova virt/libvirt/driver.py finish_migration, check_instance_shared_storage_local
+ *            (Zed). */
+#include "virt/disk/disks_priv.h"
+
+#include "util/fs.h"
+#include "util/log.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- disk.info ---- */
+
+/* Every entry under this host's path; of what is not there nothing stays. */
+static GHashTable *with_own_paths(const char *dir, GHashTable *formats)
+{
+    GHashTable *own = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    GHashTableIter iter;
+    gpointer key;
+    gpointer value;
+
+    g_hash_table_iter_init(&iter, formats);
+    while (g_hash_table_iter_next(&iter, &key, &value)) {
+        g_autofree char *name = g_path_get_basename(key);
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+
+        if (dv_exists(path))
+            g_hash_table_replace(own, g_steal_pointer(&path), g_strdup(value));
+    }
+    return own;
+}
+
+static void add_told(GHashTable *own, const char *dir, const GPtrArray *facts)
+{
+    for (guint i = 0; facts && i < facts->len; i++) {
+        const DiskFacts *disk = facts->pdata[i];
+        g_autofree char *name = g_path_get_basename(disk->path);
+        g_autofree char *path = g_build_filename(dir, name, NULL);
+
+        if (disk_is_disk_name(name) && dv_exists(path) && !g_hash_table_contains(own, path))
+            g_hash_table_replace(own, g_steal_pointer(&path),
+                                 g_strdup(disk_format_name(disk->format)));
+    }
+}
+
+/* ---- each disk ---- */
+
+/* An overlay on a base of the sender's cache stands on that of ours with the same name, which is
+ * made before it is used. */
+static bool rebase(const Disks *disks, const DvCtx *ctx, const char *path, GError **err)
+{
+    DiskSpec disk = {.path = (char *)path};
+    g_autofree char *name = NULL;
+    g_autofree char *base = NULL;
+    bool ok = true;
+
+    if (!disk_backing_read(&disk, err))
+        return false;
+    if (disk.backing_path) {
+        name = g_path_get_basename(disk.backing_path);
+        base = g_build_filename(disks->base_path, name, NULL);
+    }
+    if (base && strcmp(base, disk.backing_path) != 0) {
+        dv_info(ctx, "disk %s comes to stand on %s", path, base);
+        ok = disk_tool_rebase(path, base, disk.backing_format, err);
+    }
+    g_free(disk.backing_path);
+    return ok;
+}
+
+static bool to_qcow2(const DvCtx *ctx, const char *path, GError **err)
+{
+    g_autofree char *made = g_strconcat(path, "_qcow", NULL);
+    const DiskTarget target = {.path = made, .format = "qcow2"};
+
+    dv_info(ctx, "disk %s becomes qcow2", path);
+    if (disk_tool_convert(path, DISK_FORMAT_RAW, &target, err) &&
+        (rename(made, path) == 0 || dv_fail_errno(err, errno, "renaming", made)))
+        return true;
+    (void)unlink(made);
+    return false;
+}
+
+static bool put_right(const Disks *disks, const DvCtx *ctx, const char *path, char **format,
+                      GError **err)
+{
+    g_autofree char *name = g_path_get_basename(path);
+
+    if (!disk_is_disk_name(name) || g_str_has_prefix(name, "disk.config"))
+        return true;
+    if (strcmp(*format, "qcow2") == 0)
+        return rebase(disks, ctx, path, err);
+    if (disks->backend != &disk_backend_qcow2)
+        return true;
+    g_free(*format);
+    *format = g_strdup("qcow2");
+    return to_qcow2(ctx, path, err);
+}
+
+bool disks_arrived(Disks *disks, const DvCtx *ctx, const char *uuid, const GPtrArray *facts,
+                   GError **err)
+{
+    g_autofree char *dir = NULL;
+    g_autoptr(GHashTable) formats = NULL;
+    g_autoptr(GHashTable) own = NULL;
+    g_autoptr(GList) paths = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    if (!disk_info_read(dir, &formats, err))
+        return false;
+    own = with_own_paths(dir, formats);
+    add_told(own, dir, facts);
+    paths = g_list_sort(g_hash_table_get_keys(own), (GCompareFunc)strcmp);
+    for (const GList *item = paths; item; item = item->next) {
+        g_autofree char *format = g_strdup(g_hash_table_lookup(own, item->data));
+
+        if (!put_right(disks, ctx, item->data, &format, err))
+            return dv_within(err, "disk %s", (const char *)item->data);
+        g_hash_table_insert(own, g_strdup(item->data), g_steal_pointer(&format));
+    }
+    return disk_info_write(dir, own, err);
+}
+
+/* ---- where they are ---- */
+
+bool disks_drop(Disks *disks, const char *uuid, GError **err)
+{
+    g_autofree char *dir = NULL, *deleted = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    deleted = g_strconcat(dir, "_del", NULL);
+    if (!dv_remove_tree(deleted, err))
+        return false;
+    if (rename(dir, deleted) < 0)
+        return errno == ENOENT || dv_fail_errno(err, errno, "renaming", dir);
+    return dv_remove_tree(deleted, err);
+}
+
+bool disks_probe(Disks *disks, const char *uuid, char **out, GError **err)
+{
+    g_autofree char *dir = NULL, *path = NULL;
+    dv_autofd int fd = -1;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    *out = NULL;
+    if (!dv_exists(dir))
+        return true;
+    path = g_build_filename(dir, "tmpXXXXXX", NULL);
+    fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return dv_fail_errno(err, errno, "creating", path);
+    *out = g_steal_pointer(&path);
+    return true;
+}

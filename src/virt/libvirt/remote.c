@@ -1,0 +1,226 @@
+/* Another host's libvirt; see remote.h. */
+#include "virt/libvirt/remote.h"
+
+#include "util/log.h"
+#include "virt/libvirt/conn.h"
+#include "virt/libvirt/xml_domain.h"
+
+#include <errno.h>
+#include <libvirt/virterror.h>
+#include <string.h>
+
+#define KEEPALIVE_S 5
+#define KEEPALIVE_MISSED 6
+#define POOL_TRIES 10
+#define POOL_PAUSE_US 100000
+#define FOLDER_MODE "0755"
+
+bool remote_conn_fail(GError **err, const char *what)
+{
+    const virError *error = virGetLastError();
+    const char *text = error && error->message ? error->message : "";
+    bool full = (error && error->code == VIR_ERR_SYSTEM_ERROR && error->int1 == ENOSPC) ||
+                strstr(text, "No space left on device");
+
+    if (full)
+        return dv_fail(err, DV_E_NO_SPACE, "%s: libvirt: %s", what, text);
+    return virt_conn_fail(err, what);
+}
+
+/* One call at a time runs on this connection, for which libvirt's own keepalive is safe; see
+ * hangup.h. */
+bool remote_open(const char *uri, virConnectPtr *out, GError **err)
+{
+    virConnectPtr conn = virConnectOpen(uri);
+
+    if (!conn) {
+        const virError *error = virGetLastError();
+
+        return dv_fail(err, DV_E_UNAVAILABLE, "libvirt at %s: %s", uri,
+                       error && error->message ? error->message : "no reason given");
+    }
+    if (virConnectSetKeepAlive(conn, KEEPALIVE_S, KEEPALIVE_MISSED) < 0)
+        dv_debug(NULL, "no keepalive on %s", uri);
+    *out = conn;
+    return true;
+}
+
+bool remote_check_idle(virConnectPtr conn, const char *uuid, GError **err)
+{
+    g_auto(virDomainPtr) domain = virDomainLookupByUUIDString(conn, uuid);
+    int active;
+
+    if (!domain)
+        return virt_conn_last_code() == VIR_ERR_NO_DOMAIN ||
+               remote_conn_fail(err, "looking for guest");
+    active = virDomainIsActive(domain);
+    if (active < 0)
+        return remote_conn_fail(err, "looking at the guest");
+    return active == 0 || dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs there", uuid);
+}
+
+/* ---- pools ---- */
+
+static char *pool_xml(const char *name, const char *folder, int64_t owner, int64_t group)
+{
+    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
+    xmlNode *pool = xmlNewNode(NULL, BAD_CAST "pool");
+    xmlNode *target;
+    xmlNode *permissions;
+    xmlChar *text = NULL;
+    int length = 0;
+    char *out;
+
+    xmlDocSetRootElement(doc, pool);
+    xml_attr(pool, "type", "dir");
+    xml_add_text(pool, "name", name);
+    target = xml_add(pool, "target");
+    xml_add_text(target, "path", folder);
+    permissions = xml_add(target, "permissions");
+    xml_add_text(permissions, "mode", FOLDER_MODE);
+    if (owner >= 0 && group >= 0) {
+        xml_add_u64(permissions, "owner", (uint64_t)owner);
+        xml_add_u64(permissions, "group", (uint64_t)group);
+    }
+    xmlDocDumpMemory(doc, &text, &length);
+    out = g_strndup((const char *)text, (gsize)length);
+    xmlFree(text);
+    return out;
+}
+
+/* What an earlier process left under our name. */
+static void drop_stale(virConnectPtr conn, const char *name)
+{
+    g_auto(virStoragePoolPtr) stale = virStoragePoolLookupByName(conn, name);
+
+    if (stale)
+        virStoragePoolDestroy(stale);
+}
+
+/* Somebody's pool on the folder: true when there is one that can be used. */
+static bool borrow_pool(virConnectPtr conn, const char *folder, RemotePool *out)
+{
+    virStoragePoolPtr pool = virStoragePoolLookupByTargetPath(conn, folder);
+
+    if (!pool)
+        return false;
+    if (virStoragePoolIsActive(pool) == 1 && virStoragePoolRefresh(pool, 0) == 0) {
+        *out = (RemotePool){.pool = pool};
+        return true;
+    }
+    virStoragePoolFree(pool);
+    return false;
+}
+
+/* A pool on a folder that is there; false with libvirt's last error set. Others may make one on the
+ * same folder, or end it, just now. */
+static bool pool_on(virConnectPtr conn, const char *name, const char *folder, RemotePool *out)
+{
+    g_autofree char *xml = pool_xml(name, folder, -1, -1);
+
+    drop_stale(conn, name);
+    for (unsigned i = 0; i < POOL_TRIES; i++) {
+        if (borrow_pool(conn, folder, out))
+            return true;
+        out->pool = virStoragePoolCreateXML(conn, xml, 0);
+        if (out->pool) {
+            out->made_pool = true;
+            return true;
+        }
+        if (virt_conn_last_code() != VIR_ERR_OPERATION_FAILED)
+            return false;
+        g_usleep(POOL_PAUSE_US);
+    }
+    return false;
+}
+
+void remote_pool_owner(const RemotePool *pool, int64_t *out_owner, int64_t *out_group)
+{
+    char *text = virStoragePoolGetXMLDesc(pool->pool, 0);
+    g_autoptr(xmlDoc) doc = text ? xml_parse(text, "a pool", NULL) : NULL;
+    g_autofree char *owner = doc ? xml_find(doc, "/pool/target/permissions/owner") : NULL;
+    g_autofree char *group = doc ? xml_find(doc, "/pool/target/permissions/group") : NULL;
+
+    free(text);
+    *out_owner = owner ? g_ascii_strtoll(owner, NULL, 10) : -1;
+    *out_group = group ? g_ascii_strtoll(group, NULL, 10) : -1;
+}
+
+static char *parent_name(const char *name)
+{
+    return g_strconcat(name, "-parent", NULL);
+}
+
+/* The folder does not exist: libvirtd makes it, for whoever owns its parent. */
+static bool make_folder(virConnectPtr conn, const char *name, const char *folder, RemotePool *out,
+                        GError **err)
+{
+    g_autofree char *parent = g_path_get_dirname(folder);
+    g_autofree char *other = parent_name(name);
+    g_autofree char *xml = NULL;
+    RemotePool above = {0};
+    int64_t owner = -1;
+    int64_t group = -1;
+
+    if (!pool_on(conn, other, parent, &above))
+        return remote_conn_fail(err, parent);
+    remote_pool_owner(&above, &owner, &group);
+    remote_pool_close(&above);
+    xml = pool_xml(name, folder, owner, group);
+    out->pool = virStoragePoolCreateXML(conn, xml, VIR_STORAGE_POOL_CREATE_WITH_BUILD);
+    if (!out->pool)
+        return remote_conn_fail(err, "making the folder");
+    out->made_pool = true;
+    out->made_folder = true;
+    return true;
+}
+
+bool remote_pool_open(virConnectPtr conn, const char *name, const char *folder, bool make,
+                      RemotePool *out, GError **err)
+{
+    *out = (RemotePool){0};
+    if (pool_on(conn, name, folder, out))
+        return true;
+    if (make)
+        return make_folder(conn, name, folder, out, err);
+    return dv_fail(err, DV_E_NOT_FOUND, "%s: libvirt: %s", folder,
+                   virGetLastError() ? virGetLastErrorMessage() : "no reason given");
+}
+
+bool remote_pool_free_bytes(const RemotePool *pool, uint64_t *out, GError **err)
+{
+    virStoragePoolInfo info;
+
+    if (virStoragePoolGetInfo(pool->pool, &info) < 0)
+        return remote_conn_fail(err, "looking at the folder");
+    *out = info.available;
+    return true;
+}
+
+void remote_pool_close(RemotePool *pool)
+{
+    if (pool->pool && pool->made_pool)
+        virStoragePoolDestroy(pool->pool);
+    if (pool->pool)
+        virStoragePoolFree(pool->pool);
+    *pool = (RemotePool){0};
+}
+
+/* A folder is a volume of its parent's pool, and deleting that is rmdir. */
+bool remote_remove_folder(virConnectPtr conn, const char *folder, GError **err)
+{
+    g_autofree char *parent = g_path_get_dirname(folder);
+    g_autofree char *base = g_path_get_basename(folder);
+    g_autofree char *name = g_strdup_printf("drover-%s-parent", base);
+    g_auto(virStorageVolPtr) volume = NULL;
+    RemotePool above = {0};
+    bool ok = true;
+
+    if (!pool_on(conn, name, parent, &above))
+        return remote_conn_fail(err, parent);
+    volume = virStorageVolLookupByName(above.pool, base);
+    if (volume && virStorageVolDelete(volume, 0) < 0)
+        ok = strstr(virGetLastErrorMessage(), "not empty") || remote_conn_fail(err, folder);
+    remote_pool_close(&above);
+    return ok;
+}

@@ -1,0 +1,372 @@
+/* Cold moves that the death of an agent has interrupted, as the next start finds them: at each of
+ * their steps, on either side. */
+#include "agent/recovery.h"
+#include "agent/recovery_moves.h"
+#include "server.h"
+
+#define MIGRATION 25
+#define MIGRATION_UUID "f9b5bdb6-86e5-463e-b5b2-9b076ed75d08"
+#define ALLOCATIONS FLOW_PLACEMENT "/allocations"
+#define OTHER "cmp2"
+
+/* Both consumers have something: the migration the old place's, the instance the new one's. */
+static void script_allocations(FakeAgent *fake)
+{
+    HttpServer *server = fake_agent_server(fake);
+
+    http_server_json(server, "GET", ALLOCATIONS "/*", 200,
+                     "{\"allocations\":{\"99277029-31f8-4475-a67f-8835f13afc70\":{\"resources\":"
+                     "{\"VCPU\":1},\"generation\":3}},\"project_id\":\"p\",\"user_id\":\"u\","
+                     "\"consumer_generation\":1}");
+    http_server_json(server, "POST", ALLOCATIONS, 204, "");
+}
+
+static unsigned allocations_moved(FakeAgent *fake)
+{
+    return http_server_count(fake_agent_server(fake), "POST", ALLOCATIONS);
+}
+
+static int setup(void **state)
+{
+    FakeAgent *fake = booted(NULL);
+
+    script_allocations(fake);
+    *state = fake;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fake_agent_free(*state);
+    return 0;
+}
+
+/* ---- what was left ---- */
+
+static void put_migration(FakeAgent *fake, const char *status, const char *source, const char *dest)
+{
+    fake_conductor_put_migration(
+        fake_agent_conductor(fake),
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:i, s:i}", "id", MIGRATION,
+                  "uuid", MIGRATION_UUID, "instance_uuid", UUID, "status", status, "migration_type",
+                  "migration", "source_compute", source, "source_node", source, "dest_compute",
+                  dest, "dest_node", dest, "dest_host", "old_instance_type_id", 1,
+                  "new_instance_type_id", 1));
+}
+
+/* The instance is at `host` with that task, between `source` and `dest`. */
+static void left(FakeAgent *fake, const char *task, const char *host, const char *status,
+                 const char *source, const char *dest)
+{
+    FakeConductor *con = fake_agent_conductor(fake);
+    json_t *instance = fake_agent_instance(fake, UUID);
+    json_t *data = json_object_get(instance, "nova_object.data");
+
+    fake_conductor_set(con, UUID, "task_state", task);
+    fake_conductor_set(con, UUID, "host", host);
+    fake_conductor_set_json(con, UUID, "old_flavor",
+                            json_deep_copy(json_object_get(data, "flavor")));
+    fake_conductor_set_json(con, UUID, "new_flavor",
+                            json_deep_copy(json_object_get(data, "flavor")));
+    put_migration(fake, status, source, dest);
+    json_decref(instance);
+}
+
+static void set_aside(FakeAgent *fake)
+{
+    const VirtDriver *virt = fake_agent(fake)->virt;
+
+    assert_true(virt->ops->power_off(virt->self, fake_agent_ctx(fake), UUID, NULL));
+    assert_true(disks_set_aside(fake_agent(fake)->disks, fake_agent_ctx(fake), UUID, NULL));
+}
+
+static bool is_aside(FakeAgent *fake)
+{
+    g_auto(GStrv) uuids = NULL;
+
+    assert_true(disks_list_aside(fake_agent(fake)->disks, &uuids, NULL));
+    return g_strv_contains((const char *const *)uuids, UUID);
+}
+
+static void start(FakeAgent *fake)
+{
+    Agent *agent = fake_agent(fake);
+    g_autoptr(GError) err = NULL;
+
+    if (!recovery_run(agent, fake_agent_ctx(fake), &err) ||
+        !tracker_audit(agent->tracker, fake_agent_ctx(fake), true, &err))
+        fail_msg("%s", err->message);
+    recovery_moves(agent, fake_agent_ctx(fake));
+    fake_agent_wait(fake, UUID);
+}
+
+static void assert_status(FakeAgent *fake, const char *wanted)
+{
+    g_autofree char *status = fake_conductor_migration_status(fake_agent_conductor(fake),
+                                                              MIGRATION);
+
+    assert_string_equal(status, wanted);
+}
+
+/* ---- before the source has begun ---- */
+
+static void a_claim_of_the_dead_is_given_back(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left(fake, "resize_prep", OTHER, "pre-migrating", OTHER, "vm");
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "");
+    fake_agent_assert_row(fake, "vm_state", "active");
+    fake_agent_assert_row(fake, "host", OTHER);
+    fake_agent_assert_row(fake, "new_flavor", "");
+    assert_status(fake, "error");
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
+/* The cast had been sent: the source is at it by now. */
+static void a_claim_that_the_source_goes_on_with_stays(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left(fake, "resize_migrating", OTHER, "migrating", OTHER, "vm");
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "resize_migrating");
+    assert_status(fake, "migrating");
+    assert_int_equal(allocations_moved(fake), 0);
+}
+
+static void the_source_forgets_a_resize_that_another_host_prepares(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left(fake, "resize_prep", "vm", "accepted", "vm", OTHER);
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "");
+    assert_status(fake, "accepted");
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+}
+
+/* ---- the source ---- */
+
+static void disks_that_were_set_aside_are_put_back(void **state)
+{
+    FakeAgent *fake = *state;
+
+    set_aside(fake);
+    left(fake, "resize_migrating", "vm", "migrating", "vm", OTHER);
+    start(fake);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_false(is_aside(fake));
+    assert_true(fake_agent_has_file(fake, UUID, "disk"));
+    assert_status(fake, "error");
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
+static void a_guest_that_still_runs_goes_on(void **state)
+{
+    FakeAgent *fake = *state;
+    unsigned starts = calls(fake, "start");
+
+    left(fake, "resize_migrating", "vm", "migrating", "vm", OTHER);
+    start(fake);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_int_equal(calls(fake, "start"), starts);
+    assert_status(fake, "error");
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
+static void one_that_was_off_stays_off(void **state)
+{
+    FakeAgent *fake = *state;
+
+    set_aside(fake);
+    left(fake, "resize_migrating", "vm", "migrating", "vm", OTHER);
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "stopped");
+    fake_conductor_set_json(fake_agent_conductor(fake), UUID, "system_metadata",
+                            json_pack("{s:s}", "old_vm_state", "stopped"));
+    start(fake);
+    fake_agent_assert_row(fake, "vm_state", "stopped");
+    fake_agent_assert_row(fake, "task_state", "");
+    assert_int_equal(guest(fake), GUEST_STATE_OFF);
+    assert_true(fake_agent_has_file(fake, UUID, "disk"));
+}
+
+static void a_guest_that_cannot_be_put_back_keeps_its_disks(void **state)
+{
+    FakeAgent *fake = *state;
+
+    set_aside(fake);
+    left(fake, "resize_migrating", "vm", "migrating", "vm", OTHER);
+    fake_virt_fail(fake_agent_virt(fake), "start", DV_E_HYPERVISOR, 1);
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "");
+    assert_true(fake_agent_has_file(fake, UUID, "disk"));
+    assert_status(fake, "error");
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
+/* ---- the destination ---- */
+
+static void finished_from(FakeAgent *fake, const char *task)
+{
+    set_aside(fake);
+    left(fake, task, "vm", "post-migrating", "vm", "vm");
+    start(fake);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
+    assert_true(is_aside(fake));
+}
+
+static void a_guest_that_has_arrived_is_made(void **state)
+{
+    finished_from(*state, "resize_migrated");
+}
+
+static void a_guest_that_was_being_made_is_made_again(void **state)
+{
+    finished_from(*state, "resize_finish");
+}
+
+/* The source had handed it over, and the message may come: nobody does it twice. */
+static void nothing_is_done_before_the_second_look(void **state)
+{
+    FakeAgent *fake = *state;
+
+    fake_agent(fake)->second_look_ms = 3600 * 1000;
+    set_aside(fake);
+    left(fake, "resize_migrated", "vm", "post-migrating", "vm", "vm");
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "resize_migrated");
+    assert_int_equal(guest(fake), GUEST_STATE_OFF);
+}
+
+/* ---- the ends ---- */
+
+static void resized(FakeAgent *fake)
+{
+    finished_from(fake, "resize_migrated");
+}
+
+static void set_migration(FakeAgent *fake, const char *status, const char *task)
+{
+    FakeConductor *con = fake_agent_conductor(fake);
+    g_autoptr(Ovo) migration = NULL;
+
+    assert_true(conductor_migration_newest(fake_agent(fake)->con, fake_agent_ctx(fake), UUID,
+                                           &migration, NULL));
+    ovo_set_str(migration, "status", status);
+    assert_true(conductor_save(fake_agent(fake)->con, fake_agent_ctx(fake), migration, NULL));
+    fake_conductor_set(con, UUID, "task_state", task);
+}
+
+static void one_that_waits_for_its_user_is_left_alone(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    start(fake);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
+    assert_true(is_aside(fake));
+}
+
+static void a_confirmation_is_carried_out(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    set_migration(fake, "confirming", NULL);
+    start(fake);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "confirmed");
+    assert_false(is_aside(fake));
+}
+
+static void a_revert_is_carried_out(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    set_migration(fake, "reverting", "resize_reverting");
+    start(fake);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "reverted");
+    assert_false(is_aside(fake));
+}
+
+static void the_rest_of_a_revert_is_carried_out(void **state)
+{
+    FakeAgent *fake = *state;
+    const VirtDriver *virt = fake_agent(fake)->virt;
+
+    resized(fake);
+    assert_true(virt->ops->destroy(virt->self, fake_agent_ctx(fake), UUID, NULL));
+    set_migration(fake, "reverted", "resize_reverting");
+    start(fake);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_false(is_aside(fake));
+    assert_true(fake_agent_has_file(fake, UUID, "disk"));
+}
+
+static void a_source_that_was_not_told_of_a_revert_is_told(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *host = NULL;
+
+    left(fake, "resize_reverting", "vm", "reverted", OTHER, "vm");
+    start(fake);
+    assert_int_equal(fake_agent_casts(fake, "finish_revert_resize", &host), 1);
+    assert_string_equal(host, OTHER);
+}
+
+static void moves_of_others_are_left_alone(void **state)
+{
+    static const struct {
+        const char *task, *status;
+    } moves[] = {
+        {"resize_prep", "pre-migrating"},
+        {"resize_migrating", "migrating"},
+        {"resize_migrated", "post-migrating"},
+        {"resize_reverting", "reverting"},
+        {"migrating", "running"},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(moves); i++) {
+        FakeAgent *fake = booted(NULL);
+
+        left(fake, moves[i].task, OTHER, moves[i].status, OTHER, "cmp3");
+        start(fake);
+        fake_agent_assert_row(fake, "task_state", moves[i].task);
+        assert_status(fake, moves[i].status);
+        assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+        fake_agent_free(fake);
+    }
+    (void)state;
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(a_claim_of_the_dead_is_given_back),
+        T(a_claim_that_the_source_goes_on_with_stays),
+        T(the_source_forgets_a_resize_that_another_host_prepares),
+        T(disks_that_were_set_aside_are_put_back),
+        T(a_guest_that_still_runs_goes_on),
+        T(one_that_was_off_stays_off),
+        T(a_guest_that_cannot_be_put_back_keeps_its_disks),
+        T(a_guest_that_has_arrived_is_made),
+        T(a_guest_that_was_being_made_is_made_again),
+        T(nothing_is_done_before_the_second_look),
+        T(one_that_waits_for_its_user_is_left_alone),
+        T(a_confirmation_is_carried_out),
+        T(a_revert_is_carried_out),
+        T(the_rest_of_a_revert_is_carried_out),
+        T(a_source_that_was_not_told_of_a_revert_is_told),
+        cmocka_unit_test(moves_of_others_are_left_alone),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
