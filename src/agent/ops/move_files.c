@@ -52,26 +52,13 @@ static bool should_stop(void *arg)
     return waits_closed(move->agent->waits, move->uuid);
 }
 
-static char *libvirt_of(const Move *move)
-{
-    const LiveConfig *live = &move->agent->config.live;
-    const char *host = move_address(move);
-    g_autofree char *name = strchr(host, ':') ? g_strdup_printf("[%s]", host) : g_strdup(host);
-    g_auto(GStrv) parts = NULL;
-
-    if (!live->uri)
-        return g_strdup_printf("qemu+%s://%s/system", live->scheme ? live->scheme : "tcp", name);
-    parts = g_strsplit(live->uri, "%s", 2);
-    return g_strconcat(parts[0], name, parts[1], NULL);
-}
-
 typedef bool (*TransferFn)(void *self, const DvCtx *ctx, const VirtTransfer *transfer,
                            GError **err);
 
 static bool transfer(const Move *move, TransferFn run, const char *const *names, uint64_t bytes,
                      GError **err)
 {
-    g_autofree char *uri = libvirt_of(move);
+    g_autofree char *uri = options_live_uri(&move->agent->config.live, move_address(move));
     g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
     g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
     size_t count = g_strv_length((char **)names);
