@@ -357,6 +357,55 @@ static void the_destination_confirms_by_itself_with_the_source(void **state)
     assert_false(is_aside(pair->source));
 }
 
+static void forget_image(Pair *pair)
+{
+    http_server_json(fake_agent_server(pair->source), "GET", FLOW_GLANCE "*", 404, "{}");
+}
+
+/* Another host cannot make the base of such a disk. */
+static void a_server_whose_image_is_gone_takes_its_whole_disk(void **state)
+{
+    Pair *pair = *state;
+    g_autoptr(GPtrArray) disks = NULL;
+
+    forget_image(pair);
+    move_to(pair, &same);
+    assert_row(pair, "vm_state", "resized");
+    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_true(disks_facts(fake_agent(pair->dest)->disks, UUID, &disks, NULL));
+    assert_null(((const DiskFacts *)disks->pdata[0])->backing_file);
+    revert(pair, &same);
+    assert_row(pair, "vm_state", "active");
+    assert_runs_only(pair->source, pair->dest);
+}
+
+/* As nova-compute sends it: the disk alone. */
+static void a_base_without_an_image_is_fetched_from_the_source(void **state)
+{
+    Pair *pair = *state;
+    json_t *node = json_pack("{s:s, s:s}", "host", "vm", "host_ip", "vm");
+    g_autoptr(GPtrArray) disks = NULL;
+    g_autofree char *base = NULL;
+    const char *name;
+
+    fake_conductor_answer(fake_agent_conductor(pair->source),
+                          "ComputeNode.get_first_node_by_host_for_old_compat",
+                          fake_agent_object("ComputeNode", "1.19", node));
+    fake_virt_hold(fake_agent_virt(pair->source), "send_files");
+    begin(pair, &same);
+    assert_true(fake_virt_wait_held(fake_agent_virt(pair->source), "send_files", 300000));
+    fake_virt_release(fake_agent_virt(pair->source), "send_files");
+    forget_image(pair); /* the source has seen it */
+    settle(pair);
+    assert_row(pair, "vm_state", "resized");
+    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_true(disks_facts(fake_agent(pair->dest)->disks, UUID, &disks, NULL));
+    name = ((const DiskFacts *)disks->pdata[0])->backing_file;
+    base = g_build_filename(fake_agent_instances_path(pair->dest), "_base", name, NULL);
+    assert_true(dv_exists(base));
+    assert_int_equal(fake_virt_calls(fake_agent_virt(pair->dest), "fetch_files"), 1);
+}
+
 /* ---- one folder for both ---- */
 
 static void shared_disks_are_not_sent(void **state)
@@ -630,6 +679,8 @@ int main(void)
         T(a_stopped_server_moves_and_stays_off),
         cmocka_unit_test_setup_teardown(the_destination_confirms_by_itself_with_the_source,
                                         setup_window, teardown),
+        T(a_server_whose_image_is_gone_takes_its_whole_disk),
+        T(a_base_without_an_image_is_fetched_from_the_source),
         S(shared_disks_are_not_sent),
         S(a_confirmed_move_leaves_shared_disks),
         S(a_reverted_move_leaves_shared_disks),
