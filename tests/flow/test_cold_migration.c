@@ -498,6 +498,35 @@ static void disks_do_not_shrink_on_another_host_either(void **state)
     assert_fault(pair->source, "Unable to resize disk down.");
 }
 
+/* As nova-compute has it of a port whose bandwidth is guaranteed. */
+static void promise_bandwidth(Pair *pair)
+{
+    json_t *row = fake_agent_instance(pair->source, UUID);
+    g_autoptr(Ovo) instance = ovo_take(row, "Instance", NULL);
+    json_t *data = json_object_get(
+        json_object_get(json_object_get(row, "nova_object.data"), "info_cache"),
+        "nova_object.data");
+    json_t *vifs = json_loads(json_string_value(json_object_get(data, "network_info")), 0, NULL);
+    char *text;
+
+    json_object_set_new(json_array_get(vifs, 0), "profile", json_pack("{s:s}", "allocation", "rp"));
+    text = json_dumps(vifs, 0);
+    json_object_set_new(data, "network_info", json_string(text));
+    fake_conductor_put(fake_agent_conductor(pair->source), instance);
+    free(text);
+    json_decref(vifs);
+}
+
+static void a_port_with_a_resource_request_is_refused(void **state)
+{
+    Pair *pair = *state;
+
+    promise_bandwidth(pair);
+    move_to(pair, &same);
+    assert_untouched(pair);
+    assert_int_equal(fake_agent_casts(pair->dest, "resize_instance", NULL), 0);
+}
+
 /* ---- failures ---- */
 
 /* Stops when the source's guest is off, before anything is sent. */
@@ -688,6 +717,7 @@ int main(void)
         T(a_destination_without_room_is_refused),
         T(a_destination_that_does_not_answer_is_refused),
         T(disks_do_not_shrink_on_another_host_either),
+        T(a_port_with_a_resource_request_is_refused),
         T(disks_that_cannot_be_sent_come_back),
         T(what_came_back_can_be_started),
         T(a_hand_over_that_is_not_saved_leaves_the_server_here),
