@@ -28,7 +28,8 @@ DEPS_virt            := priv util
 DEPS_scheduler_hints := services virt priv rpc objects util
 DEPS_agent           := scheduler_hints services virt priv rpc objects util
 
-PKGS      := glib-2.0 jansson librabbitmq libcurl libvirt libvirt-qemu libxml-2.0 libmicrohttpd uuid
+PKGS      := glib-2.0 jansson librabbitmq libcurl libvirt libvirt-qemu libxml-2.0 libmicrohttpd uuid \
+              libcrypto
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null | sed 's/-I/-isystem /g')
 PKG_LIBS   := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -lm
 

@@ -20,18 +20,18 @@ agent_file() { echo "$STATE/${1:+host/$1/}agent"; } # [HOST]
 current_agent() { cat "$(agent_file "${1:-}")" 2>/dev/null || echo none; } # [HOST]
 
 start_agent() { # [HOST]: the current one
-    local name command=() conf=(--config-file "$COMPUTE_CONF")
+    local name program conf=(--config-file "$COMPUTE_CONF")
     name=$(current_agent "${1:-}")
     case $name in
-    drover) command=("$DROVER_BIN") ;;
-    nova-compute) command=(nova-compute) ;;
+    drover) program=$DROVER_BIN ;;
+    nova-compute) program=nova-compute ;;
     *) return 0 ;;
     esac
     if [ -z "${1:-}" ]; then
-        start "$name" "${command[@]}" "${conf[@]}"
+        start "$name" "$program" "${conf[@]}"
     else
         mapfile -t conf < <(host_config_files "$1")
-        start_in "$1" "$name" "${command[@]}" "${conf[@]}"
+        start_in "$1" "$name" "$program" "${conf[@]}"
     fi
 }
 

@@ -222,6 +222,16 @@ novncproxy_host=$IP
 novncproxy_port=6080
 $(nova_neighbours "$STATE/nova")
 X
+    # Started by hand, for guests that want their key: it knows them by their addresses on the provider network, so no
+    # agent of neutron's is needed between.
+    cat > "$ETC/nova/nova-metadata.conf" << X
+[DEFAULT]
+metadata_listen=${EXT_GATEWAY%/*}
+metadata_listen_port=$METADATA_PORT
+metadata_workers=1
+[neutron]
+service_metadata_proxy=false
+X
     nova_compute "$HOST" "$IP" "$STATE/nova" "$LOG" "$STATE/nova/instances" "$RUN/drover-health" \
         "connection_uri=$LIBVIRT_URI" > "$ETC/nova/nova-compute.conf"
 }

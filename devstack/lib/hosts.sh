@@ -51,14 +51,21 @@ in_host() { # HOST COMMAND...
     "$LIB/host-exec" "$@"
 }
 
-# A daemon in a host: known outside by the pid that it has outside, which is that of the child of what we start.
+# A daemon in a host: known outside by the pid that it has outside, which is that of the only child of nsenter or
+# unshare. What comes before them in host-exec has children too.
+child_of() { # PID
+    case $(cat "/proc/$1/comm" 2>/dev/null) in
+    nsenter | unshare) pgrep -P "$1" ;;
+    esac
+}
+
 start_child() { # NAME COMMAND...
     local name=$1 parent pid=''
     alive "$name" && return 0
     start "$@"
     parent=$(pid_of "$name")
-    for _ in $(seq 100); do
-        pid=$(pgrep -P "$parent")
+    for _ in $(seq 200); do
+        pid=$(child_of "$parent")
         [ -z "$pid" ] && alive "$name" || break
         sleep 0.05
     done

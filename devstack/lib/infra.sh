@@ -4,6 +4,7 @@
 EXT_NIC=drover-ext0        # what neutron calls its physical NIC: one end of a veth pair
 EXT_PEER=drover-ext1       # the other end, where the gateway of the provider network lives
 EXT_GATEWAY=10.77.0.1/24
+METADATA_PORT=8775         # on the gateway, where what guests ask of 169.254.169.254 arrives
 EPMD_PORT=14369            # an epmd of our own: other RabbitMQ nodes of the machine keep theirs
 
 # ---------------------------------------------------------------------------------------------- RabbitMQ
@@ -124,6 +125,12 @@ make_network() {
     sysctl -qw net.bridge.bridge-nf-call-iptables=1 net.bridge.bridge-nf-call-ip6tables=1 2>/dev/null || true
 }
 
+# Only for guests of the provider network: this machine may have a metadata service of its own.
+metadata_rule() { # -A|-C|-D
+    iptables -t nat "$1" PREROUTING -s "${EXT_GATEWAY%.*}.0/24" -d 169.254.169.254 -p tcp --dport 80 \
+        -j DNAT --to-destination "${EXT_GATEWAY%/*}:$METADATA_PORT"
+}
+
 # Open vSwitch on its usual sockets, where libvirt, neutron and the compute agent look for it. Its database begins anew
 # each time: the L2 agent fills it.
 OVS_RUN=/run/openvswitch
@@ -167,6 +174,7 @@ remove_network() {
         [ ! -d "$dir" ] || ip link del "${dir##*/}" 2>/dev/null || true
     done
     ip link del "$EXT_NIC" 2>/dev/null || true
+    metadata_rule -D 2>/dev/null || true
     [ "$(host_count)" = 0 ] || remove_fabric
     remove_chains iptables-save iptables-restore neutron-
     remove_chains ip6tables-save ip6tables-restore neutron-

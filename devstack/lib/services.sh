@@ -67,6 +67,12 @@ start_nova_api() {
 start_novncproxy() {
     start nova-novncproxy nova-novncproxy --config-file "$NOVA_CONF" --web /usr/share/novnc
 }
+start_metadata() {
+    metadata_rule -C 2> /dev/null || metadata_rule -A || die "no way to the metadata service"
+    start nova-metadata python3 -c 'from nova.cmd.api_metadata import main; main()' \
+        --config-file "$NOVA_CONF" --config-file "$ETC/nova/nova-metadata.conf"
+    wait_http nova-metadata "http://${EXT_GATEWAY%/*}:$METADATA_PORT/"
+}
 
 start_nova() {
     prepare_nova

@@ -100,6 +100,7 @@ static const FaultRow rows[] = {
     {DV_E_SERIAL_COUNT_EXCEEDS,     "ImageSerialPortNumberExceedFlavorValue", NOVA, 400},
     {DV_E_SERIAL_COUNT_LIMIT,       "SerialPortNumberLimitExceeded",    NOVA,       400},
     {DV_E_SERIAL_PORTS_EXHAUSTED,   "SocketPortRangeExhaustedException", NOVA,      500},
+    {DV_E_TRUSTED_CERTS,            "BuildAbortException",              NOVA,       500},
     {DV_E_PRESERVE_EPHEMERAL,       "PreserveEphemeralNotSupported",    NOVA,       400},
     {DV_E_EVACUATE_TARGET,          "InstanceEvacuateNotSupportedTargetState", NOVA, 400},
     {DV_E_BUILD_ABORTED,            "BuildAbortException",              NOVA,       500},

@@ -136,6 +136,12 @@ static void make_pools(Agent *agent)
     agent->pools[POOL_BEAT] = dv_pool_new("beat", 1);
 }
 
+/* On rpc-listen. */
+static void doubt_events(void *waits)
+{
+    waits_doubt(waits);
+}
+
 static bool wire(Process *process, GError **err)
 {
     Agent *agent = &process->agent;
@@ -159,6 +165,7 @@ static bool wire(Process *process, GError **err)
     if (!agent->rpc || !notifier_new(&agent->config.notify, &process->rpc_config, agent->rpc,
                                      agent->timer, &agent->notifier, err))
         return false;
+    rpc_on_renewed(agent->rpc, doubt_events, agent->waits);
     agent->con = conductor_new(agent->rpc, NOVA_ZED);
     agent->peers = peers_new(agent->rpc, &(PeerTimes){agent->config.rpc_response_timeout_s * 1000,
                                                       agent->config.long_rpc_timeout_s * 1000});

@@ -310,11 +310,10 @@ void notify_instance(Agent *agent, const DvCtx *ctx, Ovo *instance, NotifyAction
     notify_instance_with(agent, ctx, instance, action, phase, NULL, err);
 }
 
-void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *before)
+static void notify_period(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *before,
+                          int64_t begin_ms, int64_t end_ms)
 {
     static const NotifyExtra nothing = {.bdms = NULL};
-    int64_t now_ms = dv_clock_wall_ms(dv_clock_real());
-    int64_t before_ms = 0;
     Event event = {
         .agent = agent,
         .ctx = ctx,
@@ -324,18 +323,32 @@ void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bef
         .unversioned = before,
     };
 
+    event.n.audit = true;
+    event.n.audit_begin_ms = begin_ms;
+    event.n.audit_end_ms = end_ms;
+    send(&event, instance, NULL);
+}
+
+void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *before)
+{
+    int64_t now_ms = dv_clock_wall_ms(dv_clock_real());
+    int64_t before_ms = 0;
+    int64_t begin_ms = 0;
+
     if (!notify_enabled(agent))
         return;
     /* The current period began where the last one ended, and ends now. */
-    if (!notification_period(agent->config.notify.audit_period, now_ms, &before_ms,
-                             &event.n.audit_begin_ms)) {
+    if (notification_period(agent->config.notify.audit_period, now_ms, &before_ms, &begin_ms))
+        notify_period(agent, ctx, instance, before, begin_ms, now_ms);
+    else
         dv_warning(ctx, "instance_usage_audit_period %s has no day in this month",
                    agent->config.notify.audit_period);
-        return;
-    }
-    event.n.audit = true;
-    event.n.audit_end_ms = now_ms;
-    send(&event, instance, NULL);
+}
+
+void notify_existed(Agent *agent, const DvCtx *ctx, Ovo *instance, int64_t begin_ms, int64_t end_ms)
+{
+    if (notify_enabled(agent))
+        notify_period(agent, ctx, instance, NULL, begin_ms, end_ms);
 }
 
 void notify_failed_request(Agent *agent, const DvCtx *ctx, const char *method, const Ovo *args,

@@ -82,6 +82,10 @@ void notify_instance_with(Agent *agent, const DvCtx *ctx, Ovo *instance, NotifyA
  * NULL): what the unversioned one tells of, where that is not the instance as it is now. */
 void notify_exists(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *before);
 
+/* "exists" of a period that is over. */
+void notify_existed(Agent *agent, const DvCtx *ctx, Ovo *instance, int64_t begin_ms,
+                    int64_t end_ms);
+
 /* A request that ended with an exception. */
 void notify_failed_request(Agent *agent, const DvCtx *ctx, const char *method, const Ovo *args,
                            const GError *err);

@@ -272,6 +272,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
                                                          "running_deleted_instance_action"),
         .running_deleted_instance_timeout_s = dv_config_int(config, "DEFAULT",
                                                             "running_deleted_instance_timeout"),
+        .instance_usage_audit = dv_config_bool(config, "DEFAULT", "instance_usage_audit"),
         .reclaim_instance_interval_s = dv_config_int(config, "DEFAULT",
                                                      "reclaim_instance_interval"),
         .instance_build_timeout_s = dv_config_int(config, "DEFAULT", "instance_build_timeout"),

@@ -139,6 +139,7 @@ typedef struct AgentConfig {
     const char *default_access_ip_network_name;  /* or NULL */
     const char *running_deleted_instance_action; /* noop, log, shutdown, reap */
     int64_t running_deleted_instance_timeout_s;
+    bool instance_usage_audit;
     int64_t reclaim_instance_interval_s; /* 0: delete at once */
     int64_t instance_build_timeout_s;    /* 0: never */
     int64_t maximum_instance_delete_attempts;

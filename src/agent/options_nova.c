@@ -191,7 +191,8 @@ static const DvOption rows[] = {
             " instances sent to the scheduler; 0: 60, below 0: never."),
     OPT_INT("DEFAULT", "volume_usage_poll_interval", "0", "Seconds between two readings of volume"
             " usage; 0: never.", UNHONOURED),
-    OPT_BOOL("DEFAULT", "instance_usage_audit", "false", "Send usage notifications.", UNHONOURED),
+    OPT_BOOL("DEFAULT", "instance_usage_audit", "false", "Send an \"exists\" notification of each"
+             " instance at the end of instance_usage_audit_period."),
     OPT_STR("DEFAULT", "instance_usage_audit_period", "month", "The span of time that"
             " \"exists\" notifications tell of: hour, day, month or year, perhaps with @OFFSET."),
     OPT_BOOL("DEFAULT", "run_external_periodic_tasks", "true", "Not used by nova-compute.",

@@ -9,6 +9,7 @@
 #include "agent/ops/shelve.h"
 #include "agent/polls.h"
 #include "agent/power_sync.h"
+#include "agent/usage_audit.h"
 #include "services/scheduler.h"
 #include "util/log.h"
 
@@ -175,6 +176,11 @@ static bool settle_evacuated(Periodic *periodic, const DvCtx *ctx, GError **err)
     return evacuated_settle(periodic->agent, ctx, err);
 }
 
+static bool audit_usage(Periodic *periodic, const DvCtx *ctx, GError **err)
+{
+    return usage_audit(periodic->agent, ctx, err);
+}
+
 #define SPACING(field) offsetof(PeriodicConfig, field)
 
 static const JobRow job_rows[] = {
@@ -193,6 +199,7 @@ static const JobRow job_rows[] = {
     {"run_pending_deletes", SPACING(instance_delete_s), false, pending_deletes},
     {"cleanup_incomplete_migrations", SPACING(instance_delete_s), false, incomplete_migrations},
     {"settle_evacuated", SPACING(minute_s), false, settle_evacuated},
+    {"instance_usage_audit", SPACING(minute_s), false, audit_usage},
     {"cleanup_expired_console_auth_tokens", SPACING(instance_delete_s), false, console_tokens},
 };
 G_STATIC_ASSERT(G_N_ELEMENTS(job_rows) <= JOBS_MAX);

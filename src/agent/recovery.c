@@ -5,6 +5,7 @@
 #include "agent/recovery_priv.h"
 
 #include "agent/evacuated.h"
+#include "agent/guest_defaults.h"
 #include "agent/guest_spec.h"
 #include "agent/health.h"
 #include "agent/methods.h"
@@ -384,6 +385,16 @@ static GHashTable *guests_by_uuid(const GPtrArray *guests)
     return table;
 }
 
+/* Of a guest that is there. Nobody waits for it: what fails is tried again at the next start. */
+static void register_defaults(const Recovery *rec)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (rec->power != GUEST_STATE_NONE &&
+        !guest_defaults_register(rec->agent, rec->ctx, rec->instance, &err))
+        dv_warning(rec->ctx, "defaults of its machine are not registered: %s", err->message);
+}
+
 static void recover_instance(Agent *agent, const DvCtx *ctx, GHashTable *guests, Ovo *instance)
 {
     const char *uuid = ovo_str_or(instance, "uuid", NULL);
@@ -398,9 +409,12 @@ static void recover_instance(Agent *agent, const DvCtx *ctx, GHashTable *guests,
         .power = guest ? guest->state : GUEST_STATE_NONE,
     };
 
-    if (!uuid)
+    if (!uuid) {
         dv_error(ctx, "an instance record of this host has no uuid: skipped");
-    else if (!recover_one(&rec, &err) && !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
+        return;
+    }
+    register_defaults(&rec);
+    if (!recover_one(&rec, &err) && !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_error(mine, "not recovered: %s", err->message);
 }
 

@@ -17,6 +17,7 @@ struct WaitSet {
     char *name;          /* [const] */
     GArray *events;      /* [waits->lock] Event */
     bool cancelled;      /* [waits->lock] */
+    bool doubted;        /* [waits->lock] until the waiter was told */
 };
 
 struct Waits {
@@ -106,13 +107,16 @@ bool waits_wait(WaitSet *set, int64_t timeout_ms, GError **err)
     const char *failed = NULL;
     unsigned pending = 0;
     bool cancelled = false;
+    bool doubted = false;
     bool in_time = true;
 
     dv_lock(&set->waits->lock);
     while (in_time) {
         cancelled = set->cancelled;
         pending = set_pending(set, &failed);
-        if (cancelled || failed || !pending)
+        doubted = set->doubted;
+        set->doubted = false;
+        if (cancelled || failed || !pending || doubted)
             break;
         in_time = dv_cond_wait_until(&set->waits->changed, &set->waits->lock, deadline_ms);
     }
@@ -124,10 +128,38 @@ bool waits_wait(WaitSet *set, int64_t timeout_ms, GError **err)
         return dv_fail(err, DV_E_CANCELLED, "waiting for %s was cancelled", set->name);
     if (failed)
         return dv_fail(err, DV_E_VIF_PLUG, "%s failed for %s", set->name, failed);
+    if (pending && doubted)
+        return dv_fail(err, DV_E_UNAVAILABLE, "%u %s events may have been lost", pending,
+                       set->name);
     if (pending)
-        return dv_fail(err, DV_E_TIMEOUT, "%u %s events did not come within %d s", pending,
-                       set->name, (int)(timeout_ms / 1000));
+        return dv_fail(err, DV_E_TIMEOUT, "%u %s events did not come in time", pending, set->name);
     return true;
+}
+
+unsigned wait_set_complete(WaitSet *set, const char *const *tags)
+{
+    unsigned count = 0;
+
+    dv_lock(&set->waits->lock);
+    for (guint i = 0; i < set->events->len; i++) {
+        Event *event = &g_array_index(set->events, Event, i);
+
+        if (event->state != EVENT_PENDING || !g_strv_contains(tags, event->tag))
+            continue;
+        event->state = EVENT_COMPLETED;
+        count++;
+    }
+    dv_unlock(&set->waits->lock);
+    return count;
+}
+
+void waits_doubt(Waits *waits)
+{
+    dv_lock(&waits->lock);
+    for (guint i = 0; i < waits->sets->len; i++)
+        ((WaitSet *)g_ptr_array_index(waits->sets, i))->doubted = true;
+    dv_cond_broadcast(&waits->changed);
+    dv_unlock(&waits->lock);
 }
 
 bool waits_deliver(Waits *waits, const char *instance_uuid, const char *name, const char *tag,

@@ -24,13 +24,19 @@ void wait_set_free(WaitSet *set);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(WaitSet, wait_set_free)
 
 /* Waits until every event came with status completed. DV_E_VIF_PLUG when one failed, DV_E_TIMEOUT,
- * DV_E_CANCELLED when the instance's waits were cancelled (delete, stop). */
+ * DV_E_CANCELLED when the instance's waits were cancelled (delete, stop), DV_E_UNAVAILABLE once
+ * after waits_doubt: look whether what the events tell has happened, and wait again. */
 bool waits_wait(WaitSet *set, int64_t timeout_ms, GError **err);
+/* What the events of these tags would have told is known from elsewhere: those that have not come
+ * count as completed. Returns how many. */
+unsigned wait_set_complete(WaitSet *set, const char *const *tags);
 
 /* Delivers an event; false when nobody waits for it. `status` is nova's: completed, failed,
  * in-progress. */
 bool waits_deliver(Waits *waits, const char *instance_uuid, const char *name, const char *tag,
                    const char *status);
+/* Events may have been lost on their way: whoever waits is to look for himself. */
+void waits_doubt(Waits *waits);
 /* Ends all waits of the instance (NULL: of all) with DV_E_CANCELLED. Returns how many events were
  * pending. */
 unsigned waits_cancel(Waits *waits, const char *instance_uuid);

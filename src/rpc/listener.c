@@ -29,12 +29,15 @@ struct RpcFeed {
     int64_t offsets[FEED_MAX_QUEUES];     /* next stream offset, -1: none seen */
     bool exchange_as_is[FEED_MAX_QUEUES]; /* exists with other properties: do not declare */
     int64_t retry_at_ms;
+    bool was_up;
     RpcLimit limit;
 };
 
 struct RpcListener {
-    const RpcConfig *config; /* [const] */
-    RpcConn *conn;           /* [const] */
+    const RpcConfig *config;    /* [const] */
+    RpcConn *conn;              /* [const] */
+    void (*renewed)(void *arg); /* [const] or NULL */
+    void *renewed_arg;          /* [const] */
     DvMutex lock;
     DvCond changed;   /* with lock: a feed's state */
     GPtrArray *feeds; /* [lock] of RpcFeed, owned */
@@ -134,6 +137,16 @@ static bool worth_repeating(RpcFeed *feed, RpcLink *link, const bool *as_is_befo
            memcmp(as_is_before, feed->exchange_as_is, sizeof feed->exchange_as_is) != 0;
 }
 
+static void feed_up(RpcFeed *feed)
+{
+    RpcListener *listener = feed->listener;
+
+    feed_set_state(feed, FEED_UP);
+    if (feed->was_up && listener->renewed)
+        listener->renewed(listener->renewed_arg);
+    feed->was_up = true;
+}
+
 /* False only when the link is gone. */
 static bool feed_declare(RpcFeed *feed, RpcLink *link, GError **err)
 {
@@ -145,7 +158,7 @@ static bool feed_declare(RpcFeed *feed, RpcLink *link, GError **err)
         memcpy(as_is, feed->exchange_as_is, sizeof as_is);
         g_clear_error(&why);
         if (feed_declare_once(feed, link, &why)) {
-            feed_set_state(feed, FEED_UP);
+            feed_up(feed);
             return true;
         }
         if (!rpc_link_alive(link)) {
@@ -340,6 +353,12 @@ RpcListener *rpc_listener_new(const RpcConfig *config, const RpcUrl *url)
     dv_cond_init(&listener->changed);
     listener->conn = rpc_conn_new(&conn, &listener_ops, listener);
     return listener;
+}
+
+void rpc_listener_on_renewed(RpcListener *listener, void (*fn)(void *arg), void *arg)
+{
+    listener->renewed = fn;
+    listener->renewed_arg = arg;
 }
 
 bool rpc_listener_start(RpcListener *listener, GError **err)

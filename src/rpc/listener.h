@@ -15,6 +15,9 @@ typedef struct RpcFeed RpcFeed;
 typedef void (*RpcFeedFn)(void *self, RpcLinkEvent *event);
 
 RpcListener *rpc_listener_new(const RpcConfig *config, const RpcUrl *url);
+/* Called on rpc-listen, where it must not block, whenever a feed is declared that was up before:
+ * messages may have been lost in between. Before start. */
+void rpc_listener_on_renewed(RpcListener *listener, void (*fn)(void *arg), void *arg);
 bool rpc_listener_start(RpcListener *listener, GError **err);
 void rpc_listener_stop(RpcListener *listener, int64_t deadline_ms);
 void rpc_listener_free(RpcListener *listener);

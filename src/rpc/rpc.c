@@ -70,6 +70,11 @@ Rpc *rpc_new(const RpcConfig *config, DvTimer *timer, GError **err)
     return g_steal_pointer(&rpc);
 }
 
+void rpc_on_renewed(Rpc *rpc, void (*fn)(void *arg), void *arg)
+{
+    rpc_listener_on_renewed(rpc->listener, fn, arg);
+}
+
 bool rpc_start(Rpc *rpc, GError **err)
 {
     dv_lock(&rpc->lock);

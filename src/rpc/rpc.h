@@ -63,6 +63,9 @@ typedef struct RpcConfig {
 
 /* Checks the config (transport URL, exclusive options) without connecting. */
 Rpc *rpc_new(const RpcConfig *config, DvTimer *timer, GError **err);
+/* `fn` runs on rpc-listen, where it must not block, whenever queues that were consumed before are
+ * consumed again, after a reconnect for one: what was sent in between may be lost. Before start. */
+void rpc_on_renewed(Rpc *rpc, void (*fn)(void *arg), void *arg);
 /* Starts both threads. The broker need not be there yet. */
 bool rpc_start(Rpc *rpc, GError **err);
 /* The same for one that only sends notifications: it has no listening connection. */

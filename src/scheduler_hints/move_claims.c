@@ -14,13 +14,14 @@
 
 /* ---- the migration context ---- */
 
-/* A field of what was read, or, where the instance never had it, an empty object. */
-static void copy_field(Ovo *context, const char *name, const Ovo *from, const char *field)
+/* A field of what was read, or, where the instance never had it, `empty`. */
+static void copy_or(Ovo *context, const char *name, const Ovo *from, const char *field,
+                    const Ovo *empty)
 {
     if (ovo_has_value(from, field))
         ovo_set_from(context, name, from, field);
     else
-        ovo_set_null(context, name);
+        ovo_set_child(context, name, empty);
 }
 
 static Ovo *no_pci_devices(NovaRelease release)
@@ -51,16 +52,13 @@ static Ovo *make_context(NovaRelease release, const Ovo *instance, const Ovo *ha
 
     ovo_set_str(context, "instance_uuid", uuid);
     ovo_set_i64(context, "migration_id", ovo_i64_or(migration, "id", 0));
-    copy_field(context, "old_numa_topology", has, "numa_topology");
+    copy_or(context, "old_numa_topology", has, "numa_topology", NULL);
     ovo_set_null(context, "new_numa_topology");
-    if (ovo_has_value(has, "pci_devices"))
-        ovo_set_from(context, "old_pci_devices", has, "pci_devices");
-    else
-        ovo_set_child(context, "old_pci_devices", devices);
+    copy_or(context, "old_pci_devices", has, "pci_devices", devices);
     ovo_set_child(context, "new_pci_devices", devices);
-    copy_field(context, "old_pci_requests", has, "pci_requests");
+    copy_or(context, "old_pci_requests", has, "pci_requests", requests);
     ovo_set_child(context, "new_pci_requests", requests);
-    copy_field(context, "old_resources", has, "resources");
+    copy_or(context, "old_resources", has, "resources", NULL);
     ovo_set_null(context, "new_resources");
     return context;
 }

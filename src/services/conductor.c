@@ -399,6 +399,31 @@ bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t old
                          json_pack("{sb}", "use_slave", 1), "MigrationList", false, out, err);
 }
 
+/* ---- periodic tasks ---- */
+
+bool conductor_task_log_get(Conductor *con, const DvCtx *ctx, const char *task_name,
+                            int64_t begin_ms, int64_t end_ms, const char *host, Ovo **out,
+                            GError **err)
+{
+    /* arguments that are times travel in the form of contexts, fields in that of objects */
+    g_autofree char *begin = dv_time_context(begin_ms);
+    g_autofree char *end = dv_time_context(end_ms);
+
+    return conductor_get(con, ctx, "TaskLog", "get",
+                         json_pack("[ssss]", task_name, begin, end, host), NULL, "TaskLog", true,
+                         out, err);
+}
+
+bool conductor_task_log_begin(Conductor *con, const DvCtx *ctx, Ovo *log, GError **err)
+{
+    return conductor_object_action(con, ctx, log, "begin_task", NULL, NULL, NULL, err);
+}
+
+bool conductor_task_log_end(Conductor *con, const DvCtx *ctx, Ovo *log, GError **err)
+{
+    return conductor_object_action(con, ctx, log, "end_task", NULL, NULL, NULL, err);
+}
+
 /* ---- compute_task ---- */
 
 #define MIGRATE_SERVER_TIMEOUT_MS (1800 * 1000) /* nova's long_rpc_timeout */

@@ -66,6 +66,10 @@ bool conductor_instances_by_host_and_node(Conductor *con, const DvCtx *ctx, cons
 /* filters: a dict Ovo (uuid list, vm_state, deleted ...), borrowed. */
 bool conductor_instances_by_filters(Conductor *con, const DvCtx *ctx, const Ovo *filters,
                                     const char *const *attrs, Ovo **out, GError **err);
+/* Those of the host that existed at some time of the period, deleted ones among them. */
+bool conductor_instances_active(Conductor *con, const DvCtx *ctx, int64_t begin_ms, int64_t end_ms,
+                                const char *host, const char *const *attrs, Ovo **out,
+                                GError **err);
 /* NULL-terminated, g_strfreev. */
 bool conductor_instance_uuids_by_host(Conductor *con, const DvCtx *ctx, const char *host,
                                       char ***out, GError **err);
@@ -144,6 +148,15 @@ bool conductor_evacuations_from(Conductor *con, const DvCtx *ctx, const char *ho
 /* Resizes to this host that are finished and were last touched before `older_than_s` seconds. */
 bool conductor_unconfirmed_resizes(Conductor *con, const DvCtx *ctx, int64_t older_than_s,
                                    const char *host, Ovo **out, GError **err);
+
+/* ---- records of periodic tasks (TaskLog); times in wall milliseconds ---- */
+/* *out NULL: that task was not begun for that period. */
+bool conductor_task_log_get(Conductor *con, const DvCtx *ctx, const char *task_name,
+                            int64_t begin_ms, int64_t end_ms, const char *host, Ovo **out,
+                            GError **err);
+/* Fails where it was begun already. */
+bool conductor_task_log_begin(Conductor *con, const DvCtx *ctx, Ovo *log, GError **err);
+bool conductor_task_log_end(Conductor *con, const DvCtx *ctx, Ovo *log, GError **err);
 
 /* ---- compute_task: the boot goes back to the scheduler ---- */
 /* args (borrowed): those of build_and_run_instance as received, the instance saved as scheduling

@@ -116,6 +116,21 @@ bool conductor_instances_by_filters(Conductor *con, const DvCtx *ctx, const Ovo 
                          false, out, err);
 }
 
+bool conductor_instances_active(Conductor *con, const DvCtx *ctx, int64_t begin_ms, int64_t end_ms,
+                                const char *host, const char *const *attrs, Ovo **out, GError **err)
+{
+    g_autofree char *begin = dv_time_object(begin_ms);
+    g_autofree char *end = dv_time_object(end_ms);
+    json_t *list = json_array();
+
+    for (size_t i = 0; attrs && attrs[i]; i++)
+        json_array_append_new(list, json_string(attrs[i]));
+    return conductor_get(con, ctx, "InstanceList", "_get_active_by_window_joined",
+                         json_pack("[ssnso]", begin, end, host, list),
+                         json_pack("{sb sn sn}", "use_slave", 1, "limit", "marker"), "InstanceList",
+                         false, out, err);
+}
+
 bool conductor_instance_uuids_by_host(Conductor *con, const DvCtx *ctx, const char *host,
                                       char ***out, GError **err)
 {

@@ -51,6 +51,10 @@ bool neutron_bind_host(Service *neutron, const DvCtx *ctx, const NetworkInstance
  * is done. */
 bool neutron_release_port(Service *neutron, const DvCtx *ctx, const char *port_id, bool preserve,
                           GError **err);
+/* The ids of the instance's ports that neutron has as ACTIVE: whose plugging is done.
+ * NULL-terminated, g_strfreev. */
+bool neutron_active_ports(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                          char ***out, GError **err);
 /* Names of the security groups of the instance's ports, port by port. NULL-terminated,
  * g_strfreev. */
 bool neutron_group_names(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,

@@ -30,6 +30,32 @@ bool neutron_release_port(Service *neutron, const DvCtx *ctx, const char *port_i
     return ok;
 }
 
+/* ---- states ---- */
+
+bool neutron_active_ports(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                          char ***out, GError **err)
+{
+    GPtrArray *ids;
+    json_t *ports = NULL;
+    json_t *port;
+    size_t i;
+
+    if (!neutron_list_device_ports(neutron, ctx, instance, &ports, err))
+        return false;
+    ids = g_ptr_array_new();
+    json_array_foreach(ports, i, port)
+    {
+        const char *id = neutron_text(port, "id");
+
+        if (id && g_strcmp0(neutron_text(port, "status"), "ACTIVE") == 0)
+            g_ptr_array_add(ids, g_strdup(id));
+    }
+    json_decref(ports);
+    g_ptr_array_add(ids, NULL);
+    *out = (char **)g_ptr_array_free(ids, FALSE);
+    return true;
+}
+
 /* ---- security groups ---- */
 
 /* The groups that the ports name, by one call; *out stays NULL when they name none. */

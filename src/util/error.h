@@ -46,6 +46,7 @@ typedef enum {
     DV_E_IMAGE_NOT_ACTIVE,
     DV_E_IMAGE_UNACCEPTABLE, /* wrong, hostile or unsupported content */
     DV_E_IMAGE_TOO_LARGE,    /* larger than the flavor's disk */
+    DV_E_TRUSTED_CERTS,      /* certificates that it would have to be checked against */
     DV_E_IMAGE_QUOTA,        /* glance has no room for it */
     DV_E_FLAVOR_DISK_TOO_SMALL,
     DV_E_FLAVOR_MEMORY_TOO_SMALL,

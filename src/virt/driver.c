@@ -31,6 +31,41 @@ void virt_disk_free(VirtDisk *disk)
     g_free(disk);
 }
 
+static void cpu_feature_free(void *arg)
+{
+    VirtCpuFeature *feature = arg;
+
+    g_free(feature->name);
+    g_free(feature);
+}
+
+VirtCpu *virt_cpu_new(void)
+{
+    VirtCpu *cpu = g_new0(VirtCpu, 1);
+
+    cpu->features = g_ptr_array_new_with_free_func(cpu_feature_free);
+    return cpu;
+}
+
+void virt_cpu_add_feature(VirtCpu *cpu, const char *name, const char *policy)
+{
+    VirtCpuFeature *feature = g_new0(VirtCpuFeature, 1);
+
+    feature->name = g_strdup(name);
+    feature->policy = policy;
+    g_ptr_array_add(cpu->features, feature);
+}
+
+void virt_cpu_free(VirtCpu *cpu)
+{
+    if (!cpu)
+        return;
+    g_free(cpu->mode);
+    g_free(cpu->model);
+    g_ptr_array_unref(cpu->features);
+    g_free(cpu);
+}
+
 void virt_driver_free(VirtDriver *driver)
 {
     if (!driver)

@@ -78,6 +78,22 @@ typedef struct VirtDevice {
 } VirtDevice;
 void virt_device_free(VirtDevice *device);
 
+/* The processor that a guest asks the hypervisor for. */
+typedef struct VirtCpuFeature {
+    char *name;
+    const char *policy; /* static: "require" or "disable" */
+} VirtCpuFeature;
+typedef struct VirtCpu {
+    char *mode;  /* "custom", "host-model", "host-passthrough"; NULL: the hypervisor's default */
+    char *model; /* with "custom", else NULL */
+    unsigned sockets, cores, threads;
+    GPtrArray *features; /* VirtCpuFeature, each name once */
+} VirtCpu;
+VirtCpu *virt_cpu_new(void);
+void virt_cpu_add_feature(VirtCpu *cpu, const char *name, const char *policy);
+void virt_cpu_free(VirtCpu *cpu);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirtCpu, virt_cpu_free)
+
 /* A running guest's disk on its way to another file. Everything borrowed. */
 typedef struct VirtBlockCopy {
     const char *disk_path; /* the disk, by its file */
@@ -92,6 +108,9 @@ typedef struct VirtOps {
     /* Guests that this driver made (nova's domains), one bulk call: GPtrArray of VirtGuest. */
     bool (*list)(void *self, GPtrArray **out, GError **err);
     bool (*state)(void *self, const char *uuid, GuestState *out, GError **err);
+    /* The processor that the guest is defined with: choosing it takes what the host has.
+     * DV_E_CPU_MODEL. */
+    bool (*cpu)(void *self, const GuestSpec *spec, VirtCpu **out, GError **err);
     /* Makes what the guest's ports need on the host before each start; libvirt plugs the rest at
      * start. */
     bool (*plug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
@@ -187,24 +206,28 @@ typedef struct VirtOps {
     /* Moves the guest and returns when that is over; watch may be NULL. True: the guest is at the
      * destination, and not here any more. It runs there, or stays here, as it did when the
      * migration began: to pause it meanwhile is the way to end the migration by force. Errors are
-     * told only after the hypervisor here was asked where the guest is: DV_E_CANCELLED,
-     * DV_E_HYPERVISOR  it is here, as before the migration; DV_E_POST_COPY_BROKEN            part
-     * of it is here and part of it there: neither side may start or destroy it without asking its
-     * owner; DV_E_UNAVAILABLE                 could not be asked: the migration may go on, and may
-     * have succeeded. migrate_watch when the hypervisor is back. DV_E_INSTANCE_NOT_FOUND: the guest
-     * was not here to begin with. */
+     * told only after the hypervisor here was asked where the guest is:
+     * - DV_E_CANCELLED, DV_E_HYPERVISOR: it is here, as before the migration.
+     * - DV_E_POST_COPY_BROKEN: part of it is here and part of it there. Neither side may start or
+     *   destroy it without asking its owner.
+     * - DV_E_INSTANCE_NOT_FOUND: it was not here to begin with, or is gone without a word, or
+     *   stands still here since it was switched over, and nobody here knows whether it arrived. The
+     *   destination must be asked: if it is there, `destroy` what is here, else `resume` it.
+     * - DV_E_UNAVAILABLE: could not be asked. The migration may go on, and may have succeeded:
+     *   migrate_watch when the hypervisor is back.
+     * - DV_E_UNSUPPORTED: disks with a tunnelled migration. Nothing was begun. */
     bool (*migrate)(void *self, const DvCtx *ctx, const char *uuid, const VirtMigration *migration,
                     const VirtWatch *watch, GError **err);
     /* The same for a migration that an earlier process began, which goes on without it. Over
      * already: its outcome, as far as the hypervisor still knows it. DV_E_NOT_FOUND: the guest is
-     * here and no migration of it runs. DV_E_INSTANCE_NOT_FOUND: the guest is not here: whether it
-     * is at the destination must be asked there. */
+     * here and no migration of it runs. */
     bool (*migrate_watch)(void *self, const DvCtx *ctx, const char *uuid, const VirtWatch *watch,
                           GError **err);
     /* One look at the guest's migration. Absent guest: DV_E_INSTANCE_NOT_FOUND. */
     bool (*job)(void *self, const char *uuid, VirtJob *out, GError **err);
     /* Lets the guest run at the destination now and fetch the rest of its memory; from then on the
-     * migration cannot be cancelled. DV_E_HYPERVISOR: none runs, or it was not permitted. */
+     * migration cannot be cancelled. Waits some seconds for one that is just beginning.
+     * DV_E_HYPERVISOR: none runs (any more), or it was not permitted. */
     bool (*post_copy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Changes the running migration. DV_E_HYPERVISOR: none runs. bandwidth 0: as much as there is.
      */
@@ -220,7 +243,7 @@ typedef struct VirtOps {
     /* ---- live migration, at the destination ---- */
 
     /* Whether guests with this CPU can run here. DV_E_CPU_MODEL: no. */
-    bool (*compare_cpu)(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err);
+    bool (*compare_cpu)(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
     /* TCP ports for the guest's serial consoles here, `count` of them at `host`: the guest's until
      * it goes from here. Written to out_ports. DV_E_SERIAL_PORTS_EXHAUSTED. */
     bool (*reserve_serial)(void *self, const char *uuid, const char *host, unsigned count,

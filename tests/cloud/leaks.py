@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""leaks.py: lists what belongs to no server: domains, folders, ports, taps, allocations. Exit 1 when there is any.
+"""leaks.py: lists what belongs to no server: domains, folders, ports, taps, bridges, secrets, allocations, queues.
 
-Runs alone (against the running cloud) and after each cloud test.
+Runs alone (against the running cloud), after each cloud test, and after each run of tempest. Exit 1 when there is any.
 """
 import os
 import re
@@ -16,14 +16,13 @@ def all_servers(cloud):
     return {s["id"] for s in cloud.get("compute", "/servers", all_tenants=1)["servers"]}
 
 
-def domains(servers):
-    for uuid in lib.virsh("list", "--all", "--uuid").split():
+def domains(uuids, servers):
+    for uuid in uuids:
         if uuid not in servers:
             yield f"domain {uuid}"
 
 
-def folders(servers):
-    root = os.environ["DROVER_CLOUD_INSTANCES"]
+def folders(root, servers):
     for name in os.listdir(root):
         # UUID_resize and UUID_del are a server's folders too
         match = re.match(UUID, name)
@@ -52,24 +51,59 @@ def ports(all_ports, servers, host):
             yield f"binding of port {port['id']}, which nobody uses"
 
 
-def taps(all_ports):
+def taps(names, all_ports):
     known = {"tap" + port["id"][:11] for port in all_ports if port["device_owner"]}
-    for name in os.listdir("/sys/class/net"):
+    for name in names:
         if re.fullmatch(r"tap[0-9a-f]{8}-[0-9a-f]{2}", name) and name not in known:
             yield f"tap {name}"
+
+
+def bridges(all_ports):
+    """Hybrid plugging makes a bridge and a pair of devices for each port."""
+    known = {port["id"][:11] for port in all_ports}
+    for name in os.listdir("/sys/class/net"):
+        if re.fullmatch(r"q(br|vb|vo)[0-9a-f]{8}-[0-9a-f]{2}", name) and name[3:] not in known:
+            yield f"device {name}"
+    if os.environ["DROVER_CLOUD_NETWORK"] != "linuxbridge":
+        for name in lib.run("ovs-vsctl", "--timeout=10", "list-ports", "br-int").split():
+            if re.fullmatch(r"(tap|qvo)[0-9a-f]{8}-[0-9a-f]{2}", name) and name[3:] not in known:
+                yield f"port {name} of br-int"
+
+
+def secrets(servers):
+    for line in lib.virsh("secret-list").splitlines()[2:]:
+        if line.strip() and not any(uuid in line for uuid in servers):
+            yield f"secret {line.strip()}"
+
+
+def queues():
+    """Queues of one process or one server that nobody reads and that do not go by themselves."""
+    listed = lib.cloud_command("rabbitmqctl", "-q", "--no-table-headers", "list_queues", "name", "consumers", "arguments")
+    for line in listed.splitlines():
+        name, consumers, arguments = (line.split("\t") + ["", ""])[:3]
+        own = re.match(r"reply_|.*_fanout_|.*" + UUID, name)
+        if own and consumers == "0" and "x-expires" not in arguments:
+            yield f"queue {name}"
 
 
 def find(cloud):
     """Returns a list of sentences, empty when all is well."""
     servers = all_servers(cloud)
     all_ports = cloud.get("network", "/ports")["ports"]
-    return [*domains(servers), *folders(servers), *allocations(cloud, servers),
-            *ports(all_ports, servers, os.environ["DROVER_CLOUD_HOST"]), *taps(all_ports)]
+    return [*domains(lib.virsh("list", "--all", "--uuid").split(), servers),
+            *folders(os.environ["DROVER_CLOUD_INSTANCES"], servers), *allocations(cloud, servers), *bridges(all_ports),
+            *secrets(servers),
+            *ports(all_ports, servers, os.environ["DROVER_CLOUD_HOST"]), *taps(os.listdir("/sys/class/net"), all_ports)]
+
+
+def find_all(cloud):
+    """The same with what takes its time to find out."""
+    return [*find(cloud), *queues()]
 
 
 def main():
     lib.load_env()
-    found = find(lib.Cloud.from_env())
+    found = find_all(lib.Cloud.from_env())
     for line in found:
         print(line)
     print(f"{len(found)} leaks")

@@ -4,6 +4,7 @@ A test is a function that takes a Bench. It creates what it needs through the Be
 afterwards and then looks for leaks: a test that leaves something behind fails, whatever it asserted before.
 """
 import base64
+import contextlib
 import os
 import re
 import signal
@@ -77,6 +78,25 @@ def cloud_command(*argv):
 
 def virsh(*argv):
     return run("virsh", "-c", os.environ["DROVER_CLOUD_LIBVIRT_URI"], *argv)
+
+
+@contextlib.contextmanager
+def further_options(daemon, text):
+    """The agent ("agent") or "nova-api" runs with further lines of its configuration, and afterwards without them."""
+    conf = os.environ["DROVER_CLOUD_CONF"]
+    if daemon == "nova-api":
+        conf = os.path.join(os.path.dirname(conf), "nova.conf")
+    with open(conf, encoding="utf-8") as file:
+        before = file.read()
+    try:
+        with open(conf, "w", encoding="utf-8") as file:
+            file.write(before + "\n" + text)
+        cloud_command("restart", daemon)
+        yield
+    finally:
+        with open(conf, "w", encoding="utf-8") as file:
+            file.write(before)
+        cloud_command("restart", daemon)
 
 
 def load_env():

@@ -1,11 +1,10 @@
 """Devices that come and go, consoles, and what a config drive tells of them."""
-import contextlib
 import json
 import os
 import socket
 import subprocess
 
-from lib import check, check_equal, check_nothing_left, cloud_command, eventually, run, virsh
+from lib import check, check_equal, check_nothing_left, eventually, further_options, run, virsh
 
 OLD_API = {"OpenStack-API-Version": "compute 2.1", "X-OpenStack-Nova-API-Version": "2.1"}
 
@@ -45,23 +44,6 @@ def drive_file(server, name):
     """A file of the server's config drive, read from the host's side."""
     image = os.path.join(server.folder, "disk.config")
     return subprocess.run(["isoinfo", "-R", "-i", image, "-x", "/" + name], stdout=subprocess.PIPE, check=True).stdout
-
-
-@contextlib.contextmanager
-def agent_options(text):
-    """The agent runs with further lines of nova-compute.conf, and afterwards without them again."""
-    conf = os.environ["DROVER_CLOUD_CONF"]
-    with open(conf, encoding="utf-8") as file:
-        before = file.read()
-    try:
-        with open(conf, "w", encoding="utf-8") as file:
-            file.write(before + "\n" + text)
-        cloud_command("restart", "agent")
-        yield
-    finally:
-        with open(conf, "w", encoding="utf-8") as file:
-            file.write(before)
-        cloud_command("restart", "agent")
 
 
 def test_attach_and_detach(t):
@@ -174,7 +156,7 @@ def test_serial_and_spice(t):
     """With the options on, the serial console listens on TCP and still fills the log, and SPICE has a port."""
     options = ("[serial_console]\nenabled=true\nport_range=11000:11010\nproxyclient_address=127.0.0.1\n"
                "[spice]\nenabled=true\nagent_enabled=true\nserver_listen=127.0.0.1\n")
-    with agent_options(options):
+    with further_options("agent", options):
         server = t.boot_active("serial")
         console = t.cloud.post("compute", f"/servers/{server.uuid}/remote-consoles", {
             "remote_console": {"protocol": "serial", "type": "serial"}})["remote_console"]

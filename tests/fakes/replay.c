@@ -423,6 +423,71 @@ static void put_disk(Replay *replay, const json_t *data)
     run(argv);
 }
 
+static const json_t *recorded_result(const Replay *replay)
+{
+    size_t i;
+    json_t *message;
+
+    json_array_foreach(json_object_get(replay->fixture, "sent"), i, message)
+    {
+        if (strcmp(json_string_value(json_object_get(message, "to")), "reply") == 0)
+            return json_object_get(message, "result");
+    }
+    return NULL;
+}
+
+/* What the recorded guest had said, with more before it where only the end was asked for. */
+static void put_console(Replay *replay)
+{
+    const json_t *args = json_object_get(request_at(replay, 0), "args");
+    const char *text = json_string_value(recorded_result(replay));
+    g_autofree char *whole = NULL;
+
+    if (!text || strcmp(replay->method, "get_console_output") != 0)
+        return;
+    whole = g_strconcat(json_is_integer(json_object_get(args, "tail_length")) ? "CUT OFF\r\n" : "",
+                        text, NULL);
+    fake_virt_set_console(fake_agent_virt(replay->fake), replay->uuid, whole);
+}
+
+/* The token comes from conductor. */
+static void put_token(Replay *replay)
+{
+    json_t *token = json_object_get(recorded_result(replay), "token");
+
+    if (token)
+        fake_conductor_answer_action(fake_agent_conductor(replay->fake),
+                                     "ConsoleAuthToken.authorize", json_incref(token));
+}
+
+static void put_guest_with_screen(Replay *replay)
+{
+    const VirtDriver *virt = fake_agent(replay->fake)->virt;
+    g_autoptr(GuestSpec) spec = guest_spec_new();
+
+    spec->uuid = g_strdup(replay->uuid);
+    spec->name = g_strdup("instance-00000001");
+    spec->vnc_listen = g_strdup("127.0.0.1");
+    assert_true(virt->ops->start(virt->self, fake_agent_ctx(replay->fake), spec, false, NULL));
+}
+
+static void put_neighbour(Replay *replay)
+{
+    json_t *instance = json_object_get(json_object_get(request_at(replay, 0), "args"), "instance");
+    json_auto_t *whole = json_deep_copy(instance);
+    json_t *data = json_object_get(whole, "nova_object.data");
+    g_autoptr(Ovo) row = NULL;
+
+    json_object_set_new(data, "uuid", json_string("00000000-0000-4000-8000-00000000beef"));
+    json_object_set_new(data, "host", json_string("vm"));
+    json_object_set_new(data, "node", json_string("vm"));
+    json_object_set_new(data, "vm_state", json_string("active"));
+    json_object_set_new(data, "task_state", json_string("rebuilding"));
+    row = ovo_view(whole, "Instance", NULL);
+    assert_non_null(row);
+    fake_conductor_put(fake_agent_conductor(replay->fake), row);
+}
+
 static void put_guest(Replay *replay)
 {
     static const GuestState states[] = {
@@ -434,8 +499,13 @@ static void put_guest(Replay *replay)
 
     if (replay->how->guest == REPLAY_NO_GUEST)
         return;
-    fake_virt_add_guest(fake_agent_virt(replay->fake), replay->uuid, "instance-00000001",
-                        states[replay->how->guest]);
+    if (replay->how->screen)
+        put_guest_with_screen(replay);
+    else
+        fake_virt_add_guest(fake_agent_virt(replay->fake), replay->uuid, "instance-00000001",
+                            states[replay->how->guest]);
+    put_console(replay);
+    put_token(replay);
     put_disk(replay, json_object_get(instance, "nova_object.data"));
 }
 
@@ -482,6 +552,8 @@ static void set_stage(Replay *replay)
     put_guest(replay);
     if (replay->how->moved)
         put_migration(replay);
+    if (replay->how->neighbour)
+        put_neighbour(replay);
     audit(replay);
     http_server_reset(server);
     keystone_grant(server, "replay", 3600);

@@ -24,6 +24,8 @@ typedef struct ReplayHow {
     bool broken_image;   /* what glance gives is not what its record says */
     bool latest;         /* services answer what they answered last, not in turn */
     bool moved;          /* the request's migration takes room here already */
+    bool neighbour;      /* another server of that size is being rebuilt here */
+    bool screen;         /* the guest has a VNC display */
     const char *options; /* further lines of nova.conf, or NULL */
 } ReplayHow;
 

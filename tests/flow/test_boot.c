@@ -1,5 +1,6 @@
 /* Boots that succeed: what they leave with conductor, neutron, placement and the hypervisor, what
  * they wait for, and what a second one need not do again. */
+#include "../unit/services/neutron_recorded.h"
 #include "fakes/agent.h"
 
 #include <setjmp.h>
@@ -197,6 +198,53 @@ static void a_port_that_is_never_plugged_ends_the_boot(void **state)
     assert_int_equal(fake_conductor_count(fake_agent_conductor(fake), "build_instances"), 0);
 }
 
+static void neutron_has_active_ports(FakeAgent *fake)
+{
+    g_auto(GStrv) parts = g_strsplit(recorded_ports, "\"DOWN\"", -1);
+    g_autofree char *active = g_strjoinv("\"ACTIVE\"", parts);
+
+    assert_true(g_strv_length(parts) > 2);
+    http_server_json(fake_agent_server(fake), "GET", FLOW_NEUTRON "/ports?device_id=" FLOW_UUID "*",
+                     200, active);
+}
+
+static void an_event_that_was_lost_does_not_end_the_boot(void **state)
+{
+    FakeAgent *fake = *state;
+
+    neutron_has_active_ports(fake);
+    boot(fake);
+    assert_active(fake);
+}
+
+/* Not after its timeout, which is a minute here. */
+static void after_a_loss_of_the_broker_the_ports_are_asked(void **state)
+{
+    FakeAgent *fake = *state;
+    int64_t begin_ms = dv_now_ms();
+
+    boot_until_started(fake);
+    neutron_has_active_ports(fake);
+    waits_doubt(fake_agent(fake)->waits);
+    fake_agent_wait(fake, UUID);
+    assert_active(fake);
+    assert_true(dv_now_ms() - begin_ms < 50000);
+}
+
+static void a_doubt_does_not_plug_what_is_not_active(void **state)
+{
+    FakeAgent *fake = *state;
+
+    boot_until_started(fake);
+    waits_doubt(fake_agent(fake)->waits);
+    fake_agent_port_event(fake, "network-vif-plugged", FLOW_PORT_A, "completed");
+    g_usleep(100000);
+    fake_agent_assert_row(fake, "task_state", "spawning");
+    fake_agent_port_event(fake, "network-vif-plugged", FLOW_PORT_B, "completed");
+    fake_agent_wait(fake, UUID);
+    assert_active(fake);
+}
+
 static void an_operator_may_go_without_the_ports(void **state)
 {
     FakeAgent *fake = *state;
@@ -219,6 +267,9 @@ int main(void)
         T(a_boot_waits_for_all_its_ports, setup_waiting),
         T(a_port_that_cannot_be_plugged_ends_the_boot, setup_waiting),
         T(a_port_that_is_never_plugged_ends_the_boot, setup_impatient),
+        T(an_event_that_was_lost_does_not_end_the_boot, setup_impatient),
+        T(after_a_loss_of_the_broker_the_ports_are_asked, setup_waiting),
+        T(a_doubt_does_not_plug_what_is_not_active, setup_waiting),
         T(an_operator_may_go_without_the_ports, setup_forgiving),
     };
 

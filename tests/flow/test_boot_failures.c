@@ -61,6 +61,13 @@ static void too_much_video_memory(Scene *s)
     ask(s, "hw_video:ram_max_mb", "16", "hw_video_ram", "64");
 }
 
+static void certificates_asked_for(Scene *s)
+{
+    json_object_set_new(
+        s->instance, "trusted_certs",
+        fake_agent_object("TrustedCerts", "1.0", json_pack("{s:[s]}", "ids", FLOW_IMAGE)));
+}
+
 static void flavor_and_image_disagree(Scene *s)
 {
     ask(s, "hw:pmu", "true", "hw_pmu", "false");
@@ -204,6 +211,8 @@ static void refused_and_cast_fails(Scene *s)
 
 static const Failure failures[] = {
     {"a topology that this host cannot have", numa_asked_for, REACHED_CLAIM, END_RESCHEDULED, NULL},
+    {"certificates to check images by", certificates_asked_for, REACHED_CLAIM, END_ABORTED,
+     "does not support the feature"},
     {"deleted before the claim", claim_save_gone, REACHED_CLAIM, END_SILENT, NULL},
     {"taken by somebody else", claim_save_taken, REACHED_CLAIM, END_SILENT, NULL},
     {"no addresses left", no_addresses_left, REACHED_CLAIM, END_ABORTED, "aborted"},

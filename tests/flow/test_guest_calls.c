@@ -32,6 +32,18 @@ static void a_crash_dump_is_an_nmi(void **state)
     assert_int_equal(err->code, DV_E_CRASH_DUMP_UNSUPPORTED);
 }
 
+#define RSA_KEY                                                                                    \
+    "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQCypczvr/u5566CcHpfDmkbG9ilHFTUuE6TUgHpJzt57bpDJemKVtuM" \
+    "iCsTej4MUDFcl6t+f+MQPDRt1E3AeMUqtnLun3JfFWsUjYuqSa0sukjnZSEAQkkZDbh9hq0P0I/12/86d0Zjn7rYtANq" \
+    "GPs9gGnhU4WTO2sxdi33ve3Z2w== root@vm"
+
+static json_t *with_key(json_t *args, const char *key)
+{
+    json_object_set_new(json_object_get(json_object_get(args, "instance"), "nova_object.data"),
+                        "key_data", json_string(key));
+    return args;
+}
+
 static json_t *password_args(FakeAgent *fake, bool agent, const char *user)
 {
     json_t *args = with(args_of(fake, "updating_password"), "new_pass", json_string("s3cr3t"));
@@ -43,7 +55,7 @@ static json_t *password_args(FakeAgent *fake, bool agent, const char *user)
     if (user)
         json_object_set_new(metadata, "image_os_admin_user", json_string(user));
     fake_virt_set_agent(fake_agent_virt(fake), UUID, agent);
-    return args;
+    return with_key(args, RSA_KEY);
 }
 
 static void assert_password(FakeAgent *fake, const char *text)
@@ -61,13 +73,52 @@ static void the_agent_in_the_guest_sets_the_password(void **state)
 
     assert_true(call(fake, "set_admin_password", password_args(fake, true, NULL), NULL, NULL));
     assert_password(fake, "root:s3cr3t");
-    assert_true(call(fake, "set_admin_password", password_args(fake, true, "toor"), NULL, NULL));
-    assert_password(fake, "toor:s3cr3t");
     windows = password_args(fake, true, NULL);
     json_object_set_new(json_object_get(json_object_get(windows, "instance"), "nova_object.data"),
                         "os_type", json_string("windows"));
     assert_true(call(fake, "set_admin_password", windows, NULL, NULL));
     assert_password(fake, "Administrator:s3cr3t");
+    assert_true(call(fake, "set_admin_password", password_args(fake, true, "toor"), NULL, NULL));
+    assert_password(fake, "toor:s3cr3t");
+}
+
+static char *kept_password(FakeAgent *fake)
+{
+    g_autofree char *text = fake_conductor_field(fake_agent_conductor(fake), UUID,
+                                                 "system_metadata");
+    json_t *metadata = json_loads(text, 0, NULL);
+    const char *first = json_string_value(json_object_get(metadata, "password_0"));
+    char *kept = g_strdup(first);
+
+    if (first) {
+        assert_string_equal(json_string_value(json_object_get(metadata, "password_1")), "");
+        assert_string_equal(json_string_value(json_object_get(metadata, "password_3")), "");
+        assert_null(json_object_get(metadata, "password_4"));
+    }
+    json_decref(metadata);
+    return kept;
+}
+
+static void a_password_is_kept_for_who_has_an_rsa_key(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *none = NULL;
+    g_autofree char *kept = NULL;
+    g_autoptr(GError) err = NULL;
+
+    assert_true(call(fake, "set_admin_password",
+                     with_key(password_args(fake, true, NULL), "ssh-ed25519 AAAA"), NULL, NULL));
+    none = kept_password(fake);
+    assert_null(none);
+    assert_true(call(fake, "set_admin_password", with_key(password_args(fake, true, NULL), RSA_KEY),
+                     NULL, NULL));
+    kept = kept_password(fake);
+    assert_int_equal(strlen(kept), 172); /* 128 bytes in base64 */
+    assert_null(strstr(kept, "s3cr3t"));
+    assert_password(fake, "root:s3cr3t");
+    assert_false(call(fake, "set_admin_password",
+                      with_key(password_args(fake, true, NULL), "ssh-rsa broken"), NULL, &err));
+    assert_int_equal(err->code, DV_E_PASSWORD_FAILED);
 }
 
 static void a_password_that_cannot_be_set_is_told_nobody(void **state)
@@ -206,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_crash_dump_is_an_nmi),
         T(the_agent_in_the_guest_sets_the_password),
+        T(a_password_is_kept_for_who_has_an_rsa_key),
         T(a_password_that_cannot_be_set_is_told_nobody),
         T(diagnostics_are_counters_by_device),
         T(diagnostics_are_an_object_too),

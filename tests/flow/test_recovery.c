@@ -405,6 +405,71 @@ static void ports_are_plugged_again(void **state)
     assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "plug"), 1);
 }
 
+/* ---- what a guest's host has chosen ---- */
+
+static const struct {
+    const char *key, *value;
+} defaults[] = {
+    {"image_hw_machine_type", "pc"},
+    {"image_hw_cdrom_bus", "ide"},
+    {"image_hw_disk_bus", "virtio"},
+    {"image_hw_video_model", "virtio"},
+};
+
+static char *default_of(FakeAgent *fake, const char *key)
+{
+    g_autofree char *text = fake_conductor_field(fake_agent_conductor(fake), UUID,
+                                                 "system_metadata");
+    json_auto_t *metadata = json_loads(text, 0, NULL);
+
+    return g_strdup(json_string_value(json_object_get(metadata, key)));
+}
+
+static void defaults_of_an_older_guest_are_registered(void **state)
+{
+    FakeAgent *fake = *state;
+    unsigned saves;
+
+    left_as(fake, "active", NULL);
+    fake_virt_add_guest(fake_agent_virt(fake), UUID, "instance-00000012", GUEST_STATE_RUNNING);
+    start(fake);
+    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
+        g_autofree char *value = default_of(fake, defaults[i].key);
+
+        assert_non_null(value);
+        assert_string_equal(value, defaults[i].value);
+    }
+    saves = fake_conductor_count(fake_agent_conductor(fake), "Instance.save");
+    start(fake); /* once */
+    assert_int_equal(fake_conductor_count(fake_agent_conductor(fake), "Instance.save"), saves);
+}
+
+static void defaults_that_cannot_be_found_out_keep_nobody_from_starting(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *machine = NULL;
+
+    left_as(fake, "active", "image_uploading");
+    fake_virt_add_guest(fake_agent_virt(fake), UUID, "instance-00000012", GUEST_STATE_RUNNING);
+    fake_conductor_fail(fake_agent_conductor(fake), "BlockDeviceMappingList.get_by_instance_uuid",
+                        "DBError");
+    start(fake);
+    assert_states(fake, "active", "");
+    machine = default_of(fake, "image_hw_machine_type");
+    assert_null(machine);
+}
+
+static void defaults_of_a_guest_that_is_not_there_are_not_guessed(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *machine = NULL;
+
+    left_as(fake, "active", NULL);
+    start(fake);
+    machine = default_of(fake, "image_hw_machine_type");
+    assert_null(machine);
+}
+
 /* ---- many ---- */
 
 static void add_running(FakeAgent *fake, unsigned number)
@@ -420,6 +485,9 @@ static void add_running(FakeAgent *fake, unsigned number)
     json_object_set_new(data, "vm_state", json_string("active"));
     json_object_set_new(data, "task_state", json_null());
     json_object_set_new(data, "power_state", json_integer(GUEST_STATE_RUNNING));
+    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++)
+        json_object_set_new(json_object_get(data, "system_metadata"), defaults[i].key,
+                            json_string(defaults[i].value));
     instance = ovo_view(json_object_get(json_object_get(request, "args"), "instance"), "Instance",
                         NULL);
     fake_conductor_put(fake_agent_conductor(fake), instance);
@@ -500,6 +568,9 @@ int main(void)
         T(a_port_that_is_not_bound_is_an_error),
         T(a_port_of_a_kind_we_do_not_know_is_left_alone),
         T(ports_are_plugged_again),
+        T(defaults_of_an_older_guest_are_registered),
+        T(defaults_that_cannot_be_found_out_keep_nobody_from_starting),
+        T(defaults_of_a_guest_that_is_not_there_are_not_guessed),
         cmocka_unit_test(a_start_asks_as_often_for_thirty_guests_as_for_three),
         T(one_that_cannot_be_recovered_does_not_stop_the_others),
     };

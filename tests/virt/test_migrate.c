@@ -1,9 +1,9 @@
 /* Live migration of real guests between two libvirtds: what the contract says of a pair, and what
  * only real ones show: copied disks, ways of transport, post-copy, and what dies in the middle.
  *
- * The guest rewrites half a megabyte of its memory with every tick of its clock and writes a dot to
- * its console: at a bandwidth of 1 MiB/s its migration does not end by itself, and the dots tell
- * where it runs. */
+ * The guest fills its memory once, rewrites half a megabyte with every tick of its clock, and then
+ * writes a dot to its console: with little bandwidth its migration takes seconds and does not end
+ * by itself, and the dots tell where it runs. */
 #include "virt/peer.h"
 
 #include "unit/virt/contract_migration.h"
@@ -12,27 +12,52 @@
 #include <fcntl.h>
 
 #define QUICK_MS 5000
-#define BUSY_AT 0x1e /* in the boot sector: what follows the greeting */
+#define SLOW_MIB 4
+#define JUMP_AT 0x1e /* in the boot sector */
+#define BUSY_AT 0x60
 
 /* clang-format off */
+/* Where the boot sector has written its greeting: on to what follows its text. */
+static const uint8_t jump_code[] = {0xe9, 0x3f, 0x00};
 static const uint8_t busy_code[] = {
-    0xfb,                   /* tick: sti                                                       */
-    0xf4,                   /*       hlt                                                       */
-    0xba, 0xf8, 0x03,       /*       mov  dx, 0x3f8                                            */
-    0xb0, 0x2e,             /*       mov  al, '.'                                              */
-    0xee,                   /*       out  dx, al                                               */
-    0x45,                   /*       inc  bp                                                   */
-    0xbb, 0x00, 0x10,       /*       mov  bx, 0x1000                                           */
-    0x8e, 0xc3,             /* seg:  mov  es, bx                                               */
-    0x31, 0xff,             /*       xor  di, di                                               */
-    0xb9, 0x00, 0x80,       /*       mov  cx, 0x8000                                           */
-    0x89, 0xe8,             /*       mov  ax, bp                                               */
-    0xfc,                   /*       cld                                                       */
-    0xf3, 0xab,             /*       rep  stosw                                                */
-    0x81, 0xc3, 0x00, 0x10, /*       add  bx, 0x1000                                           */
-    0x81, 0xfb, 0x00, 0x90, /*       cmp  bx, 0x9000                                           */
-    0x72, 0xea,             /*       jb   seg                                                  */
-    0xeb, 0xdc,             /*       jmp  tick                                                 */
+    0xfa,                                            /* busy: cli                              */
+    0x31, 0xc0,                                      /*       xor  ax, ax                      */
+    0x8e, 0xd8,                                      /*       mov  ds, ax                      */
+    0x0f, 0x01, 0x16, 0xbc, 0x7c,                    /*       lgdt [gdtr]                      */
+    0xe4, 0x92,                                      /*       in   al, 0x92 ; address line 20  */
+    0x0c, 0x02,                                      /*       or   al, 2                       */
+    0xe6, 0x92,                                      /*       out  0x92, al                    */
+    0x0f, 0x20, 0xc0,                                /*       mov  eax, cr0 ; es: all of memory*/
+    0x0c, 0x01,                                      /*       or   al, 1                       */
+    0x0f, 0x22, 0xc0,                                /*       mov  cr0, eax                    */
+    0xbb, 0x08, 0x00,                                /*       mov  bx, 8                       */
+    0x8e, 0xc3,                                      /*       mov  es, bx                      */
+    0x24, 0xfe,                                      /*       and  al, 0xfe                    */
+    0x0f, 0x22, 0xc0,                                /*       mov  cr0, eax                    */
+    0x66, 0xbf, 0x00, 0x00, 0x10, 0x00,              /*       mov  edi, 0x100000               */
+    0x66, 0xb9, 0x00, 0x00, 0x70, 0x00,              /*       mov  ecx, 0x700000 ; 28 MiB      */
+    0x66, 0xb8, 0xef, 0xbe, 0xad, 0xde,              /*       mov  eax, 0xdeadbeef             */
+    0xfc,                                            /*       cld                              */
+    0xf3, 0x66, 0x67, 0xab,                          /*       a32 rep stosd                    */
+    0xfb,                                            /* tick: sti                              */
+    0xf4,                                            /*       hlt                              */
+    0xba, 0xf8, 0x03,                                /*       mov  dx, 0x3f8                   */
+    0xb0, 0x2e,                                      /*       mov  al, '.'                     */
+    0xee,                                            /*       out  dx, al                      */
+    0x45,                                            /*       inc  bp                          */
+    0xbb, 0x00, 0x10,                                /*       mov  bx, 0x1000                  */
+    0x8e, 0xc3,                                      /* seg:  mov  es, bx                      */
+    0x31, 0xff,                                      /*       xor  di, di                      */
+    0xb9, 0x00, 0x80,                                /*       mov  cx, 0x8000                  */
+    0x89, 0xe8,                                      /*       mov  ax, bp                      */
+    0xf3, 0xab,                                      /*       rep  stosw                       */
+    0x81, 0xc3, 0x00, 0x10,                          /*       add  bx, 0x1000                  */
+    0x81, 0xfb, 0x00, 0x90,                          /*       cmp  bx, 0x9000                  */
+    0x72, 0xeb,                                      /*       jb   seg                         */
+    0xeb, 0xdd,                                      /*       jmp  tick                        */
+    0x0f, 0x00, 0xc2, 0x7c, 0x00, 0x00,              /* gdtr: 15, gdt                          */
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,  /* gdt:  nothing                          */
+    0xff, 0xff, 0x00, 0x00, 0x00, 0x92, 0xcf, 0x00,  /*       all of memory, data              */
 };
 /* clang-format on */
 
@@ -42,6 +67,7 @@ static void make_busy(const char *disk)
 {
     dv_autofd int fd = open(disk, O_WRONLY | O_CLOEXEC);
 
+    assert_int_equal(pwrite(fd, jump_code, sizeof(jump_code), JUMP_AT), sizeof(jump_code));
     assert_int_equal(pwrite(fd, busy_code, sizeof(busy_code), BUSY_AT), sizeof(busy_code));
 }
 
@@ -83,12 +109,15 @@ static int clean_pair(void **state)
     return virt_clean(state) == 0 && peer_ask(&peer_self, PEER_CLEAN, NULL, reply, NULL) ? 0 : -1;
 }
 
-/* Starts it, and waits until it is as busy as it gets. */
+/* Starts it, and waits until it is as busy as it gets. The downtime it may have is so short that no
+ * migration that is slow ends by chance. */
 static GuestSpec *start_busy(VirtDriver *driver, unsigned number)
 {
     GuestSpec *spec = contract_spec(number);
+    g_autofree char *uri = virt_uri();
 
     start(driver, spec, false);
+    g_free(virt_run("virsh", "-c", uri, "migrate-setmaxdowntime", spec->uuid, "10", NULL));
     assert_true(virt_wait_console(driver, spec->uuid, "...."));
     return spec;
 }
@@ -191,7 +220,7 @@ static void more_downtime_ends_a_busy_guests_migration(void **state)
     g_autoptr(GuestSpec) spec = start_busy(driver, 61);
     Told told = {.act = allow_five_seconds};
 
-    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1}, &told), 0);
+    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB}, &told), 0);
     assert_true(told.acted);
     assert_goes_on_at_peer(driver, spec);
 }
@@ -209,7 +238,7 @@ static void more_bandwidth_ends_it(void **state)
     g_autoptr(GuestSpec) spec = start_busy(driver, 62);
     Told told = {.act = give_all_bandwidth};
 
-    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1}, &told), 0);
+    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB}, &told), 0);
     assert_goes_on_at_peer(driver, spec);
 }
 
@@ -226,7 +255,7 @@ static void pausing_ends_it_and_the_guest_goes_on(void **state)
     g_autoptr(GuestSpec) spec = start_busy(driver, 63);
     Told told = {.act = pause_it};
 
-    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1}, &told), 0);
+    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB}, &told), 0);
     assert_goes_on_at_peer(driver, spec);
 }
 
@@ -242,7 +271,7 @@ static void paused_on_its_way_and_cancelled_it_goes_on_here(void **state)
     g_autoptr(GuestSpec) spec = start_busy(driver, 76);
     Told told = {.act = pause_and_cancel};
 
-    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1}, &told),
+    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB}, &told),
                      DV_E_CANCELLED);
     assert_goes_on_here(driver, spec);
 }
@@ -254,9 +283,10 @@ static void progress_is_told_pass_by_pass(void **state)
     Told told = {0};
 
     /* Slowed down by QEMU until it is slow enough. */
-    assert_int_equal(
-        migrate(driver, spec, (VirtMigration){.bandwidth_mib = 8, .auto_converge = true}, &told),
-        0);
+    assert_int_equal(migrate(driver, spec,
+                             (VirtMigration){.bandwidth_mib = SLOW_MIB, .auto_converge = true},
+                             &told),
+                     0);
     assert_true(told.calls >= 2);
     assert_goes_on_at_peer(driver, spec);
 }
@@ -295,6 +325,72 @@ static void migrate_uri_is_used(void **state)
     assert_int_equal(
         migrate(driver, spec, (VirtMigration){.migrate_uri = "tcp://127.0.0.3"}, &told), 0);
     assert_goes_on_at_peer(driver, spec);
+}
+
+/* The certificates are for 127.0.0.3: at any other address QEMU must refuse to go on. */
+static void memory_is_encrypted_for_the_right_host_only(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = start_busy(driver, 77);
+    Told told = {0};
+
+    assert_int_equal(migrate(driver, spec,
+                             (VirtMigration){.tls = true, .migrate_uri = "tcp://localhost"}, &told),
+                     DV_E_HYPERVISOR);
+    assert_int_equal(migrate(driver, spec,
+                             (VirtMigration){.tls = true, .migrate_uri = "tcp://127.0.0.3"}, &told),
+                     0);
+    assert_goes_on_at_peer(driver, spec);
+}
+
+static void add_nic(GuestSpec *spec, const char *tap, const char *bridge)
+{
+    NicSpec *nic = guest_spec_add_nic(spec);
+
+    nic->port_id = g_strdup("11111111-0000-4000-8000-000000000078");
+    nic->mac = g_strdup("fa:16:3e:00:00:78");
+    nic->devname = g_strdup(tap);
+    nic->type = g_strdup("bridge");
+    nic->model = g_strdup("virtio");
+    nic->bridge = g_strdup(bridge);
+    nic->create_bridge = true;
+}
+
+static bool is_port_of(const char *tap, const char *bridge)
+{
+    g_autofree char *path = g_strdup_printf("/sys/class/net/%s/brif/%s", bridge, tap);
+
+    return dv_exists(path);
+}
+
+/* Both hosts share the network here, so that the port must have another tap there. */
+static void port_is_plugged_as_the_destination_binds_it(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(78);
+    g_autoptr(GuestSpec) there = guest_spec_new();
+    g_autofree char *xml = NULL;
+    g_autoptr(GError) err = NULL;
+
+    add_nic(spec, "tapmighere", "brqmighere");
+    add_nic(there, "tapmigthere", "brqmigthere");
+    start(driver, spec, false);
+    assert_true(is_port_of("tapmighere", "brqmighere"));
+    must(driver->ops->plug(driver->self, NULL, there, &err), err);
+    must(driver->ops->migration_xml(
+             driver->self, spec->uuid,
+             &(VirtDestination){.vnc_listen = "127.0.0.2", .nics = there->nics}, &xml, &err),
+         err);
+    must(driver->ops->migrate(driver->self, NULL, spec->uuid,
+                              &(VirtMigration){.dest_uri = contract_peer_uri(), .dest_xml = xml},
+                              NULL, &err),
+         err);
+    assert_is_at_peer(driver, spec, GUEST_STATE_RUNNING);
+    assert_true(is_port_of("tapmigthere", "brqmigthere"));
+    assert_false(is_port_of("tapmighere", "brqmighere"));
+    must(driver->ops->unplug(driver->self, NULL, spec, &err), err);
+    destroy(contract_peer(), spec);
+    must(driver->ops->unplug(driver->self, NULL, there, &err), err);
 }
 
 /* ---- disks ---- */
@@ -401,7 +497,7 @@ static void cancelling_is_quick(void **state)
     Told told = {.act = cancel};
     int64_t began_ms = dv_now_ms();
 
-    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1}, &told),
+    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB}, &told),
                      DV_E_CANCELLED);
     assert_true(dv_now_ms() - began_ms < QUICK_MS);
     assert_goes_on_here(driver, spec);
@@ -418,7 +514,7 @@ static void lost_destination_leaves_the_guest(void **state)
     g_autoptr(GuestSpec) spec = start_busy(driver, 71);
     Told told = {.act = kill_peers_libvirtd};
 
-    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1}, &told),
+    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB}, &told),
                      DV_E_HYPERVISOR);
     peer_daemon("start-libvirtd");
     assert_goes_on_here(driver, spec);
@@ -436,13 +532,13 @@ static void lost_source_libvirtd_leaves_the_guest(void **state)
     g_autoptr(GuestSpec) spec = start_busy(driver, 72);
     Told told = {.act = restart_libvirtd};
 
-    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1}, &told),
+    assert_int_equal(migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB}, &told),
                      DV_E_HYPERVISOR);
     assert_goes_on_here(driver, spec);
 }
 
 /* A migration whose caller is a process that dies: virsh stands for an agent. */
-static void begin_and_die(VirtDriver *driver, const GuestSpec *spec)
+static void begin_and_die(VirtDriver *driver, const GuestSpec *spec, const char *option)
 {
     g_autofree char *uri = virt_uri();
     g_autofree char *xml = for_peer(driver, spec);
@@ -456,13 +552,14 @@ static void begin_and_die(VirtDriver *driver, const GuestSpec *spec)
                           "--persistent",
                           "--undefinesource",
                           "--bandwidth",
-                          "1",
+                          G_STRINGIFY(SLOW_MIB),
                           "--xml",
                           xml_file,
                           "--persistent-xml",
                           xml_file,
                           spec->uuid,
                           contract_peer_uri(),
+                          option,
                           NULL};
     g_autoptr(GError) err = NULL;
     int64_t deadline = dv_now_ms() + CONTRACT_WAIT_MS;
@@ -473,7 +570,7 @@ static void begin_and_die(VirtDriver *driver, const GuestSpec *spec)
     assert_true(g_spawn_async(NULL, (char **)argv, NULL,
                               G_SPAWN_SEARCH_PATH | G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &pid,
                               NULL));
-    while (job.state != VIRT_JOB_RUNNING && dv_now_ms() < deadline) {
+    while (job.iteration == 0 && dv_now_ms() < deadline) {
         must(driver->ops->job(driver->self, spec->uuid, &job, &err), err);
         g_usleep(10 * 1000);
     }
@@ -490,7 +587,7 @@ static void migration_of_a_dead_agent_is_taken_up(void **state)
     Told told = {.driver = driver, .uuid = spec->uuid, .act = allow_five_seconds};
     const VirtWatch watch = {take_note, &told};
 
-    begin_and_die(driver, spec);
+    begin_and_die(driver, spec, NULL);
     must(driver->ops->migrate_watch(driver->self, NULL, spec->uuid, &watch, &err), err);
     assert_int_equal(told.last.state, VIRT_JOB_COMPLETED);
     assert_goes_on_at_peer(driver, spec);
@@ -504,7 +601,7 @@ static void migration_of_a_dead_agent_is_cancelled(void **state)
     Told told = {.driver = driver, .uuid = spec->uuid, .act = cancel};
     const VirtWatch watch = {take_note, &told};
 
-    begin_and_die(driver, spec);
+    begin_and_die(driver, spec, NULL);
     assert_false(driver->ops->migrate_watch(driver->self, NULL, spec->uuid, &watch, &err));
     assert_int_equal(err->code, DV_E_CANCELLED);
     assert_goes_on_here(driver, spec);
@@ -528,10 +625,51 @@ static void post_copy_ends_a_busy_guests_migration(void **state)
 
     event_log_start(&here, driver);
     assert_int_equal(
-        migrate(driver, spec, (VirtMigration){.bandwidth_mib = 1, .post_copy = true}, &told), 0);
+        migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB, .post_copy = true}, &told),
+        0);
     assert_true(wait_event(&here, spec->uuid, GUEST_EVENT_POSTCOPY_STARTED));
     assert_goes_on_at_peer(driver, spec);
     event_log_stop(&here, driver);
+}
+
+static void post_copy_of_a_dead_agent_is_taken_up(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = start_busy(driver, 79);
+    g_autoptr(GError) err = NULL;
+    Told told = {.driver = driver, .uuid = spec->uuid};
+    const VirtWatch watch = {take_note, &told};
+
+    begin_and_die(driver, spec, "--postcopy");
+    must(driver->ops->post_copy(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->migrate_watch(driver->self, NULL, spec->uuid, &watch, &err), err);
+    assert_goes_on_at_peer(driver, spec);
+}
+
+static void try_to_cancel_in_post_copy(Told *told)
+{
+    const VirtOps *ops = told->driver->ops;
+    g_autoptr(GError) err = NULL;
+    VirtJob job = {.state = VIRT_JOB_RUNNING};
+
+    go_post_copy(told);
+    while (job.state == VIRT_JOB_RUNNING && ops->job(told->driver->self, told->uuid, &job, NULL))
+        g_usleep(1000);
+    /* Refused, or over already. */
+    if (!ops->abort_job(told->driver->self, NULL, told->uuid, &err))
+        assert_int_equal(err->code, DV_E_HYPERVISOR);
+}
+
+static void post_copy_cannot_be_cancelled(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = start_busy(driver, 80);
+    Told told = {.act = try_to_cancel_in_post_copy};
+
+    assert_int_equal(
+        migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB, .post_copy = true}, &told),
+        0);
+    assert_goes_on_at_peer(driver, spec);
 }
 
 #define PAIR_TEST(test) cmocka_unit_test_teardown(test, clean_pair)
@@ -550,6 +688,8 @@ int main(void)
         PAIR_TEST(memory_goes_over_several_connections),
         PAIR_TEST(memory_goes_through_libvirts_connection),
         PAIR_TEST(migrate_uri_is_used),
+        PAIR_TEST(memory_is_encrypted_for_the_right_host_only),
+        PAIR_TEST(port_is_plugged_as_the_destination_binds_it),
         PAIR_TEST(disks_are_copied_above_their_base),
         PAIR_TEST(tunnelled_migration_with_disks_is_refused),
         PAIR_TEST(cancelling_is_quick),
@@ -558,6 +698,8 @@ int main(void)
         PAIR_TEST(migration_of_a_dead_agent_is_taken_up),
         PAIR_TEST(migration_of_a_dead_agent_is_cancelled),
         PAIR_TEST(post_copy_ends_a_busy_guests_migration),
+        PAIR_TEST(post_copy_of_a_dead_agent_is_taken_up),
+        PAIR_TEST(post_copy_cannot_be_cancelled),
     };
 
     return cmocka_run_group_tests(tests, open_pair, close_pair);

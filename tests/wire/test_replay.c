@@ -18,9 +18,10 @@
 #define GUEST "another guest: what it did differs, what is said of it does not"
 #define INFO "scheduler fanout update_instance_info"
 #define EVENT_END "conductor InstanceActionEvent.event_finish_with_failure"
-#define BUILT "boot boot_port boot_full"
+#define BUILT "boot boot_port boot_full boot_from_snapshot"
+#define IN_TWO_SAVES "boot boot_port boot_full"
 #define BOOTS BUILT " boot_fails"
-#define DELETES "delete delete_full delete_port_kept"
+#define DELETES "delete delete_full delete_port_kept delete_fromsnap"
 #define LAZY "nova loads it when somebody looks at it; we do not look, or have it from the request"
 #define ONE_SAVE "nobody can see the states between: one compare-and-set, docs/architecture.md 4"
 #define BESIDE "nova makes the ports beside the boot and waits for them before the guest"
@@ -33,7 +34,6 @@
 #define NO_TIMES "the conductor of this test keeps no times"
 #define BUS_ADDRESS "data/devices/*/data/bus/data/address"
 #define OTHER_BUS "the fake hypervisor gives other addresses"
-#define CPU_GAP "GAP: only live migration reads it, and falls back to the host's CPU"
 #define POWER "stop start start_after_died guest_died_outside pause unpause resume"
 #define AUDITED "nova had audited the host while the API's task state was set"
 #define ANY_ORDER "either may be first"
@@ -41,12 +41,12 @@
     "nova first asks the backend for a copy, which only Ceph can make, and starts again"
 #define LOADED "schedulers do not look at it; nova sends what it happens to have loaded"
 #define SAME_PORTS "conductor has it: it is what it was"
-#define PCI_GAP "GAP: null where nova has an object without requests"
 #define OTHER_DISK "another disk, in another folder"
 #define BEATS "nova loaded the record of its service anew"
 #define ONE_HOST "the ports stay bound to this host"
 #define NOBODY_ELSE "a migration's allocation is nobody else's: no need to compare generations"
 #define MTU_LOST "nova forgets the MTU of the networks it did not ask for"
+#define MADE_ANEW "the recorded host's unrescue.xml is not here, so the guest is made anew"
 #define NEW_PORT "only the new port is read"
 #define COUNTED "how often removing the files was tried; only counts while they are not removed"
 
@@ -95,7 +95,8 @@ static const ReplayRow rows[] = {
     {BOOTS, REPLAY_WITH, NODE_SAVE, "set/stats/num_task_networking", EARLY_TASK},
     {BOOTS, REPLAY_BEFORE, "neutron P*", BDM_SAVE "#1", BESIDE},
     {BOOTS, REPLAY_BEFORE, "conductor VirtualInterface.create", BDM_SAVE "#1", BESIDE},
-    {"boot boot_port boot_fails", REPLAY_BEFORE, CACHE_SAVE "#1", BDM_SAVE "#1", BESIDE},
+    {"boot boot_port boot_fails boot_from_snapshot", REPLAY_BEFORE, CACHE_SAVE "#1",
+     BDM_SAVE "#1", BESIDE},
     {"boot_full", REPLAY_LESS, CACHE_SAVE "#1", NULL,
      "an event's refresh found no port yet and emptied the cache; ours waits for the boot"},
     {"boot_full", REPLAY_BEFORE, CACHE_SAVE "#3", BDM_SAVE "#1", BESIDE},
@@ -106,12 +107,14 @@ static const ReplayRow rows[] = {
     {BOOTS, REPLAY_WITH, SAVE "#2", "set/info_cache set/system_metadata",
      "the ports are known by now; nova saves them with what the guest got"},
     {BOOTS, REPLAY_WITHOUT, SAVE "#5", "set/vm_state", UNCHANGED},
-    {BUILT, REPLAY_JOIN, SAVE "#6", SAVE "#7", ONE_SAVE},
-    {BUILT, REPLAY_WITHOUT, SAVE "#7", "set/info_cache", "saved with the ports"},
+    {IN_TWO_SAVES, REPLAY_JOIN, SAVE "#6", SAVE "#7", ONE_SAVE},
+    {IN_TWO_SAVES, REPLAY_WITHOUT, SAVE "#7", "set/info_cache", "saved with the ports"},
+    {"boot_from_snapshot", REPLAY_WITHOUT, SAVE "#6", "set/info_cache", "saved with the ports"},
+    {"boot_from_snapshot", REPLAY_WITHOUT, SAVE "#6", "set/device_metadata", UNCHANGED},
+    {"boot_from_snapshot", REPLAY_WITH, SAVE "#4", "set/system_metadata",
+     "takes back the note that there are ports, which the second save wrote"},
     {"boot boot_full", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata", UNCHANGED},
     {"boot_port", REPLAY_OTHER, SAVE, "set/device_metadata/" BUS_ADDRESS, OTHER_BUS},
-    {BUILT, REPLAY_WITHOUT, SAVE "#7", "set/vcpu_model",
-     CPU_GAP},
     {BOOTS, REPLAY_LESS, CACHE_SAVE "#2", NULL,
      "the event's refresh found what was stored already"},
     {BUILT, REPLAY_AFTER, INFO, EVENT_END,
@@ -124,8 +127,6 @@ static const ReplayRow rows[] = {
      "args/instance_info/data/objects/*/data/migration_context "
      "args/instance_info/data/objects/*/data/pci_devices",
      LOADED},
-    {BUILT, REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
-     CPU_GAP},
     {"boot_port", REPLAY_OTHER, INFO,
      "args/instance_info/data/objects/*/data/device_metadata/" BUS_ADDRESS, OTHER_BUS},
     {"boot_full", REPLAY_LESS, "neutron GET /v2.0/networks?shared=*", NULL,
@@ -168,12 +169,13 @@ static const ReplayRow rows[] = {
      "set/cpu_info set/disk_available_least set/host_ip set/hypervisor_* set/local_gb "
      "set/memory_mb set/metrics set/numa_topology set/supported_hv_specs set/vcpus",
      "the recorded nova-compute had just started, and saved its node for the first time"},
-    {"delete_port_kept", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_building", GONE_COUNTS},
+    {"delete_port_kept delete_fromsnap", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_building",
+     GONE_COUNTS},
     {"delete_port_kept", REPLAY_LESS, "neutron GET /v2.0/ports/*", NULL,
      "the list of ports had all fields"},
     {"delete_port_kept", REPLAY_LESS, "neutron GET /v2.0/networks/*?fields=dns_domain", NULL,
      "asked only for ports with a DNS name"},
-    {"delete_full", REPLAY_LESS, CACHE_SAVE "#1", NULL,
+    {"delete_full delete_fromsnap", REPLAY_LESS, CACHE_SAVE "#1", NULL,
      "the event's refresh waits until the delete has ended, and then there is no instance"},
     {"delete_full", REPLAY_AFTER, "neutron DELETE *#1", "neutron DELETE *#2", ANY_ORDER},
 
@@ -181,7 +183,6 @@ static const ReplayRow rows[] = {
     {POWER, REPLAY_WITHOUT, SAVE, "set/new_flavor set/old_flavor", UNCHANGED},
     {"start start_after_died reboot_hard", REPLAY_WITHOUT, SAVE,
      "set/resources set/trusted_certs", UNCHANGED},
-    {"start start_after_died reboot_hard", REPLAY_WITHOUT, SAVE, "set/vcpu_model", CPU_GAP},
     {"start resume reboot_soft reboot_hard inject_network_info", REPLAY_LESS, CACHE_SAVE, NULL,
      SAME_PORTS},
     {"start resume reboot_soft reboot_hard", REPLAY_WITHOUT, SAVE, "set/info_cache",
@@ -217,7 +218,6 @@ static const ReplayRow rows[] = {
     {"rebuild", REPLAY_WITHOUT, SAVE "#6", "set/device_metadata set/power_state set/vm_state",
      UNCHANGED},
     {"rebuild", REPLAY_WITHOUT, SAVE "#6", "set/system_metadata/clean_attempts", COUNTED},
-    {"rebuild", REPLAY_WITHOUT, SAVE "#6", "set/vcpu_model", CPU_GAP},
     {"rebuild", REPLAY_LESS, SAVE "#7", NULL, "only an evacuation changes the host"},
     {"rebuild", REPLAY_LESS, "conductor Instance.drop_migration_context", NULL,
      "only an evacuation has one"},
@@ -231,16 +231,11 @@ static const ReplayRow rows[] = {
      "args/instance_info/data/objects/*/data/pci_* "
      "args/instance_info/data/objects/*/data/resources "
      "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
-    {"rebuild", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
-     CPU_GAP},
 
     /* ---- resize on one host ---- */
     {"resize", REPLAY_WITHOUT, MIGRATION_SAVE "#1", "set/status", UNCHANGED},
     {"resize", REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
-    {"resize", REPLAY_OTHER, SAVE "#2", "set/migration_context/data/old_pci_requests", PCI_GAP},
     {"resize resize_confirm resize_revert", REPLAY_WITHOUT, NODE_SAVE, "set/running_vms", UNCHANGED},
-    {"resize", REPLAY_OTHER, "compute.vm *",
-     "args/instance/data/migration_context/data/old_pci_requests", PCI_GAP},
     {"resize", REPLAY_WITHOUT, "compute.vm *",
      "args/instance/data/pci_* args/instance/data/resources", LAZY},
     {"resize", REPLAY_OTHER, "compute.vm *", "args/migration/data/updated_at", NO_TIMES},
@@ -256,16 +251,11 @@ static const ReplayRow rows[] = {
      "set/resources set/root_gb set/vcpus", UNCHANGED},
     {"resize", REPLAY_WITHOUT, SAVE "#6",
      "set/device_metadata set/migration_context set/pci_* set/trusted_certs", UNCHANGED},
-    {"resize", REPLAY_WITHOUT, SAVE "#6", "set/vcpu_model", CPU_GAP},
     {"resize", REPLAY_WITHOUT, INFO,
      "args/instance_info/data/objects/*/data/device_metadata "
      "args/instance_info/data/objects/*/data/pci_* "
      "args/instance_info/data/objects/*/data/resources "
      "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
-    {"resize", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
-     CPU_GAP},
-    {"resize", REPLAY_OTHER, INFO,
-     "args/instance_info/data/objects/*/data/migration_context/data/old_pci_requests", PCI_GAP},
     {"resize", REPLAY_OTHER, INFO,
      "args/instance_info/data/objects/*/data/services/data/objects/*/data/report_count", BEATS},
     {"resize", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
@@ -295,8 +285,7 @@ static const ReplayRow rows[] = {
     {"resize_revert", REPLAY_WITHOUT, "placement POST /allocations",
      "body/*/allocations/*/generation", "nova sends back what it read; placement ignores it"},
     {"resize_revert", REPLAY_JOIN, SAVE "#3", SAVE "#4", ONE_SAVE},
-    {"resize_revert", REPLAY_WITHOUT, SAVE "#4", "set/vcpu_model", CPU_GAP},
-    {"resize_revert", REPLAY_WITHOUT, SAVE "#5", "set/vcpu_model", CPU_GAP},
+    {"resize_revert", REPLAY_WITHOUT, SAVE "#5", "set/vcpu_model", UNCHANGED},
     {"resize_revert", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
 
     /* ---- unshelve, rescue ---- */
@@ -312,7 +301,6 @@ static const ReplayRow rows[] = {
     {"unshelve", REPLAY_WITHOUT, SAVE "#3",
      "set/auto_disk_config set/device_metadata set/info_cache set/key_data set/resources "
      "set/trusted_certs", UNCHANGED},
-    {"unshelve", REPLAY_WITHOUT, SAVE "#3", "set/vcpu_model", CPU_GAP},
     {"unshelve", REPLAY_AFTER, "glance DELETE *", SAVE "#3",
      "the image goes when the guest is surely there"},
     {"unshelve", REPLAY_WITHOUT, INFO,
@@ -320,16 +308,14 @@ static const ReplayRow rows[] = {
      "args/instance_info/data/objects/*/data/migration_context "
      "args/instance_info/data/objects/*/data/pci_* "
      "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
-    {"unshelve", REPLAY_WITHOUT, INFO, "args/instance_info/data/objects/*/data/vcpu_model",
-     CPU_GAP},
     {"rescue unrescue", REPLAY_LESS, CACHE_SAVE, NULL, SAME_PORTS},
     {"rescue unrescue", REPLAY_WITHOUT, SAVE, "set/info_cache set/power_state", UNCHANGED},
     {"rescue", REPLAY_WITHOUT, SAVE, "set/device_metadata set/resources set/trusted_certs",
      UNCHANGED},
-    {"rescue", REPLAY_WITHOUT, SAVE, "set/vcpu_model", CPU_GAP},
     {"unrescue", REPLAY_WITHOUT, SAVE, "set/new_flavor set/old_flavor", UNCHANGED},
     {"unrescue", REPLAY_MORE, "conductor BlockDeviceMappingList.get_by_instance_uuid", NULL,
-     "the recorded host's unrescue.xml is not here, so the guest is made anew"},
+     MADE_ANEW},
+    {"unrescue", REPLAY_WITH, SAVE, "set/vcpu_model", MADE_ANEW},
 
     /* ---- interfaces ---- */
     {"attach_interface detach_interface", REPLAY_WITHOUT, SAVE "#1",
@@ -370,9 +356,14 @@ static const ReplayHow talks[] = {
     {.name = "boot", .hold = "start"},
     {.name = "boot_port", .hold = "start"},
     {.name = "boot_full", .hold = "start", .latest = true},
+    {.name = "boot_from_snapshot", .hold = "start", .latest = true, .neighbour = true},
     {.name = "boot_fails", .broken_image = true},
     {.name = "delete", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
     {.name = "delete_full", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "delete_fromsnap",
+     .hold = "destroy",
+     .guest = REPLAY_GUEST_RUNNING,
+     .neighbour = true},
     {.name = "delete_port_kept", .hold = "destroy", .guest = REPLAY_GUEST_RUNNING},
     {.name = "stop", .guest = REPLAY_GUEST_RUNNING},
     {.name = "start", .guest = REPLAY_GUEST_OFF},
@@ -402,6 +393,11 @@ static const ReplayHow talks[] = {
     {.name = "crash_dump", .guest = REPLAY_GUEST_RUNNING},
     {.name = "image_cache"},
     {.name = "console_log", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "console_log_length", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "vnc_console",
+     .guest = REPLAY_GUEST_RUNNING,
+     .screen = true,
+     .options = "[vnc]\nnovncproxy_base_url = http://127.0.0.1:6080/vnc_lite.html\n"},
     {.name = "service_disable"},
     {.name = "service_enable"},
     {.name = "hypervisor_show"},

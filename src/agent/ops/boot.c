@@ -72,6 +72,8 @@ static bool boot_claim(void *self, GError **err)
     Boot *boot = self;
 
     boot->phase = PHASE_CLAIM;
+    if (!spawn_check_certs(boot->instance, err))
+        return false;
     ovo_set_str(boot->instance, "vm_state", "building");
     ovo_set_str(boot->instance, "task_state", "networking");
     if (boot->ctx->roles)
@@ -422,6 +424,7 @@ static const struct {
     {ANY_PHASE, DV_E_UNEXPECTED_TASK_STATE, OUTCOME_ABORT, NULL},
     {ANY_PHASE, DV_E_AFFINITY, OUTCOME_RESCHEDULE_POLICY, NULL},
     {ANY_PHASE, DV_E_NO_CAPACITY, OUTCOME_RESCHEDULE, NULL},
+    {PHASE_CLAIM, DV_E_TRUSTED_CERTS, OUTCOME_ABORT, NULL},
     {PHASE_NETWORK, DV_E_NO_FIXED_IPS, OUTCOME_ABORT, NULL},
     /* No other host could take it either, and conductor, given the build back, would unbind the
      * port under whoever has it. nova-compute reschedules here. */

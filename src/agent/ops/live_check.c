@@ -96,10 +96,10 @@ static bool check_guest(void *self, GError **err)
 }
 
 /* The features of either form: objects with name and policy, or plain names. */
-static VirtCpuFeature *features_of(const Ovo *cpu, size_t *out_count)
+static VirtPeerCpuFeature *features_of(const Ovo *cpu, size_t *out_count)
 {
     size_t count = ovo_count(cpu, "features");
-    VirtCpuFeature *features = g_new0(VirtCpuFeature, count + 1);
+    VirtPeerCpuFeature *features = g_new0(VirtPeerCpuFeature, count + 1);
     size_t n = 0;
 
     for (size_t i = 0; i < count; i++) {
@@ -108,8 +108,8 @@ static VirtCpuFeature *features_of(const Ovo *cpu, size_t *out_count)
                                    : ovo_str_at(cpu, "features", i);
 
         if (name) /* the tree holds the strings */
-            features[n++] = (VirtCpuFeature){name,
-                                             feature ? ovo_str_or(feature, "policy", NULL) : NULL};
+            features[n++] = (VirtPeerCpuFeature){name, feature ? ovo_str_or(feature, "policy", NULL)
+                                                               : NULL};
     }
     *out_count = n;
     return features;
@@ -120,8 +120,8 @@ static bool compare(Check *check, const Ovo *cpu, GError **err)
     const VirtDriver *virt = check->agent->virt;
     g_autoptr(Ovo) topology = ovo_child(cpu, "topology");
     size_t count = 0;
-    g_autofree VirtCpuFeature *features = features_of(cpu, &count);
-    const VirtCpu asked = {
+    g_autofree VirtPeerCpuFeature *features = features_of(cpu, &count);
+    const VirtPeerCpu asked = {
         .arch = ovo_str_or(cpu, "arch", NULL),
         .model = ovo_str_or(cpu, "model", NULL),
         .vendor = ovo_str_or(cpu, "vendor", NULL),

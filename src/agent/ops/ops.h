@@ -57,6 +57,14 @@ bool op_confirm_resize(const OpCall *call, json_t **out_result, GError **err);
 bool op_revert_resize(const OpCall *call, json_t **out_result, GError **err);
 bool op_finish_revert_resize(const OpCall *call, json_t **out_result, GError **err);
 
+/* cross_cell_source.c, cross_cell_dest.c */
+bool op_cross_prep_source(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_confirm(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_finish_revert(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_prep_dest(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_finish(const OpCall *call, json_t **out_result, GError **err);
+bool op_cross_revert(const OpCall *call, json_t **out_result, GError **err);
+
 /* shared_storage.c */
 bool op_check_shared_storage(const OpCall *call, json_t **out_result, GError **err);
 

@@ -1,12 +1,19 @@
 /* set_admin_password: through the agent in the guest.
  *
  * The password is in no log, no fault and no error text: what the hypervisor says of a failure is
- * logged after redaction and not passed on. It is not kept for the metadata service, as nova does
- * (encrypted) for servers with an RSA key. Sources: nova compute/manager.py set_admin_password,
- * virt/libvirt/driver.py set_admin_password (Zed). */
+ * logged after redaction and not passed on. Where the server has an RSA key, the password is kept
+ * for its owner, encrypted: the API's "get password" gives it back. Sources: nova
+ * compute/manager.py set_admin_password, virt/libvirt/driver.py set_admin_password,
+ * api/metadata/password.py (Zed). */
 #include "agent/instance_load.h"
 #include "agent/ops/ops.h"
 #include "util/log.h"
+#include "util/ssh_key.h"
+
+#include <string.h>
+
+#define KEPT_PIECES 4
+#define KEPT_PIECE_LENGTH 255
 
 static const char *property(const OpCall *call, const char *name)
 {
@@ -46,6 +53,28 @@ static const char *user_of(const OpCall *call)
                                                                                   : "root";
 }
 
+/* In as many pieces as the API joins again; those that are not needed are empty. */
+static bool keep_password(const OpCall *call, const char *password, GError **err)
+{
+    const char *key = ovo_str_or(call->instance, "key_data", NULL);
+    g_autofree char *sealed = NULL;
+    size_t length;
+
+    if (!dv_ssh_key_is_rsa(key))
+        return true;
+    if (!dv_ssh_encrypt(key, password, &sealed, err))
+        return false;
+    length = strlen(sealed);
+    for (size_t i = 0; i < KEPT_PIECES; i++) {
+        g_autofree char *name = g_strdup_printf("password_%zu", i);
+        g_autofree char *piece = g_strndup(sealed + MIN(i * KEPT_PIECE_LENGTH, length),
+                                           KEPT_PIECE_LENGTH);
+
+        ovo_dict_set(call->instance, "system_metadata", name, piece);
+    }
+    return true;
+}
+
 static bool set_password(const OpCall *call, GError **err)
 {
     const VirtDriver *virt = call->agent->virt;
@@ -55,7 +84,9 @@ static bool set_password(const OpCall *call, GError **err)
 
     if (!ovo_str(call->args, "new_pass", &password, err))
         return false;
-    if (virt->ops->set_password(virt->self, call->ctx, call->uuid, user_of(call), password, &cause))
+    if (virt->ops->set_password(virt->self, call->ctx, call->uuid, user_of(call), password,
+                                &cause) &&
+        keep_password(call, password, &cause))
         return true;
     if (dv_is(cause, DV_E_NOT_IMPLEMENTED))
         return fail_cleared(call, err, DV_E_NOT_IMPLEMENTED,

@@ -81,9 +81,7 @@ bool rebuild_load(void *self, GError **err)
         !instance_bdms(rebuild->agent, rebuild->ctx, rebuild->args, "bdms", rebuild->uuid,
                        &rebuild->bdms, err))
         return false;
-    if (ovo_has_value(rebuild->instance, "trusted_certs"))
-        return dv_fail(err, DV_E_UNSUPPORTED, "trusted certificates are not supported");
-    return true;
+    return spawn_check_certs(rebuild->instance, err);
 }
 
 bool rebuild_spec(Rebuild *rebuild, GError **err)

@@ -1,6 +1,7 @@
 /* A guest made anew; see relaunch.h. */
 #include "agent/ops/relaunch.h"
 
+#include "agent/guest_cpu.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/op.h"
@@ -55,7 +56,9 @@ static bool relaunch_spec(void *self, GError **err)
 {
     Relaunch *relaunch = self;
 
-    return spawn_spec(&relaunch->spawn, err);
+    return spawn_spec(&relaunch->spawn, err) &&
+           guest_cpu_record(relaunch->spawn.agent, relaunch->spawn.spec, relaunch->spawn.instance,
+                            err);
 }
 
 static bool relaunch_disks(void *self, GError **err)

@@ -7,6 +7,7 @@
  * rescue at all is found out while the guest still runs.
  * Sources: nova compute/manager.py rescue_instance, unrescue_instance; virt/libvirt/driver.py
  * rescue, unrescue (Zed). */
+#include "agent/guest_cpu.h"
 #include "agent/guest_spec.h"
 #include "agent/image_meta.h"
 #include "agent/instance_load.h"
@@ -24,8 +25,9 @@
 
 #include <string.h>
 
-static const char *const rescue_attrs[] = {"flavor",  "info_cache",   "system_metadata", "keypairs",
-                                           "ec2_ids", "pci_requests", "numa_topology",   NULL};
+static const char *const rescue_attrs[] = {"flavor",        "info_cache",    "system_metadata",
+                                           "keypairs",      "ec2_ids",       "pci_requests",
+                                           "numa_topology", "trusted_certs", NULL};
 
 /* ---- rescue ---- */
 
@@ -98,6 +100,7 @@ static bool rescue_facts(void *self, GError **err)
     if (!instance_load(rescue->agent, rescue->ctx, rescue->instance, rescue_attrs, err) ||
         !network_cache_refresh(rescue->agent, rescue->ctx, rescue->instance, &rescue->network,
                                err) ||
+        !spawn_check_certs(rescue->instance, err) ||
         !conductor_bdms_get(rescue->agent->con, rescue->ctx, rescue->uuid, &rescue->bdms, err) ||
         !read_images(rescue, err))
         return false;
@@ -112,7 +115,8 @@ static bool rescue_facts(void *self, GError **err)
         .network = rescue->network,
     };
     if (!spawn_spec(&rescue->spawn, err) ||
-        !rescue_spec_apply(rescue->agent, rescue->spawn.spec, rescue->image, err))
+        !rescue_spec_apply(rescue->agent, rescue->spawn.spec, rescue->image, err) ||
+        !guest_cpu_record(rescue->agent, rescue->spawn.spec, rescue->instance, err))
         return false;
     rescue_spec_kernel(rescue->agent, rescue->spawn.spec, rescue->images.kernel_id,
                        rescue->images.ramdisk_id);

@@ -8,6 +8,7 @@
  * finish_migration (Zed). */
 #include "agent/disk_list.h"
 #include "agent/faults.h"
+#include "agent/guest_cpu.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/notify.h"
@@ -300,7 +301,8 @@ static bool finish_guest(void *self, GError **err)
     const Spawn *spawn = &finish->spawn;
     const VirtDriver *virt = spawn->agent->virt;
 
-    if (!virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
+    if (!guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, err) ||
+        !virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
         return false;
     if (strcmp(move_old_state(&finish->move), "stopped") == 0)
         return virt->ops->define(virt->self, spawn->ctx, spawn->spec, err);

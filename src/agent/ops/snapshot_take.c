@@ -65,7 +65,7 @@ static bool take_pending(void *self, GError **err)
 {
     Take *take = self;
 
-    return set_task(take, take->task->pending, take->task->start, err);
+    return !take->task || set_task(take, take->task->pending, take->task->start, err);
 }
 
 /* ---- the disk ---- */
@@ -211,7 +211,7 @@ static bool take_uploading(void *self, GError **err)
 {
     Take *take = self;
 
-    return set_task(take, take->task->uploading, take->task->pending, err);
+    return !take->task || set_task(take, take->task->uploading, take->task->pending, err);
 }
 
 static bool take_properties(void *self, GError **err)

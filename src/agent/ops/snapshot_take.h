@@ -14,7 +14,7 @@
 
 #include "agent/agent.h"
 
-/* The task states that the instance goes through. */
+/* The task states that the instance goes through. `task` NULL: its task state stays. */
 typedef struct SnapshotTask {
     const char *start, *pending, *uploading;
 } SnapshotTask;

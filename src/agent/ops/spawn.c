@@ -2,6 +2,8 @@
 #include "agent/ops/spawn.h"
 
 #include "agent/device_metadata.h"
+#include "agent/guest_cpu.h"
+#include "agent/guest_defaults.h"
 #include "agent/guest_spec.h"
 #include "agent/network_cache.h"
 #include "agent/ops/unplug.h"
@@ -18,6 +20,14 @@ void spawn_done(Spawn *spawn)
 static GuestSource source_of(const Spawn *spawn)
 {
     return (GuestSource){spawn->instance, spawn->image, spawn->bdms, spawn->network, spawn->ctx};
+}
+
+bool spawn_check_certs(const Ovo *instance, GError **err)
+{
+    return !ovo_has_value(instance, "trusted_certs") ||
+           dv_fail(err, DV_E_TRUSTED_CERTS,
+                   "Trusted image certificates provided on create but host does not support the "
+                   "feature.");
 }
 
 /* ---- devices ---- */
@@ -205,7 +215,8 @@ bool spawn_guest(Spawn *spawn, GError **err)
     if (spawn->agent->config.vif_plugging_timeout_s > 0)
         spawn->plugged = waits_register(spawn->agent->waits, spawn->spec->uuid,
                                         "network-vif-plugged", (const char *const *)ports->pdata);
-    if (virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
+    if (guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, &cause) &&
+        virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
         virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
         return true;
     if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) { /* that one is somebody's, and keeps its ports */
@@ -216,12 +227,41 @@ bool spawn_guest(Spawn *spawn, GError **err)
     return false;
 }
 
+/* An event that was sent while the broker was away does not come any more: the ports themselves
+ * tell. */
+static void look_at_ports(const Spawn *spawn)
+{
+    NetworkInstance who = network_instance_of(spawn->agent, spawn->instance);
+    g_autoptr(GError) err = NULL;
+    g_auto(GStrv) active = NULL;
+    unsigned count;
+
+    if (!neutron_active_ports(spawn->agent->neutron, spawn->ctx, &who, &active, &err)) {
+        dv_warning(spawn->ctx, "whether the ports are plugged is not known: %s", err->message);
+        return;
+    }
+    count = wait_set_complete(spawn->plugged, (const char *const *)active);
+    if (count)
+        dv_info(spawn->ctx, "%u ports are active whose network-vif-plugged did not come", count);
+}
+
 bool spawn_plugged(Spawn *spawn, GError **err)
 {
-    int64_t timeout_s = spawn->agent->config.vif_plugging_timeout_s;
+    int64_t end_ms = dv_now_ms() + spawn->agent->config.vif_plugging_timeout_s * 1000;
+    bool late = false;
     g_autoptr(GError) cause = NULL;
 
-    if (!spawn->plugged || waits_wait(spawn->plugged, timeout_s * 1000, &cause))
+    if (!spawn->plugged)
+        return true;
+    while (!waits_wait(spawn->plugged, MAX(end_ms - dv_now_ms(), 0), &cause)) {
+        if ((late && dv_is(cause, DV_E_TIMEOUT)) || dv_is(cause, DV_E_CANCELLED) ||
+            dv_is(cause, DV_E_VIF_PLUG))
+            break;
+        late = dv_is(cause, DV_E_TIMEOUT);
+        g_clear_error(&cause);
+        look_at_ports(spawn);
+    }
+    if (!cause)
         return true;
     if (dv_is(cause, DV_E_CANCELLED)) {
         g_propagate_error(err, g_steal_pointer(&cause));
@@ -242,31 +282,14 @@ bool spawn_resume(Spawn *spawn, GError **err)
 
 /* ---- what is remembered of a guest that runs ---- */
 
-/* The defaults that this host chose, so that a later host builds the same machine. */
-static void record_defaults(Spawn *spawn)
+/* The metadata service shows it. */
+static void record_swap(Spawn *spawn)
 {
-    const GuestSpec *spec = spawn->spec;
-    const DiskSpec *swap = guest_spec_disk(spec, DISK_ROLE_SWAP);
-    g_autofree char *swap_device = swap ? g_strconcat("/dev/", swap->target, NULL) : NULL;
-    bool pointer = spec->input_bus || spec->usb_tablet;
-    const struct {
-        const char *key, *value;
-    } defaults[] = {
-        {"image_hw_machine_type", spec->machine_type},
-        {"image_hw_cdrom_bus", spec->cdrom_bus},
-        {"image_hw_disk_bus", spec->disk_bus},
-        {"image_hw_input_bus", pointer ? "usb" : NULL},
-        {"image_hw_pointer_model", pointer ? "usbtablet" : NULL},
-        {"image_hw_video_model", spec->video_model ? spec->video_model : "virtio"},
-        {"image_hw_vif_model", spec->vif_model},
-    };
+    const DiskSpec *swap = guest_spec_disk(spawn->spec, DISK_ROLE_SWAP);
+    g_autofree char *device = swap ? g_strconcat("/dev/", swap->target, NULL) : NULL;
 
-    for (size_t i = 0; i < G_N_ELEMENTS(defaults); i++) {
-        if (defaults[i].value && !ovo_dict_str(spawn->instance, "system_metadata", defaults[i].key))
-            ovo_dict_set(spawn->instance, "system_metadata", defaults[i].key, defaults[i].value);
-    }
-    if (swap_device) /* the metadata service shows it */
-        ovo_set_str(spawn->instance, "default_swap_device", swap_device);
+    if (device)
+        ovo_set_str(spawn->instance, "default_swap_device", device);
 }
 
 static void record_access_ips(Spawn *spawn)
@@ -298,7 +321,8 @@ void spawn_record(Spawn *spawn)
 
     if (guest_needs_config_drive(spawn->agent, &source))
         ovo_set_str(spawn->instance, "config_drive", "True");
-    record_defaults(spawn);
+    guest_defaults_record(spawn->spec, spawn->instance);
+    record_swap(spawn);
     record_access_ips(spawn);
     ovo_set_i64(spawn->instance, "power_state", GUEST_STATE_RUNNING);
 }

@@ -30,6 +30,9 @@ typedef struct Spawn {
 
 void spawn_done(Spawn *spawn);
 
+/* Images are not verified here: DV_E_TRUSTED_CERTS for a server whose user wants that. The instance
+ * has trusted_certs loaded. */
+bool spawn_check_certs(const Ovo *instance, GError **err);
 /* Describes the guest. DV_E_UNSUPPORTED: what this host cannot give. */
 bool spawn_spec(Spawn *spawn, GError **err);
 /* Device names and buses go into the mappings that lack them, which are saved; the root device's
@@ -43,7 +46,8 @@ bool spawn_disks(Spawn *spawn, GError **err);
 /* Plugs the ports and starts the guest paused, its waits for the ports registered before. Nothing
  * is defined when it fails. */
 bool spawn_guest(Spawn *spawn, GError **err);
-/* Waits for network-vif-plugged, as vif_plugging_timeout and vif_plugging_is_fatal say. */
+/* Waits for network-vif-plugged, as vif_plugging_timeout and vif_plugging_is_fatal say. When events
+ * may have been lost, and before it gives up, neutron is asked. */
 bool spawn_plugged(Spawn *spawn, GError **err);
 bool spawn_resume(Spawn *spawn, GError **err);
 

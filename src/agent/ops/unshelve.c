@@ -44,8 +44,9 @@ static void unshelve_done(Unshelve *op)
 
 static bool unshelve_begin(void *self, GError **err)
 {
-    static const char *const attrs[] = {"flavor",  "info_cache",   "system_metadata", "keypairs",
-                                        "ec2_ids", "pci_requests", "numa_topology",   NULL};
+    static const char *const attrs[] = {"flavor",        "info_cache",    "system_metadata",
+                                        "keypairs",      "ec2_ids",       "pci_requests",
+                                        "numa_topology", "trusted_certs", NULL};
     Unshelve *op = self;
 
     op->image = ovo_child(op->call->args, "image");
@@ -53,6 +54,7 @@ static bool unshelve_begin(void *self, GError **err)
         return dv_fail(err, DV_E_UNSUPPORTED,
                        "unshelving a volume-backed server is not supported by this host");
     return instance_load(op->agent, op->ctx, op->instance, attrs, err) &&
+           spawn_check_certs(op->instance, err) &&
            conductor_bdms_get(op->agent->con, op->ctx, op->call->uuid, &op->bdms, err);
 }
 

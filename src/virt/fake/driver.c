@@ -417,10 +417,27 @@ static void fake_free(void *self)
     g_free(fake);
 }
 
+static bool fake_cpu(void *self, const GuestSpec *spec, VirtCpu **out, GError **err)
+{
+    FakeVirt *fake = self;
+    VirtCpu *cpu;
+
+    if (!fake_enter(fake, "cpu", err))
+        return false;
+    fake_leave(fake);
+    cpu = virt_cpu_new();
+    cpu->sockets = spec->cpu_sockets ? spec->cpu_sockets : spec->vcpus;
+    cpu->cores = spec->cpu_cores ? spec->cpu_cores : 1;
+    cpu->threads = spec->cpu_threads ? spec->cpu_threads : 1;
+    *out = cpu;
+    return true;
+}
+
 static const VirtOps fake_ops = {
     .host_facts = fake_host_facts,
     .list = fake_list,
     .state = fake_state,
+    .cpu = fake_cpu,
     .plug = fake_plug,
     .unplug = fake_unplug,
     .start = fake_start,

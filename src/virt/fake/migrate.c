@@ -154,6 +154,8 @@ static bool is_settled(const FakeVirt *fake, const FakeGuest *guest) DV_REQUIRES
     switch (fake->plan.end) {
     case FAKE_MIGRATION_COMPLETES:
     case FAKE_MIGRATION_FAILS:
+    case FAKE_MIGRATION_FORGETS:
+    case FAKE_MIGRATION_FORGETS_HERE:
         return true;
     case FAKE_MIGRATION_STAYS:
     case FAKE_MIGRATION_BREAKS:
@@ -245,6 +247,23 @@ static bool break_off(FakeVirt *fake, const char *uuid, FakeVirt *peer, GError *
                    "fake: the destination was lost in post-copy of guest %s", uuid);
 }
 
+/* The guest stands still here; it is the destination's when it `arrives`. */
+static bool forget(FakeVirt *fake, const char *uuid, FakeVirt *peer, bool arrives, GError **err)
+{
+    drop_move(fake, uuid);
+    if (!arrives) {
+        give_up(peer, uuid);
+    } else {
+        dv_lock(&peer->lock);
+        if (fake_find(peer, uuid))
+            fake_find(peer, uuid)->state = GUEST_STATE_RUNNING;
+        dv_unlock(&peer->lock);
+        fake_send_event(peer, uuid, GUEST_EVENT_RESUMED, "migrated");
+    }
+    return dv_fail(err, DV_E_INSTANCE_NOT_FOUND,
+                   "fake: nobody here knows where guest %s runs since it was switched over", uuid);
+}
+
 /* The source's part is taken away, and is the destination's. */
 static void leave(FakeVirt *fake, const char *uuid, FakeVirt *peer, VirtJob *job)
 {
@@ -300,6 +319,8 @@ static bool switch_over(FakeVirt *fake, const char *uuid, const VirtWatch *watch
         return break_off(fake, uuid, peer, err);
     if (stops)
         fake_send_event(fake, uuid, GUEST_EVENT_MIGRATION_SWITCHES, "migrated");
+    if (end == FAKE_MIGRATION_FORGETS || end == FAKE_MIGRATION_FORGETS_HERE)
+        return forget(fake, uuid, peer, end == FAKE_MIGRATION_FORGETS, err);
     if (!fake_enter(fake, "switch", &cause))
         return stay(fake, uuid, dv_code(cause), err);
     fake_leave(fake);
@@ -586,8 +607,8 @@ bool fake_migration_xml(void *self, const char *uuid, const VirtDestination *des
 }
 
 /* Every CPU will do, unless the test says otherwise. */
-bool fake_compare_cpu(void *self, const DvCtx *ctx G_GNUC_UNUSED, const VirtCpu *cpu G_GNUC_UNUSED,
-                      GError **err) DV_NO_ANALYSIS
+bool fake_compare_cpu(void *self, const DvCtx *ctx G_GNUC_UNUSED,
+                      const VirtPeerCpu *cpu G_GNUC_UNUSED, GError **err) DV_NO_ANALYSIS
 {
     if (!fake_enter(self, "compare_cpu", err))
         return false;

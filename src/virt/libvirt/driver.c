@@ -54,6 +54,7 @@ static const VirtOps libvirt_ops = {
     .host_facts = host_facts_read,
     .list = guest_list,
     .state = guest_state,
+    .cpu = guest_cpu,
     .plug = guest_plug,
     .unplug = guest_unplug,
     .start = guest_start,

@@ -212,6 +212,18 @@ static bool write_xml(LibvirtDriver *driver, const GuestSpec *spec, char **out, 
     return xml_domain_write(spec, driver->config, &host, out, err);
 }
 
+bool guest_cpu(void *self, const GuestSpec *spec, VirtCpu **out, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_autoptr(HostCaps) caps = caps_get(driver, err);
+    XmlHost host;
+
+    if (!caps)
+        return false;
+    host = caps_xml_host(caps);
+    return xml_cpu_choose(spec, driver->config, &host, out, err);
+}
+
 static const unsigned undefine_flags[] = {
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
         VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |

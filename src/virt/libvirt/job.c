@@ -5,7 +5,12 @@
  * Sources    libvirt virDomainGetJobStats, virDomainMigrate*; nova virt/libvirt/guest.py (Zed). */
 #include "virt/libvirt/libvirt_priv.h"
 
+#include "util/clock.h"
+
 #include <libvirt/virterror.h>
+
+#define FLOW_WAIT_MS 10000
+#define FLOW_PAUSE_MS 20
 
 /* ---- statistics ---- */
 
@@ -139,12 +144,30 @@ static bool find_moving(LibvirtDriver *driver, const char *uuid, virDomainPtr *o
            dv_fail(err, DV_E_HYPERVISOR, "no migration of guest %s runs", uuid);
 }
 
+/* QEMU can switch only once memory flows: until then libvirt's job is there, and QEMU refuses. */
+static bool find_flowing(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
+{
+    int64_t deadline_ms = dv_now_ms() + FLOW_WAIT_MS;
+    VirtJob job = {0};
+
+    if (!find_moving(driver, uuid, out, err))
+        return false;
+    while (job_of_domain(driver, *out, &job, err)) {
+        if (job.iteration > 0 || dv_now_ms() > deadline_ms)
+            return true;
+        if (job.state != VIRT_JOB_RUNNING)
+            return dv_fail(err, DV_E_HYPERVISOR, "the migration of guest %s is over", uuid);
+        g_usleep(FLOW_PAUSE_MS * 1000UL);
+    }
+    return false;
+}
+
 bool guest_post_copy(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
 {
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
 
-    if (!find_moving(driver, uuid, &domain, err))
+    if (!find_flowing(driver, uuid, &domain, err))
         return false;
     VIRT_CALL(driver->conn, "start post-copy");
     return virDomainMigrateStartPostCopy(domain, 0) == 0 ||

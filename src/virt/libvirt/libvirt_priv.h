@@ -39,6 +39,7 @@ bool guest_list(void *self, GPtrArray **out, GError **err);
 bool guest_state(void *self, const char *uuid, GuestState *out, GError **err);
 bool guest_plug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_unplug(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
+bool guest_cpu(void *self, const GuestSpec *spec, VirtCpu **out, GError **err);
 bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
 bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
                       GError **err);
@@ -103,11 +104,11 @@ bool guest_set_bandwidth(void *self, const DvCtx *ctx, const char *uuid, uint64_
 /* --- migrate_xml.c */
 bool guest_migration_xml(void *self, const char *uuid, const VirtDestination *destination,
                          char **out, GError **err);
-bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err);
+bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
 /* The rewriting itself, and the description of a CPU; g_free. */
 bool migrate_xml_rewrite(const char *xml, const VirtConfig *config,
                          const VirtDestination *destination, char **out, GError **err);
-char *migrate_cpu_write(const VirtCpu *cpu);
+char *migrate_cpu_write(const VirtPeerCpu *cpu);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,

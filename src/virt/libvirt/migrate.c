@@ -20,6 +20,7 @@
 #define AWAY_MAX_MS 60000 /* a libvirtd that restarts is back by then */
 #define AWAY_PAUSE_MS 500 /* between attempts to reach it */
 #define LAST_STATS_MS 500 /* libvirt's event with them may come after the call's end */
+#define STANDS_MAX_MS 10000
 #define HEAL_MAX_MS 60000 /* a broken post-copy goes on by itself when the link comes back */
 
 /* ---- the call ---- */
@@ -119,6 +120,7 @@ typedef enum {
     PLACE_OFF,    /* here, off for another reason */
     PLACE_SPLIT,  /* here and there, in a post-copy that broke */
     PLACE_MOVING, /* its migration runs */
+    PLACE_STANDS, /* here, stopped by the switch, and libvirt does not know whether it got there */
     PLACE_HERE,   /* as if there had been no migration */
 } Place;
 
@@ -167,7 +169,12 @@ static bool find_place(LibvirtDriver *driver, const char *uuid, Place *out, Virt
         g_propagate_error(err, g_steal_pointer(&cause));
         return false;
     }
-    *out = out_job->state == VIRT_JOB_NONE ? PLACE_HERE : PLACE_MOVING;
+    if (out_job->state != VIRT_JOB_NONE)
+        *out = PLACE_MOVING;
+    else if (state == VIR_DOMAIN_PAUSED && reason == VIR_DOMAIN_PAUSED_MIGRATION)
+        *out = PLACE_STANDS;
+    else
+        *out = PLACE_HERE;
     return true;
 }
 
@@ -199,8 +206,9 @@ typedef struct Watching {
     const char *uuid;
     const VirtWatch *watch; /* may be NULL */
     MoveWait *wait;
-    int64_t told_ms;  /* when the caller was told last */
-    int64_t split_ms; /* since when post-copy is broken, 0: it is not */
+    int64_t told_ms;   /* when the caller was told last */
+    int64_t split_ms;  /* since when post-copy is broken, 0: it is not */
+    int64_t stands_ms; /* since when it was seen to stand still, 0: it was not */
 } Watching;
 
 static void tell(Watching *w, const VirtJob *job)
@@ -308,6 +316,15 @@ static bool is_healing(Watching *w)
     return dv_now_ms() - w->split_ms < HEAL_MAX_MS;
 }
 
+/* A libvirtd that was lost during the switch and is back lets the guest go on, unless the
+ * destination may have it. */
+static bool is_recovering(Watching *w)
+{
+    if (!w->stands_ms)
+        w->stands_ms = dv_now_ms();
+    return dv_now_ms() - w->stands_ms < STANDS_MAX_MS;
+}
+
 /* Decides by where the guest is, and watches on as long as its migration runs without a call of
  * ours. `call` is NULL for somebody else's migration. */
 static bool judge(Watching *w, const Call *call, GError **err)
@@ -335,6 +352,13 @@ static bool judge(Watching *w, const Call *call, GError **err)
                 return dv_fail(err, DV_E_POST_COPY_BROKEN,
                                "post-copy broke off: the guest is on neither side whole");
             break;
+        case PLACE_STANDS:
+            if (!is_recovering(w))
+                return dv_fail(err, DV_E_INSTANCE_NOT_FOUND,
+                               "guest %s stands still since it was switched over, and libvirt does "
+                               "not know whether it runs at the destination",
+                               w->uuid);
+            break;
         case PLACE_MOVING:
             if (answered && job.state == VIRT_JOB_RUNNING)
                 return fail_here(w, call, err);
@@ -361,7 +385,7 @@ bool guest_migrate(void *self, const DvCtx *ctx, const char *uuid, const VirtMig
     LibvirtDriver *driver = self;
     g_autoptr(MoveWait) wait = NULL;
     g_auto(Call) call = {0};
-    Watching watching = {driver, ctx, uuid, watch, NULL, dv_now_ms(), 0};
+    Watching watching = {driver, ctx, uuid, watch, NULL, dv_now_ms(), 0, 0};
     GThread *thread;
 
     if (migration->tunnelled && migration->disks && migration->disks[0])
@@ -388,7 +412,7 @@ bool guest_migrate_watch(void *self, const DvCtx *ctx, const char *uuid, const V
 {
     LibvirtDriver *driver = self;
     g_autoptr(MoveWait) wait = move_wait_new(driver->events, uuid); /* before the first look */
-    Watching watching = {driver, ctx, uuid, watch, wait, dv_now_ms(), 0};
+    Watching watching = {driver, ctx, uuid, watch, wait, dv_now_ms(), 0, 0};
     Place place = PLACE_HERE;
     VirtJob job = {0};
 

@@ -296,7 +296,7 @@ bool guest_migration_xml(void *self, const char *uuid, const VirtDestination *de
 
 /* ---- CPUs ---- */
 
-static void add_topology(xmlNode *node, const VirtCpu *cpu)
+static void add_topology(xmlNode *node, const VirtPeerCpu *cpu)
 {
     xmlNode *topology;
 
@@ -308,7 +308,7 @@ static void add_topology(xmlNode *node, const VirtCpu *cpu)
     xml_attr_u64(topology, "threads", cpu->threads);
 }
 
-char *migrate_cpu_write(const VirtCpu *cpu)
+char *migrate_cpu_write(const VirtPeerCpu *cpu)
 {
     g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
     xmlNode *node = xmlNewNode(NULL, BAD_CAST "cpu");
@@ -340,7 +340,7 @@ char *migrate_cpu_write(const VirtCpu *cpu)
 
 /* Only real CPUs can be unfit: emulated ones run anywhere. Hosts of architectures whose CPUs
  * libvirt cannot compare take any, as with nova. */
-bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err)
+bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err)
 {
     LibvirtDriver *driver = self;
     g_auto(virConnectPtr) conn = NULL;

@@ -109,7 +109,7 @@ static int compare_flags(gconstpointer a, gconstpointer b)
 }
 
 /* By name, each once; "+" or nothing adds, "-" removes. */
-static void add_cpu_flags(xmlNode *cpu, const VirtConfig *config)
+static void choose_flags(VirtCpu *cpu, const VirtConfig *config)
 {
     g_autoptr(GPtrArray) flags = g_ptr_array_new_with_free_func(g_free);
 
@@ -122,13 +122,9 @@ static void add_cpu_flags(xmlNode *cpu, const VirtConfig *config)
     g_ptr_array_sort(flags, compare_flags);
     for (guint i = 0; i < flags->len; i++) {
         const char *flag = g_ptr_array_index(flags, i);
-        xmlNode *feature;
 
-        if (i > 0 && g_str_equal(flag, (char *)g_ptr_array_index(flags, i - 1)))
-            continue;
-        feature = xml_add(cpu, "feature");
-        xml_attr(feature, "name", flag + 1);
-        xml_attr(feature, "policy", *flag == '-' ? "disable" : "require");
+        if (i == 0 || !g_str_equal(flag, (char *)g_ptr_array_index(flags, i - 1)))
+            virt_cpu_add_feature(cpu, flag + 1, *flag == '-' ? "disable" : "require");
     }
 }
 
@@ -166,27 +162,51 @@ static const char *cpu_mode(const VirtConfig *config, const XmlHost *host)
     return g_str_equal(host->arch, "aarch64") ? "host-passthrough" : "host-model";
 }
 
-bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
-                 const XmlHost *host, GError **err)
+bool xml_cpu_choose(const GuestSpec *spec, const VirtConfig *config, const XmlHost *host,
+                    VirtCpu **out, GError **err)
 {
     const char *mode = cpu_mode(config, host);
     bool has_mode = !g_str_equal(mode, "none");
     bool emulated = !g_str_equal(xml_arch(spec, host), host->arch);
     const char *model = NULL;
-    xmlNode *cpu = xml_add(domain, "cpu");
-    xmlNode *topology;
+    VirtCpu *cpu;
 
     if (g_str_equal(mode, "custom") && !choose_model(spec, host, &model, err))
         return false;
-    if (has_mode && !emulated)
-        xml_attr(cpu, "mode", mode);
-    xml_add_text(cpu, "model", model);
+    cpu = virt_cpu_new();
+    cpu->mode = has_mode && !emulated ? g_strdup(mode) : NULL;
+    cpu->model = g_strdup(model);
+    cpu->sockets = spec->cpu_sockets ? spec->cpu_sockets : spec->vcpus;
+    cpu->cores = spec->cpu_cores ? spec->cpu_cores : 1;
+    cpu->threads = spec->cpu_threads ? spec->cpu_threads : 1;
+    if (has_mode)
+        choose_flags(cpu, config);
+    *out = cpu;
+    return true;
+}
+
+bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
+                 const XmlHost *host, GError **err)
+{
+    g_autoptr(VirtCpu) chosen = NULL;
+    xmlNode *cpu, *topology;
+
+    if (!xml_cpu_choose(spec, config, host, &chosen, err))
+        return false;
+    cpu = xml_add(domain, "cpu");
+    xml_attr(cpu, "mode", chosen->mode);
+    xml_add_text(cpu, "model", chosen->model);
     xml_attr(cpu, "match", "exact");
     topology = xml_add(cpu, "topology");
-    xml_attr_u64(topology, "sockets", spec->cpu_sockets ? spec->cpu_sockets : spec->vcpus);
-    xml_attr_u64(topology, "cores", spec->cpu_cores ? spec->cpu_cores : 1);
-    xml_attr_u64(topology, "threads", spec->cpu_threads ? spec->cpu_threads : 1);
-    if (has_mode)
-        add_cpu_flags(cpu, config);
+    xml_attr_u64(topology, "sockets", chosen->sockets);
+    xml_attr_u64(topology, "cores", chosen->cores);
+    xml_attr_u64(topology, "threads", chosen->threads);
+    for (guint i = 0; i < chosen->features->len; i++) {
+        const VirtCpuFeature *item = g_ptr_array_index(chosen->features, i);
+        xmlNode *feature = xml_add(cpu, "feature");
+
+        xml_attr(feature, "name", item->name);
+        xml_attr(feature, "policy", item->policy);
+    }
     return true;
 }

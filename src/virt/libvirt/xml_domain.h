@@ -50,6 +50,9 @@ void xml_clock_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *con
                    const XmlHost *host);
 bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
                  const XmlHost *host, GError **err);
+/* What <cpu> says; *out is the caller's. xml_cpu.c. */
+bool xml_cpu_choose(const GuestSpec *spec, const VirtConfig *config, const XmlHost *host,
+                    VirtCpu **out, GError **err);
 bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
                      const XmlHost *host, GError **err);
 

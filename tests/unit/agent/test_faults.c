@@ -36,6 +36,7 @@ static void classes_that_the_control_plane_branches_on(void **state G_GNUC_UNUSE
         {DV_E_VIDEO_RAM, "RequestedVRamTooHigh", 500},
         {DV_E_DISK_COUNT, "TooManyDiskDevices", 403},
         {DV_E_UEFI, "UEFINotSupported", 400},
+        {DV_E_TRUSTED_CERTS, "BuildAbortException", 500},
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {

@@ -47,6 +47,40 @@ static void an_event_of_another_instance_port_or_name_wakes_nobody(void **state 
     assert_int_equal(err->code, DV_E_TIMEOUT);
 }
 
+static void a_doubt_ends_the_wait_once(void **state G_GNUC_UNUSED)
+{
+    static const char *const first[] = {"p1", "p3", NULL};
+    static const char *const second[] = {"p2", NULL};
+    g_autoptr(Waits) waits = waits_new();
+    g_autoptr(WaitSet) set = waits_register(waits, "i", PLUGGED, two_ports);
+    g_autoptr(GError) doubt = NULL;
+    g_autoptr(GError) late = NULL;
+
+    waits_doubt(waits);
+    assert_false(waits_wait(set, 60000, &doubt));
+    assert_int_equal(doubt->code, DV_E_UNAVAILABLE);
+    assert_int_equal(wait_set_complete(set, first), 1);
+    assert_false(waits_wait(set, 10, &late));
+    assert_int_equal(late->code, DV_E_TIMEOUT);
+    assert_int_equal(wait_set_complete(set, first), 0);
+    assert_int_equal(wait_set_complete(set, second), 1);
+    waits_doubt(waits);
+    assert_true(waits_wait(set, 60000, NULL));
+}
+
+static void what_failed_stays_failed(void **state G_GNUC_UNUSED)
+{
+    static const char *const both[] = {"p1", "p2", NULL};
+    g_autoptr(Waits) waits = waits_new();
+    g_autoptr(WaitSet) set = waits_register(waits, "i", PLUGGED, two_ports);
+    g_autoptr(GError) err = NULL;
+
+    waits_deliver(waits, "i", PLUGGED, "p1", "failed");
+    assert_int_equal(wait_set_complete(set, both), 1);
+    assert_false(waits_wait(set, 60000, &err));
+    assert_int_equal(err->code, DV_E_VIF_PLUG);
+}
+
 static void a_failed_event_ends_the_wait_and_names_the_port(void **state G_GNUC_UNUSED)
 {
     g_autoptr(Waits) waits = waits_new();
@@ -154,6 +188,8 @@ int main(void)
         cmocka_unit_test(a_wait_for_nothing_is_over_at_once),
         cmocka_unit_test(events_that_come_before_the_wait_count),
         cmocka_unit_test(an_event_of_another_instance_port_or_name_wakes_nobody),
+        cmocka_unit_test(a_doubt_ends_the_wait_once),
+        cmocka_unit_test(what_failed_stays_failed),
         cmocka_unit_test(a_failed_event_ends_the_wait_and_names_the_port),
         cmocka_unit_test(an_event_in_progress_is_not_the_end),
         cmocka_unit_test(a_waiting_thread_is_woken),

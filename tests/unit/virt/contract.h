@@ -468,6 +468,30 @@ static void contract_description_defines_the_guest_again(void **state)
     destroy(driver, spec);
 }
 
+static void contract_cpu_is_told_before_the_guest_is_made(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(9);
+    g_autoptr(VirtCpu) plain = NULL;
+    g_autoptr(VirtCpu) asked = NULL;
+    g_autoptr(GError) err = NULL;
+
+    must(driver->ops->cpu(driver->self, spec, &plain, &err), err);
+    assert_int_equal(plain->sockets, spec->vcpus);
+    assert_int_equal(plain->cores, 1);
+    assert_int_equal(plain->threads, 1);
+    assert_non_null(plain->features);
+    spec->vcpus = 12;
+    spec->cpu_sockets = 2;
+    spec->cpu_cores = 3;
+    spec->cpu_threads = 2;
+    must(driver->ops->cpu(driver->self, spec, &asked, &err), err);
+    assert_int_equal(asked->sockets, 2);
+    assert_int_equal(asked->cores, 3);
+    assert_int_equal(asked->threads, 2);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_NONE);
+}
+
 static void contract_host_facts_are_complete(void **state)
 {
     VirtDriver *driver = *state;
@@ -518,6 +542,7 @@ static void contract_healthy_driver_is_connected(void **state)
         cmocka_unit_test(contract_defining_changes_no_state),         \
         cmocka_unit_test(contract_running_guest_is_reached_from_outside),\
         cmocka_unit_test(contract_description_defines_the_guest_again), \
+        cmocka_unit_test(contract_cpu_is_told_before_the_guest_is_made), \
         cmocka_unit_test(contract_host_facts_are_complete),           \
         cmocka_unit_test(contract_healthy_driver_is_connected)
 /* clang-format on */

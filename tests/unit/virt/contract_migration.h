@@ -123,7 +123,7 @@ static void contract_emulated_cpus_run_anywhere(void **state)
 {
     VirtDriver *driver = *state;
     g_autoptr(GError) err = NULL;
-    const VirtCpu cpu = {.arch = "x86_64", .model = "no-such-model", .vendor = "Nobody"};
+    const VirtPeerCpu cpu = {.arch = "x86_64", .model = "no-such-model", .vendor = "Nobody"};
 
     must(driver->ops->compare_cpu(driver->self, NULL, &cpu, &err), err);
 }

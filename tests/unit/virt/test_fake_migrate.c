@@ -138,6 +138,22 @@ static void a_failing_migration_leaves_the_guest(void **state)
     assert_places(pair, GUEST_STATE_RUNNING, GUEST_STATE_NONE);
 }
 
+static void a_forgotten_switch_leaves_the_guest_standing(void **state)
+{
+    Pair *pair = *state;
+
+    fake_virt_plan_migration(fake_virt(pair->here),
+                             &(FakeMigration){.end = FAKE_MIGRATION_FORGETS_HERE});
+    assert_int_equal(migrate(pair, &to_peer), DV_E_INSTANCE_NOT_FOUND);
+    assert_places(pair, GUEST_STATE_PAUSED, GUEST_STATE_NONE);
+    assert_true(pair->here->ops->resume(pair->here->self, NULL, UUID, NULL));
+    fake_virt_plan_migration(fake_virt(pair->here),
+                             &(FakeMigration){.end = FAKE_MIGRATION_FORGETS});
+    assert_int_equal(migrate(pair, &to_peer), DV_E_INSTANCE_NOT_FOUND);
+    assert_places(pair, GUEST_STATE_PAUSED, GUEST_STATE_RUNNING);
+    assert_true(pair->here->ops->destroy(pair->here->self, NULL, UUID, NULL));
+}
+
 static void allow_more_each_time(Pair *pair, const VirtJob *job)
 {
     if (job->state == VIRT_JOB_RUNNING)
@@ -306,6 +322,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAIR_TEST(passes_report_what_the_plan_says),
         PAIR_TEST(a_failing_migration_leaves_the_guest),
+        PAIR_TEST(a_forgotten_switch_leaves_the_guest_standing),
         PAIR_TEST(one_that_stays_ends_with_enough_downtime),
         PAIR_TEST(one_that_stays_ends_when_the_guest_is_paused),
         PAIR_TEST(post_copy_ends_one_that_stays),

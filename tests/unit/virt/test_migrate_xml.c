@@ -158,8 +158,8 @@ static void equal_macs_are_told_apart_by_their_taps(void **state G_GNUC_UNUSED)
 
 static void a_cpu_is_described_as_libvirt_compares_it(void **state G_GNUC_UNUSED)
 {
-    static const VirtCpuFeature features[] = {{"avx", "require"}, {"sse2", NULL}};
-    g_autofree char *text = migrate_cpu_write(&(VirtCpu){.arch = "x86_64",
+    static const VirtPeerCpuFeature features[] = {{"avx", "require"}, {"sse2", NULL}};
+    g_autofree char *text = migrate_cpu_write(&(VirtPeerCpu){.arch = "x86_64",
                                                          .model = "Haswell",
                                                          .vendor = "Intel",
                                                          .mode = "custom",

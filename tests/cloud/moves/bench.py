@@ -1,0 +1,190 @@
+"""What a test of a move works with: two hosts with an agent each, guests that bear witness, and the move itself."""
+import time
+
+import lib
+from guest import Console, check_writes, disk_sums
+from hosts import Host, check_books, check_definitions, check_files, check_on, find_leaks, settled
+from lib import RestError, check, check_equal, eventually
+
+MOVE_S = 180 * lib.PATIENCE
+LIVE_ENDED = ("completed", "error", "failed", "cancelled")
+
+
+class Guest(lib.Server):
+    """A server that boots the image `ticks`, and what was seen of it before its move."""
+
+    def __init__(self, bench, uuid):
+        super().__init__(bench, uuid)
+        self.console_log = Console([h.instances for h in bench.hosts], uuid)
+        self.sums = None
+        self.since = 0
+
+    @property
+    def host(self):
+        return self.bench.host_named(self.show()["OS-EXT-SRV-ATTR:host"])
+
+    def action(self, body):
+        return self.bench.cloud.post("compute", f"/servers/{self.uuid}/action", body, timeout=180)
+
+    def migrations(self):
+        """Its migration records, oldest first."""
+        found = self.bench.cloud.get("compute", "/os-migrations", instance_uuid=self.uuid)["migrations"]
+        return sorted(found, key=lambda m: m["id"])
+
+    def wait_migration(self, *states, seconds=MOVE_S, pause=0.1):
+        """Waits until its newest migration is in one of these states."""
+        def probe():
+            records = self.migrations()
+            return records[-1] if records and records[-1]["status"] in states else None
+        return eventually(seconds, f"migration of {self.uuid} to become {' or '.join(states)}", probe, pause)
+
+    def migrate_live(self, dest, block="auto"):
+        """Asks for the move and returns when nova has its record."""
+        before = len(self.migrations())
+        self.action({"os-migrateLive": {"host": dest.name if dest else None, "block_migration": block}})
+        eventually(MOVE_S, "a migration record", lambda: len(self.migrations()) > before, 0.05)
+
+    def witness(self):
+        """Notes what must be the same after a move."""
+        self.sums = disk_sums(self.host, self)
+        self.since = self.console_log.counter()
+
+    def check_same(self, host, downtime_s=None):
+        """The guest goes on, on `host`, with the disk that it had and all that it wrote.
+
+        downtime_s: None when the guest was started anew.
+        """
+        if downtime_s is not None:
+            self.console_log.wait_ticks()
+            self.console_log.check_went_on(self.since, downtime_s)
+        records = self.console_log.records()
+        check(records, "the guest has written nothing")
+        check_writes(host, self, records)
+        whole, files = disk_sums(host, self)
+        check_equal(files, self.sums[1], "checksum of the files on the disk")
+        if downtime_s is not None:
+            check_equal(whole, self.sums[0], "checksum of the disk's fixed part")
+
+    def check_settled(self, host, state="running", others=(None,), kept=()):
+        """Hypervisors, nova, placement, neutron and files agree that the guest is on `host` and nowhere else."""
+        hosts = self.bench.hosts
+        eventually(30, f"guest {self.uuid} to be on {host} only: {[(h, h.state(self.uuid)) for h in hosts]}",
+                   lambda: all(h.state(self.uuid) in ((state,) if h is host else others) for h in hosts))
+        check_on(self, host, hosts, state, others)
+        check_books(self, host, hosts)
+        check_files(self, host, hosts, kept)
+        check_definitions(host, self.uuid)
+
+
+class MoveBench(lib.Bench):
+    """`source` and `dest` are the two hosts of the test; `hosts` are all."""
+
+    def __init__(self, cloud, scratch, names):
+        super().__init__(cloud, scratch)
+        self.hosts = [Host(name) for name in names]
+        self.source, self.dest = self.hosts[:2]
+        self.agent = self.source.agent
+        self.shared = lib.os.environ["DROVER_CLOUD_STORAGE"] == "shared"
+
+    def host_named(self, name):
+        found = [h for h in self.hosts if h.name == name]
+        check(found, f"no host {name!r}")
+        return found[0]
+
+    def own(self, uuid):
+        guest = Guest(self, uuid)
+        self.servers.append(guest)
+        return guest
+
+    def ready(self):
+        """Every host may be chosen: a service that has just come back is not, for a moment."""
+        eventually(lib.SERVICE_S, "all services up and enabled",
+                   lambda: all(settled(self.cloud, h) for h in self.hosts), 1)
+
+    def boot_guest(self, name="moves", host=None, networks=None, **options):
+        """A guest that runs on `host` (default: the source), counts and writes."""
+        self.ready()
+        options.setdefault("image", "ticks")
+        options.setdefault("flavor", "1")
+        body = {"name": name, "flavorRef": options.pop("flavor"), "imageRef": self.image(options.pop("image")),
+                "host": (host or self.source).name, "networks": networks or [{"uuid": self.network()}]}
+        body.update(options.pop("body", {}))
+        request = {"server": body, **options}
+        guest = self.own(self.cloud.post("compute", "/servers", request, timeout=180)["server"]["id"])
+        guest.wait("ACTIVE")
+        guest.console_log.wait_boot()
+        return guest
+
+    def make_group(self, policy):
+        group = self.cloud.post("compute", "/os-server-groups", {"server_group": {
+            "name": "drover-test", "policy": policy}})["server_group"]
+        self.made.append(("compute", "/os-server-groups/" + group["id"]))
+        return group["id"]
+
+    def live(self, guest, dest=None, block="auto"):
+        """A live migration that must succeed; returns {"total_s", "downtime_s", ...}."""
+        dest = dest or self.dest
+        began = time.monotonic()
+        guest.migrate_live(dest, block)
+        record = guest.wait_migration(*LIVE_ENDED)
+        total = time.monotonic() - began
+        check_equal(record["status"], "completed", f"migration of {guest.uuid}")
+        guest.wait("ACTIVE", "PAUSED")
+        job = dest.job(guest.uuid)
+        check("downtime_ms" in job, f"libvirt of {dest} knows no downtime: {job}")
+        return {"total_s": round(total, 2), "downtime_s": job["downtime_ms"] / 1000,
+                "job_s": job.get("total_ms", 0) / 1000}
+
+    def service_of(self, host):
+        service, = self.cloud.get("compute", "/os-services", binary="nova-compute", host=host.name)["services"]
+        return service
+
+    def force_down(self, host, down):
+        self.cloud.put("compute", "/os-services/" + self.service_of(host)["id"], {"forced_down": down})
+
+    def mend(self):
+        """Puts back what a test that failed may have left: cables, rates, options, daemons, agents."""
+        trouble = []
+        for host in self.hosts:
+            if lib.pid_of(host.name + "/init") is None:
+                trouble.append(f"{host} had to be switched on again")
+                lib.cloud_command("power-on", host.name)
+            host.link("up")
+            host.rate(0)
+            lib.cloud_command("drop", host.name, "off")
+            if lib.pid_of(host.name + "/libvirtd") is None:
+                trouble.append(f"libvirtd of {host} had to be started again")
+                host.libvirtd("start")
+            if not host.agent.runs:
+                trouble.append(f"{host.agent.name} of {host} had to be started again")
+                host.agent.start()
+            if self.service_of(host)["forced_down"]:
+                trouble.append(f"{host} had to be un-forced")
+                self.force_down(host, False)
+        return trouble
+
+    def clean(self):
+        trouble = super().clean()
+        for guest in self.servers:
+            guest.console_log.stop()
+        return trouble
+
+    def leaks(self):
+        """Leaks that stay: what is just being cleaned up gets half a minute."""
+        found = []
+        for _ in range(15):
+            found = find_leaks(self.cloud, self.hosts)
+            if not found:
+                break
+            time.sleep(2)
+        return found
+
+
+def refused(function, *codes):
+    """Calls function(), which nova must refuse with one of these HTTP codes; returns nova's words."""
+    try:
+        function()
+    except RestError as err:
+        check(err.status in codes, f"refused with {err.status} {err.text[:200]}, expected {codes}")
+        return err.text
+    raise lib.Failure("nova did not refuse")

@@ -1,0 +1,96 @@
+"""Evacuations: the source has lost its power; the guest is built anew, or started again, on the other host."""
+import time
+
+import lib
+from lib import check, check_equal, cloud_command, eventually
+
+
+def lose(t, host):
+    """A power failure, and somebody who has seen to it that the host stays off (fencing)."""
+    cloud_command("power-off", host.name)
+    t.force_down(host, True)
+
+
+def bring_back(t, host):
+    """The host boots again: its agent cleans up what has left, then nova may use it again."""
+    cloud_command("power-on", host.name)
+
+    def cleaned():
+        records = t.cloud.get("compute", "/os-migrations", migration_type="evacuation", host=host.name)["migrations"]
+        return all(r["status"] not in ("accepted", "pre-migrating", "done") for r in records
+                   if r["source_compute"] == host.name)
+    eventually(lib.SERVICE_S, f"{host} to finish with its evacuations", cleaned, 1)
+    t.force_down(host, False)
+    t.ready()
+
+
+def ask(t, guest, body):
+    """POST evacuate; returns when the server is ACTIVE on the other host."""
+    began = time.monotonic()
+    guest.action({"evacuate": body})
+
+    def arrived():
+        shown = guest.show()
+        check(shown["status"] != "ERROR", f"server is in ERROR: {shown.get('fault', {}).get('message')}")
+        return shown["OS-EXT-SRV-ATTR:host"] == t.dest.name and not shown["OS-EXT-STS:task_state"]
+    eventually(lib.BOOT_S, "evacuation", arrived)
+    guest.wait("ACTIVE")
+    return {"total_s": round(time.monotonic() - began, 2)}
+
+
+def only_there(t, guest):
+    check_equal(t.dest.state(guest.uuid), "running", f"guest on {t.dest}")
+    if t.shared:  # the disk was kept: the next boot, and all that was written before
+        guest.console_log.wait_boot(2)
+        guest.check_same(t.dest)
+    else:
+        guest.console_log.wait_boot(1)
+        eventually(60, "first boot of a new disk", lambda: "GUEST-BOOTCOUNT 1" in guest.console(), 1)
+
+
+def evacuate(t):
+    """On shared storage with its disk, on local storage from its image; the host that returns cleans up."""
+    guest = t.boot_guest()
+    guest.witness()
+    lose(t, t.source)
+    figures = ask(t, guest, {"host": t.dest.name})
+    only_there(t, guest)
+    bring_back(t, t.source)
+    eventually(60, f"{t.source} to forget the guest", lambda: t.source.state(guest.uuid) is None, 1)
+    guest.check_settled(t.dest)
+    check_equal(guest.wait_migration("completed", "done", "error")["status"], "completed", "migration")
+    return figures
+
+
+def evacuate_no_host(t):
+    """The scheduler finds the host."""
+    guest = t.boot_guest()
+    guest.witness()
+    lose(t, t.source)
+    figures = ask(t, guest, {})
+    only_there(t, guest)
+    bring_back(t, t.source)
+    guest.check_settled(t.dest)
+    return figures
+
+
+def evacuate_stopped(t):
+    """A stopped guest stays stopped on its new host."""
+    guest = t.boot_guest()
+    guest.witness()
+    guest.action({"os-stop": None})
+    guest.wait("SHUTOFF")
+    lose(t, t.source)
+    guest.action({"evacuate": {"host": t.dest.name}})
+    eventually(lib.BOOT_S, "evacuation",
+               lambda: guest.show()["OS-EXT-SRV-ATTR:host"] == t.dest.name and not guest.show()["OS-EXT-STS:task_state"])
+    guest.wait("SHUTOFF")
+    bring_back(t, t.source)
+    guest.check_settled(t.dest, state="shut off")
+
+
+CASES = {
+    "evacuate": (evacuate, ("shared", "local")),
+    "evacuate_no_host": (evacuate_no_host, ("shared", "local")),
+    "evacuate_stopped": (evacuate_stopped, ("shared", "local")),
+}

@@ -1,0 +1,273 @@
+"""What goes wrong during a live migration, and what stops or hastens it on purpose.
+
+Whatever happens, the guest runs on exactly one host, nova knows which, and the other keeps nothing of it. Where a
+fault leaves the outcome open (the broker was away for a moment), either outcome is right, but it must be whole.
+"""
+import os
+import signal
+import time
+
+import lib
+from bench import LIVE_ENDED, refused
+from lib import check, check_equal, cloud_command, eventually
+
+SLOW_KBIT = 40000          # a guest of 128 MiB then takes about half a minute
+
+
+class Slowly:
+    """A live migration that is on its way and lasts, because the destination's cable is slow."""
+
+    def __init__(self, t, kbit=SLOW_KBIT):
+        self.t, self.kbit = t, kbit
+        self.guest = t.boot_guest()
+        self.guest.witness()
+
+    def __enter__(self):
+        self.t.dest.rate(self.kbit)
+        self.guest.migrate_live(self.t.dest)
+        return self
+
+    def until_memory_flows(self):
+        """Returns the record once a MiB went over."""
+        def flows():
+            record = self.guest.migrations()[-1]
+            check(record["status"] not in LIVE_ENDED, f"the migration has {record['status']} already")
+            if record["status"] != "running":
+                return None
+            return self.sent() > 1 << 20 and record
+        return eventually(lib.BOOT_S, "memory to flow", flows, 0.2)
+
+    def sent(self):
+        """Bytes that libvirt of the source says went over so far."""
+        text = self.t.source.virsh("domjobinfo", self.guest.uuid, "--rawstats")
+        fields = dict(line.strip().split(": ", 1) for line in text.splitlines() if ": " in line)
+        return int(fields.get("memory_processed", 0)) + int(fields.get("disk_processed", 0))
+
+    def __exit__(self, *exc):
+        self.t.dest.rate(0)
+        return False
+
+    def ended(self, *states):
+        record = self.guest.wait_migration(*LIVE_ENDED)
+        check(record["status"] in states, f"the migration has {record['status']}, expected {' or '.join(states)}")
+        return record
+
+    def check_stayed(self):
+        """The guest never noticed: it is where it was, and the destination has nothing of it."""
+        self.guest.wait("ACTIVE")
+        self.guest.check_settled(self.t.source)
+        self.guest.check_same(self.t.source, 0)
+
+    def check_whole(self, downtime_s=3):
+        """It has moved or it has not, but not half of it."""
+        record = self.guest.wait_migration(*LIVE_ENDED, seconds=2 * lib.BOOT_S)
+        self.guest.wait("ACTIVE")
+        host = self.t.dest if record["status"] == "completed" else self.t.source
+        self.guest.check_settled(host)
+        self.guest.check_same(host, downtime_s)
+        return {"ended": record["status"], "on": host.name}
+
+
+def moves_again(t, guest):
+    """The proof that nothing of the fault is left: the same guest moves."""
+    t.ready()
+    guest.since = guest.console_log.counter()
+    figures = t.live(guest)
+    guest.check_settled(t.dest)
+    guest.check_same(t.dest, figures["downtime_s"])
+
+
+def abort_running(t):
+    """A running migration is aborted: nothing has happened."""
+    with Slowly(t) as move:
+        record = move.until_memory_flows()
+        t.cloud.delete("compute", f"/servers/{move.guest.uuid}/migrations/{record['id']}")
+        # libvirt says of some aborts that the job failed, and nova takes its word
+        move.ended("cancelled", "failed", "error")
+    move.check_stayed()
+    moves_again(t, move.guest)
+
+
+def abort_preparing(t):
+    """Aborted while the destination prepares, which it cannot end because it stands still."""
+    guest = t.boot_guest()
+    guest.witness()
+    checked = len(guest.migrations())
+    t.source.rate(200)     # what the destination answers takes its time
+    try:
+        guest.migrate_live(t.dest)
+        record = eventually(lib.BOOT_S, "the migration to prepare", lambda: next(
+            (m for m in guest.migrations()[checked:] if m["status"] in ("preparing", *LIVE_ENDED, "running")), None),
+            0.02)
+        if record["status"] == "preparing":
+            os.killpg(t.dest.agent.pid, signal.SIGSTOP)
+            try:
+                t.cloud.delete("compute", f"/servers/{guest.uuid}/migrations/{record['id']}")
+            finally:
+                os.killpg(t.dest.agent.pid, signal.SIGCONT)
+    finally:
+        t.source.rate(0)
+    ended = guest.wait_migration(*LIVE_ENDED)["status"]
+    guest.wait("ACTIVE")
+    host = t.dest if ended == "completed" else t.source
+    guest.check_settled(host)
+    guest.check_same(host, 2)
+    check(record["status"] != "preparing" or ended == "cancelled", f"aborted while preparing, ended {ended}")
+    return {"was": record["status"], "ended": ended}
+
+
+def abort_queued(t):
+    """Of two migrations at once the second waits, and is aborted in the queue."""
+    second = t.boot_guest("second")
+    second.witness()
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        second.migrate_live(t.dest)
+        record = second.wait_migration("queued", *LIVE_ENDED)
+        check_equal(record["status"], "queued", "the second migration")
+        t.cloud.delete("compute", f"/servers/{second.uuid}/migrations/{record['id']}")
+        check_equal(second.wait_migration(*LIVE_ENDED)["status"], "cancelled", "the second migration")
+        second.wait("ACTIVE")
+        second.check_settled(t.source)
+        second.check_same(t.source, 0)
+        t.dest.rate(0)
+        move.ended("completed")
+    move.check_whole()
+
+
+def force_complete(t):
+    """Forced to its end: the guest stands while the rest goes over, and has moved."""
+    with Slowly(t, 30000) as move:
+        record = move.until_memory_flows()
+        t.cloud.post("compute", f"/servers/{move.guest.uuid}/migrations/{record['id']}/action",
+                     {"force_complete": None})
+        time.sleep(1.5)
+        t.dest.rate(0)
+        move.ended("completed")
+    move.guest.wait("ACTIVE")
+    move.guest.check_settled(t.dest)
+    move.guest.check_same(t.dest, 60)
+    refused(lambda: t.cloud.post("compute", f"/servers/{move.guest.uuid}/migrations/{record['id']}/action",
+                                 {"force_complete": None}), 400, 404)
+
+
+def link_lost(t):
+    """The destination's cable is pulled for longer than libvirt waits: the guest stays."""
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        t.dest.link("down")
+        try:
+            eventually(90, "source libvirt to give up", lambda: "None" in t.source.virsh("domjobinfo", move.guest.uuid))
+            check_equal(t.source.state(move.guest.uuid), "running", "guest on the source")
+        finally:
+            t.dest.link("up")
+        move.ended("failed", "error")
+    move.check_stayed()
+    moves_again(t, move.guest)
+
+
+def dest_libvirtd_killed(t):
+    """kill -9 of the destination's libvirtd: the guest stays, and libvirtd's successor has nothing of it."""
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        t.dest.libvirtd("kill")
+        eventually(60, "the migration to fail", lambda: "None" in t.source.virsh("domjobinfo", move.guest.uuid))
+        t.dest.libvirtd("start")
+        move.ended("failed", "error")
+    move.check_stayed()
+
+
+def source_libvirtd_killed(t):
+    """kill -9 of the source's libvirtd: its successor finds the guest running, and nova puts all back."""
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        t.source.libvirtd("kill")
+        t.source.libvirtd("start")
+        move.ended("failed", "error", "completed")
+    move.check_whole()
+
+
+def dest_qemu_killed(t):
+    """kill -9 of the incoming QEMU: the guest stays."""
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        pid = t.dest.qemu(move.guest.uuid)
+        check(pid, "no QEMU on the destination")
+        os.kill(pid, signal.SIGKILL)
+        move.ended("failed", "error")
+    move.check_stayed()
+    moves_again(t, move.guest)
+
+
+def source_qemu_killed(t):
+    """kill -9 of the guest itself while it moves: it is gone, nova says so, and it can be started again."""
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        os.kill(t.source.qemu(move.guest.uuid), signal.SIGKILL)
+        move.ended("failed", "error")
+    eventually(lib.BOOT_S, "the guest to be settled", lambda: move.guest.show()["OS-EXT-STS:task_state"] is None)
+    check(t.dest.state(move.guest.uuid) is None, "the guest is on the destination")
+    check(t.source.state(move.guest.uuid) in (None, "shut off"), "the guest runs on the source")
+    move.guest.action({"reboot": {"type": "HARD"}})
+    move.guest.wait("ACTIVE")
+    move.guest.console_log.wait_boot(2)
+    move.guest.check_settled(t.source)
+
+
+def dest_disk_full(t):
+    """No room for the guest's disk on the destination: the guest stays, and the room is given back."""
+    guest = t.boot_guest()
+    guest.witness()
+    folder = t.dest.instances_inside
+    # the image's copy fits, the guest's own writes do not
+    t.dest.run("mount", "-t", "tmpfs", "-o", "mode=755,size=33m", "tmpfs", folder)
+    try:
+        guest.migrate_live(t.dest)
+        check(guest.wait_migration(*LIVE_ENDED)["status"] in ("failed", "error"), "the migration did not fail")
+        guest.wait("ACTIVE")
+        left = t.dest.run("ls", folder).split()
+        check(guest.uuid not in left, f"left on the full disk: {left}")
+    finally:
+        t.dest.run("umount", folder)
+    guest.check_settled(t.source)
+    guest.check_same(t.source, 0)
+    moves_again(t, guest)
+
+
+def broker_restart(t):
+    """RabbitMQ restarts while memory flows: libvirt goes on, and nova hears how it ended."""
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        cloud_command("restart", "rabbitmq")
+    return move.check_whole()
+
+
+def conductor_down(t):
+    """No conductor for a minute while a migration ends: it is finished when there is one again."""
+    with Slowly(t) as move:
+        move.until_memory_flows()
+        cloud_command("stop", "nova-conductor")
+        try:
+            t.dest.rate(0)
+            time.sleep(60)
+        finally:
+            cloud_command("start", "nova-conductor")
+    return move.check_whole()
+
+
+DROVER_SOURCE = ("dd", "dn")
+BOTH = ("shared", "local")
+CASES = {  # name: (function, storages[, pairs])
+    "abort_running": (abort_running, BOTH),
+    "abort_preparing": (abort_preparing, ("shared",)),
+    "abort_queued": (abort_queued, ("shared",)),
+    "force_complete": (force_complete, BOTH),
+    "link_lost": (link_lost, ("shared",)),
+    "dest_libvirtd_killed": (dest_libvirtd_killed, BOTH),
+    "source_libvirtd_killed": (source_libvirtd_killed, ("shared",)),
+    "dest_qemu_killed": (dest_qemu_killed, BOTH),
+    "source_qemu_killed": (source_qemu_killed, ("shared",)),
+    "dest_disk_full": (dest_disk_full, ("local",)),
+    "broker_restart": (broker_restart, ("shared",), DROVER_SOURCE),
+    "conductor_down": (conductor_down, ("shared",), DROVER_SOURCE),
+}
