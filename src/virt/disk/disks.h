@@ -104,10 +104,6 @@ bool disks_are_marked(Disks *disks, const char *uuid);
 /* uuids of the directories that a resize has set aside, by whichever host that shares this folder.
  * NULL-terminated, g_strfreev. */
 bool disks_list_aside(Disks *disks, char ***out, GError **err);
-/* A file in the instance's directory to ask another host about. *out_path (caller frees) is NULL
- * when there is no directory. */
-bool disks_probe_make(Disks *disks, const char *uuid, char **out_path, GError **err);
-void disks_probe_remove(const char *path);
 
 /* ---- rescue (rescue.c) ---- */
 
@@ -131,6 +127,8 @@ void disk_facts_free(DiskFacts *facts);
 
 /* The disks that disk.info names, GPtrArray of DiskFacts in the order of their names. */
 bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err);
+/* The same of what is set aside, as it was before. */
+bool disks_facts_aside(Disks *disks, const char *uuid, GPtrArray **out, GError **err);
 /* Source: renames the instance directory to <uuid>_resize, and puts copies of what moves along into
  * a new one: disks, config drive, kernel, ramdisk, disk.info; not swap, which is made anew. When it
  * fails, the directory is as it was. */

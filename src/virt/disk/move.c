@@ -65,16 +65,12 @@ static bool read_facts(const char *path, const char *format, DiskFacts *out, GEr
                : dv_fail(err, DV_E_INVALID_DISK, "disk.info does not say the format of %s", path);
 }
 
-bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err)
+static bool facts_in(const char *dir, GPtrArray **out, GError **err)
 {
-    g_autofree char *dir = NULL;
     g_autoptr(GHashTable) formats = NULL;
     g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(facts_destroy);
     g_autoptr(GList) paths = NULL;
 
-    if (!disk_uuid_ok(uuid, err))
-        return false;
-    dir = disks_instance_dir(disks, uuid);
     if (!disk_info_read(dir, &formats, err))
         return false;
     paths = g_list_sort(g_hash_table_get_keys(formats), (GCompareFunc)strcmp);
@@ -91,6 +87,33 @@ bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err)
             return false;
     }
     *out = g_steal_pointer(&all);
+    return true;
+}
+
+bool disks_facts(Disks *disks, const char *uuid, GPtrArray **out, GError **err)
+{
+    g_autofree char *dir = disk_uuid_ok(uuid, err) ? disks_instance_dir(disks, uuid) : NULL;
+
+    return dir && facts_in(dir, out, err);
+}
+
+bool disks_facts_aside(Disks *disks, const char *uuid, GPtrArray **out, GError **err)
+{
+    g_autofree char *dir = NULL, *aside = NULL;
+
+    if (!disk_uuid_ok(uuid, err))
+        return false;
+    dir = disks_instance_dir(disks, uuid);
+    aside = disks_aside_dir(disks, uuid);
+    if (!facts_in(aside, out, err))
+        return false;
+    for (guint i = 0; i < (*out)->len; i++) {
+        DiskFacts *facts = g_ptr_array_index(*out, i);
+        g_autofree char *path = facts->path;
+        g_autofree char *name = g_path_get_basename(path);
+
+        facts->path = g_build_filename(dir, name, NULL);
+    }
     return true;
 }
 
