@@ -46,6 +46,7 @@ struct FakeAgent {
     char *failing_cast;   /* [lock] method, or NULL */
     char *lost_call;      /* [lock] likewise */
     bool lost_before;     /* [lock] */
+    unsigned lost_times;  /* [lock] */
 };
 
 /* ---- what the neighbours answer ---- */
@@ -585,7 +586,7 @@ static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, 
     g_ptr_array_add(fake->casts, g_strdup_printf("%s %s", method, target->server));
     lost = g_strcmp0(fake->lost_call, method) == 0;
     lost_before = fake->lost_before;
-    if (lost)
+    if (lost && --fake->lost_times == 0)
         g_clear_pointer(&fake->lost_call, g_free);
     answer = json_deep_copy(json_object_get(fake->peer_answers, method));
     dv_unlock(&fake->lock);
@@ -616,19 +617,13 @@ static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, 
     return ok;
 }
 
-void fake_agent_lose_call(FakeAgent *fake, const char *method, bool before_work)
+void fake_agent_lose_calls(FakeAgent *fake, const char *method, bool before_work, unsigned times)
 {
     dv_lock(&fake->lock);
     g_free(fake->lost_call);
     fake->lost_call = g_strdup(method);
     fake->lost_before = before_work;
-    dv_unlock(&fake->lock);
-}
-
-void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer)
-{
-    dv_lock(&fake->lock);
-    json_object_set_new(fake->peer_answers, method, answer);
+    fake->lost_times = times;
     dv_unlock(&fake->lock);
 }
 

@@ -67,9 +67,9 @@ unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host);
 /* What compute hosts answer to calls of this method from now on; stolen. Other methods have no
  * answer. Calls count as casts do. */
 void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer);
-/* The next call of this method to the other host ends with DV_E_TIMEOUT, once; before_work: it does
- * not arrive, else only its answer is lost. */
-void fake_agent_lose_call(FakeAgent *fake, const char *method, bool before_work);
+/* The next `times` calls of this method to the other host end with DV_E_TIMEOUT; before_work: they
+ * do not arrive, else only their answers are lost. */
+void fake_agent_lose_calls(FakeAgent *fake, const char *method, bool before_work, unsigned times);
 /* The next cast of this method to a compute host fails, once. */
 void fake_agent_fail_cast(FakeAgent *fake, const char *method);
 /* external_instance_event about one port. */

@@ -483,7 +483,7 @@ static void a_destination_that_does_not_answer_is_refused(void **state)
 {
     Pair *pair = *state;
 
-    fake_agent_lose_call(pair->source, "check_instance_shared_storage", true);
+    fake_agent_lose_calls(pair->source, "check_instance_shared_storage", true, 1);
     move_to(pair, &same);
     assert_untouched(pair);
 }
@@ -685,7 +685,7 @@ static void in_doubt_a_revert_removes_no_disks(void **state)
     Pair *pair = *state;
 
     move_to(pair, &same);
-    fake_agent_lose_call(pair->dest, "check_instance_shared_storage", true);
+    fake_agent_lose_calls(pair->dest, "check_instance_shared_storage", true, 1);
     revert(pair, &same);
     assert_row(pair, "vm_state", "active");
     assert_row(pair, "host", "vm");

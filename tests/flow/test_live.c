@@ -133,7 +133,7 @@ static void a_destination_that_does_not_answer(void **state)
 {
     Cloud *cloud = *state;
 
-    fake_agent_lose_call(cloud->source, "pre_live_migration", true);
+    fake_agent_lose_calls(cloud->source, "pre_live_migration", true, 1);
     migrate(cloud, "null");
     assert_rolled_back(cloud);
     assert_migrations(cloud, "queued\npreparing\nerror\nfailed\n");
@@ -144,7 +144,7 @@ static void what_a_lost_answer_has_made_goes(void **state)
 {
     Cloud *cloud = *state;
 
-    fake_agent_lose_call(cloud->source, "pre_live_migration", false);
+    fake_agent_lose_calls(cloud->source, "pre_live_migration", false, 1);
     migrate(cloud, "null");
     assert_rolled_back(cloud);
     fake_agent_wait(cloud->dest, UUID);
@@ -180,12 +180,25 @@ static void a_failing_job_is_taken_back(void **state)
     assert_int_equal(fake_virt_calls(fake_agent_virt(cloud->dest), "unplug"), 1);
 }
 
+/* The destination did it, and does it once more without harm. */
+static void a_lost_hand_over_is_asked_for_again(void **state)
+{
+    Cloud *cloud = *state;
+
+    fake_agent_lose_calls(cloud->source, "post_live_migration_at_destination", false, 1);
+    migrate(cloud, "null");
+    assert_runs_on(cloud, cloud->dest);
+    assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
+    assert_int_equal(fake_agent_casts(cloud->source, "post_live_migration_at_destination", NULL),
+                     2);
+}
+
 /* The guest has moved, but the destination does not take it over: the record follows the guest. */
 static void the_record_follows_the_guest(void **state)
 {
     Cloud *cloud = *state;
 
-    fake_agent_lose_call(cloud->source, "post_live_migration_at_destination", true);
+    fake_agent_lose_calls(cloud->source, "post_live_migration_at_destination", true, 9);
     migrate(cloud, "null");
     assert_runs_on(cloud, cloud->dest);
     assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
@@ -569,6 +582,100 @@ static void a_destination_may_wish_no_wait(void **state)
     assert_runs_on(cloud, cloud->dest);
 }
 
+/* ---- libvirt has lost sight of it at the switch: the destination is asked ---- */
+
+static void a_guest_that_is_there_does_not_stay_here(void **state)
+{
+    Cloud *cloud = *state;
+
+    fake_virt_plan_migration(source_virt(cloud), &(FakeMigration){.end = FAKE_MIGRATION_FORGETS});
+    migrate(cloud, "null");
+    assert_int_equal(fake_agent_casts(cloud->source, "get_console_output", NULL), 1);
+    assert_runs_on(cloud, cloud->dest);
+    assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
+}
+
+static void a_guest_that_is_not_there_goes_on_here(void **state)
+{
+    Cloud *cloud = *state;
+
+    fake_virt_plan_migration(source_virt(cloud),
+                             &(FakeMigration){.end = FAKE_MIGRATION_FORGETS_HERE});
+    migrate(cloud, "null");
+    assert_int_equal(fake_agent_casts(cloud->source, "get_console_output", NULL), 1);
+    assert_rolled_back(cloud);
+}
+
+/* ---- an earlier process of the source began it ---- */
+
+static LiveOutcome adopt(Cloud *cloud, Live *live, GError **why)
+{
+    static const char *const none[] = {NULL};
+    Agent *agent = fake_agent(cloud->source);
+    g_autoptr(Ovo) instance = NULL;
+    g_autoptr(Ovo) migration = ovo_take(make_migration("running"), "Migration", NULL);
+    bool cancelled = false;
+
+    assert_true(conductor_instance_get(agent->con, fake_agent_ctx(cloud->source), UUID, none,
+                                       &instance, NULL));
+    assert_true(live_load(live, agent, fake_agent_ctx(cloud->source), instance, migration, NULL));
+    return live_job(live, true, &cancelled, why);
+}
+
+/* What that process had kept. */
+static void keep(Cloud *cloud)
+{
+    g_autoptr(GError) err = NULL;
+    g_autoptr(Ovo) instance = NULL;
+    g_autoptr(Ovo) migration = ovo_take(make_migration("running"), "Migration", NULL);
+    g_autoptr(Ovo) data = NULL;
+    Live live = {0};
+
+    if (!check(cloud, "null", &err))
+        fail_msg("%s", err->message);
+    bind(cloud, "{}");
+    instance = ovo_take(fake_agent_instance(cloud->source, UUID), "Instance", NULL);
+    data = ovo_take(json_incref(cloud->data), "LibvirtLiveMigrateData", NULL);
+    live_init(&live, fake_agent(cloud->source), fake_agent_ctx(cloud->source), instance, migration,
+              data, DEST);
+    assert_true(live_file_write(&live, NULL));
+    live_done(&live);
+}
+
+static void the_next_process_finishes_it(void **state)
+{
+    Cloud *cloud = *state;
+    Live live = {0};
+
+    keep(cloud);
+    fake_virt_begin_migration(source_virt(cloud), UUID,
+                              &(VirtMigration){.dest_uri = "qemu+tcp://" DEST "/system"});
+    assert_int_equal(adopt(cloud, &live, NULL), LIVE_MOVED);
+    assert_true(migrate_data_has_vifs(live.data));
+    assert_true(live_finish(&live, NULL));
+    assert_runs_on(cloud, cloud->dest);
+    assert_false(has_live_file(cloud->source));
+    /* and once more, as by a process that died in between */
+    assert_true(live_finish(&live, NULL));
+    assert_runs_on(cloud, cloud->dest);
+    live_done(&live);
+}
+
+static void what_never_began_is_taken_back(void **state)
+{
+    Cloud *cloud = *state;
+    Live live = {0};
+    g_autoptr(GError) why = NULL;
+
+    keep(cloud);
+    assert_int_equal(adopt(cloud, &live, &why), LIVE_STAYED);
+    assert_true(live_rollback(&live, "failed", NULL));
+    live_done(&live);
+    fake_agent_wait(cloud->dest, UUID);
+    assert_rolled_back(cloud);
+    assert_false(has_live_file(cloud->source));
+}
+
 /* ---- deletes ---- */
 
 static void a_delete_ends_the_migration_first(void **state)
@@ -603,6 +710,7 @@ int main(void)
         CASE(what_a_lost_answer_has_made_goes, local),
         CASE(a_folder_that_was_there_stays, local),
         CASE(a_failing_job_is_taken_back, local),
+        CASE(a_lost_hand_over_is_asked_for_again, shared),
         CASE(the_record_follows_the_guest, shared),
         CASE(a_failing_activation_is_tried_again, shared),
         CASE(an_active_binding_is_no_failure, shared),
@@ -623,6 +731,10 @@ int main(void)
         CASE(a_port_that_fails_ends_it, shared),
         CASE(a_wait_ends_when_it_is_cancelled, shared),
         CASE(a_destination_may_wish_no_wait, shared),
+        CASE(a_guest_that_is_there_does_not_stay_here, shared),
+        CASE(a_guest_that_is_not_there_goes_on_here, shared),
+        CASE(the_next_process_finishes_it, shared),
+        CASE(what_never_began_is_taken_back, shared),
         CASE(a_delete_ends_the_migration_first, shared),
     };
 

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+enum { HAND_OVER_TRIES = 3, HAND_OVER_PAUSE_MS = 1000 };
+
 #define RPC_VERSION "6.0" /* of every message between the two hosts, from Zed on */
 
 static NetworkInstance bound_to(const Live *live, const char *host)
@@ -113,20 +115,46 @@ static bool move_record(Live *live, GError **err)
     return conductor_instance_save(live->agent->con, live->ctx, fresh, NULL, err);
 }
 
-/* The destination takes the instance over: its record, ports and bindings. */
-static bool finish_hand_over(void *self, GError **err)
+/* Asked again when the answer may be better: it can be done twice. */
+static bool call_post(Live *live, GError **err)
 {
-    Live *live = self;
     g_autoptr(Ovo) args = ovo_new_dict();
-    g_autoptr(GError) why = NULL;
 
     ovo_set_child(args, "instance", live->instance);
     ovo_set_from(args, "block_migration", live->request, "block_migration");
-    if (peer_call(live->agent->peers, live->ctx, live->dest, "post_live_migration_at_destination",
-                  RPC_VERSION, args, PEER_LONG, NULL, &why))
+    for (unsigned try = 1;; try++) {
+        g_autoptr(GError) why = NULL;
+
+        if (peer_call(live->agent->peers, live->ctx, live->dest,
+                      "post_live_migration_at_destination", RPC_VERSION, args, PEER_LONG, NULL,
+                      &why))
+            return true;
+        if (outcome_gone(why) || try >= HAND_OVER_TRIES || agent_stopping(live->agent)) {
+            g_propagate_error(err, g_steal_pointer(&why));
+            return false;
+        }
+        dv_warning(live->ctx, "host %s has not taken the instance over: %s; asking again",
+                   live->dest, why->message);
+        g_usleep(HAND_OVER_PAUSE_MS * 1000UL);
+    }
+}
+
+/* The destination takes the instance over: its record, ports and bindings. What it could not do
+ * itself is done for it. */
+static bool finish_hand_over(void *self, GError **err)
+{
+    Live *live = self;
+    const NetworkInstance who = bound_to(live, live->dest);
+    g_autoptr(GError) why = NULL;
+    g_autoptr(GError) ports = NULL;
+
+    if (call_post(live, &why))
         return true;
     dv_error(live->ctx, "the guest runs on host %s, which could not take the instance over: %s",
              live->dest, why->message);
+    if (!neutron_forget_host(live->agent->neutron, live->admin, &who, live->agent->config.host,
+                             &ports))
+        dv_warning(live->ctx, "%s", ports->message);
     if (!move_record(live, err))
         return false;
     g_propagate_error(err, g_steal_pointer(&why));
