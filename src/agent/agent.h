@@ -43,7 +43,8 @@ typedef struct Agent {
     VirtConfig virt_config;
     DisksConfig disks_config;
     const char *pointer_model;
-    int64_t second_look_ms; /* [const] recovery_moves.h */
+    int64_t second_look_ms; /* [const] recovery_moves.h; likewise the next */
+    GHashTable *moving;     /* [thread: start] instances whose moves it looks at; NULL: none */
     DvTimer *timer;         /* [const] likewise the pointers below */
     DvPool *pools[POOL_COUNT];
     DvLanes *lanes;

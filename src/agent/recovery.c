@@ -424,14 +424,14 @@ static gboolean is_elsewhere(gpointer uuid, gpointer guest G_GNUC_UNUSED, gpoint
 }
 
 /* A guest that no record has on this host may be one that has just come. */
-static void look_at_strangers(Agent *agent, const DvCtx *ctx, GHashTable *strangers)
+static void note_strangers(Agent *agent, GHashTable *strangers)
 {
     GHashTableIter iter;
     gpointer uuid;
 
     g_hash_table_iter_init(&iter, strangers);
     while (g_hash_table_iter_next(&iter, &uuid, NULL))
-        recovery_move(agent, ctx, uuid);
+        recovery_moves_note(agent, uuid);
 }
 
 bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
@@ -460,6 +460,6 @@ bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
             recover_instance(agent, ctx, by_uuid, instance);
     }
     g_hash_table_foreach_remove(strangers, is_elsewhere, elsewhere);
-    look_at_strangers(agent, ctx, strangers);
+    note_strangers(agent, strangers);
     return true;
 }

@@ -68,6 +68,35 @@ static LiveOutcome find_guest(Live *live, bool *out_cancelled, GError **why)
     return outcome == LIVE_STAYED ? look_for_it_there(live, why) : outcome;
 }
 
+/* The instance went another way meanwhile, by an evacuation: what it has now is not ours to change.
+ */
+static void give_up(Live *live)
+{
+    Agent *agent = live->agent;
+    g_autoptr(GError) err = NULL;
+
+    dv_warning(live->ctx, "the instance is on host %s and did not get there by its live migration",
+               ovo_str_or(live->instance, "host", "?"));
+    if (!placement_allocations_delete(agent->placement, live->admin,
+                                      ovo_str_or(live->migration, "uuid", ""), NULL, &err) ||
+        !live_status(live, "error", &err))
+        dv_error(live->ctx, "its live migration stays in progress: %s", err->message);
+    live_file_remove(live);
+}
+
+static void stay(Live *live, const char *status, const char *why)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (strcmp(ovo_str_or(live->instance, "host", ""), live->agent->config.host) != 0) {
+        give_up(live);
+        return;
+    }
+    dv_warning(live->ctx, "the live migration to host %s has not come about: %s", live->dest, why);
+    if (!live_rollback(live, status, &err))
+        dv_error(live->ctx, "not taken back completely: %s", err->message);
+}
+
 static void adopt_run(void *arg)
 {
     Live *live = arg;
@@ -82,10 +111,7 @@ static void adopt_run(void *arg)
                      end->message);
         break;
     case LIVE_STAYED:
-        dv_warning(live->ctx, "the live migration to host %s has not come about: %s", live->dest,
-                   why ? why->message : "nobody says why");
-        if (!live_rollback(live, cancelled ? "cancelled" : "failed", &end))
-            dv_error(live->ctx, "not taken back completely: %s", end->message);
+        stay(live, cancelled ? "cancelled" : "failed", why ? why->message : "nobody says why");
         break;
     case LIVE_BROKEN:
         live_broken(live, why);

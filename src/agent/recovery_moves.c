@@ -1,8 +1,9 @@
 /* Interrupted moves as one table; see recovery_moves.h. */
 #include "agent/recovery_moves.h"
 
+#include "agent/disk_list.h"
 #include "agent/methods.h"
-#include "agent/ops/move.h"
+#include "agent/ops/move_files.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/rebuild.h"
@@ -78,9 +79,11 @@ static bool finish_revert_again(Interrupted *move, GError **err)
 
 /* ---- the other side was not told ---- */
 
-static bool tell(const Interrupted *move, const char *side, const char *method, GError **err)
+/* more: a dict, taken; may be NULL. */
+static bool tell(const Interrupted *move, const char *side, const char *method, Ovo *more,
+                 GError **err)
 {
-    g_autoptr(Ovo) args = ovo_new_dict();
+    g_autoptr(Ovo) args = more ? more : ovo_new_dict();
 
     ovo_set_child(args, "instance", move->instance);
     ovo_set_child(args, "migration", move->migration);
@@ -91,7 +94,22 @@ static bool tell(const Interrupted *move, const char *side, const char *method, 
 
 static bool tell_source_to_finish_revert(Interrupted *move, GError **err)
 {
-    return tell(move, "source_compute", "finish_revert_resize", err);
+    return tell(move, "source_compute", "finish_revert_resize", NULL, err);
+}
+
+static bool tell_dest_to_finish(Interrupted *move, GError **err)
+{
+    g_autoptr(GPtrArray) disks = NULL;
+    g_autofree char *list = NULL;
+    Ovo *more;
+
+    if (!disks_facts_aside(move->agent->disks, move->uuid, &disks, err))
+        return false;
+    list = disk_list_write(disks);
+    more = ovo_new_dict();
+    ovo_set_null(more, "image"); /* what the instance remembers of it has to do */
+    ovo_set_str(more, "disk_info", list);
+    return tell(move, "dest_compute", "finish_resize", more, err);
 }
 
 /* ---- taking it back ---- */
@@ -136,6 +154,21 @@ static bool forget_prep(Interrupted *move, GError **err)
     return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
 }
 
+/* What had got across by then. */
+static void take_files_back(const Interrupted *move)
+{
+    const Move files = {
+        .agent = move->agent,
+        .ctx = move->ctx,
+        .instance = move->instance,
+        .migration = move->migration,
+        .uuid = move->uuid,
+    };
+
+    if (move->migration && !move_same_host(&files))
+        move_files_take_back(&files);
+}
+
 static bool take_guest_back(const Interrupted *move, GError **err)
 {
     bool was_off = g_strcmp0(ovo_dict_str(move->instance, "system_metadata", "old_vm_state"),
@@ -144,6 +177,7 @@ static bool take_guest_back(const Interrupted *move, GError **err)
 
     if (recovery_is_up(move->power)) /* it had not come to the guest yet */
         return true;
+    take_files_back(move);
     return disks_take_back(move->agent->disks, move->ctx, move->uuid, err) &&
            guest_relaunch(move->agent, move->ctx, move->instance, flags, err);
 }
@@ -196,6 +230,7 @@ static bool recover_evacuation(Interrupted *move, GError **err)
 #define EITHER (HERE | AWAY)
 #define SOURCE 4
 #define DEST 8
+#define NO_DEST 16 /* none is on record: looked at here since placement has it on this host */
 #define TWICE true
 #define AT_ONCE false
 
@@ -208,10 +243,13 @@ static const struct {
     bool (*run)(Interrupted *move, GError **err);
 } rows[] = {
     {"evacuation", "pre-migrating", ANY,                AWAY | DEST,   AT_ONCE, "an evacuation to here", recover_evacuation},
+    {"evacuation", "accepted", "rebuilding",            AWAY | DEST | NO_DEST, TWICE, "an evacuation to here", recover_evacuation},
     {COLD, "accepted|pre-migrating", "resize_prep",     EITHER | DEST, TWICE,   "taking a resize's claim back", undo_prep},
+    {COLD, "accepted", "resize_prep",                   AWAY | NO_DEST, TWICE,  "taking a resize back", undo_prep},
     {COLD, ANY, "resize_migrating",                     HERE | SOURCE, AT_ONCE, "taking a resize back", undo_resize},
     {COLD, "post-migrating", "resize_migrated|resize_finish",
                                                         HERE | DEST,   TWICE,   "finishing a resize", finish_again},
+    {COLD, "post-migrating", "resize_migrated",         AWAY | SOURCE, TWICE,   "handing a resize over", tell_dest_to_finish},
     {COLD, "confirming", "",                            EITHER | SOURCE, TWICE, "confirming a resize", confirm_again},
     {COLD, "reverting", "resize_reverting",             HERE | DEST,   TWICE,   "reverting a resize", revert_again},
     {COLD, "reverted", "resize_reverting",              EITHER | SOURCE, TWICE, "finishing a revert", finish_revert_again},
@@ -222,7 +260,7 @@ static const struct {
     {LIVE, "completed|running|running (post-copy)", "migrating",
                                                         AWAY | DEST,   TWICE,   "a guest that has come here", recovery_live_take_over},
     /* whatever its migrations are: the instance is not to stay in its task state */
-    {ANY, ANY, "resize_prep",                           HERE,          AT_ONCE, "forgetting a resize", forget_prep},
+    {ANY, ANY, "resize_prep",                           HERE,          TWICE,   "forgetting a resize", forget_prep},
     {ANY, ANY, "resize_migrating",                      HERE,          AT_ONCE, "taking a resize back", undo_resize},
     {ANY, ANY, "migrating",                             HERE,          AT_ONCE, "ending a live migration", end_live_migration},
 };
@@ -243,7 +281,8 @@ static bool migration_fits(const Interrupted *move, size_t row)
     if (!migration)
         return false;
     return (((where & SOURCE) && is_mine(move, "source_compute")) ||
-            ((where & DEST) && is_mine(move, "dest_compute"))) &&
+            ((where & DEST) && is_mine(move, "dest_compute")) ||
+            ((where & NO_DEST) && !ovo_has_value(migration, "dest_compute"))) &&
            recovery_is_one_of(rows[row].types, ovo_str_or(migration, "migration_type", "")) &&
            (!rows[row].statuses ||
             recovery_is_one_of(rows[row].statuses, ovo_str_or(migration, "status", "")));
@@ -353,11 +392,6 @@ static Look *look_new(Agent *agent, const DvCtx *ctx, const char *uuid)
     return look;
 }
 
-void recovery_move(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
-{
-    look_queue(look_new(agent, ctx, instance_uuid));
-}
-
 void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
 {
     if (!agent_stopping(agent))
@@ -366,7 +400,7 @@ void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uu
 
 bool recover_move(const Recovery *rec, GError **err G_GNUC_UNUSED)
 {
-    recovery_move(rec->agent, rec->ctx, rec->uuid);
+    recovery_moves_note(rec->agent, rec->uuid);
     return true;
 }
 
@@ -379,25 +413,48 @@ static bool is_resting(const Ovo *migration)
     return g_strv_contains(statuses, ovo_str_or(migration, "status", ""));
 }
 
-void recovery_moves(Agent *agent, const DvCtx *ctx)
+void recovery_moves_note(Agent *agent, const char *instance_uuid)
 {
-    g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    if (!agent->moving)
+        agent->moving = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_hash_table_add(agent->moving, g_strdup(instance_uuid));
+}
+
+static void note_migrations(Agent *agent)
+{
     g_autoptr(Ovo) list = tracker_migrations(agent->tracker);
-    g_auto(GStrv) aside = NULL;
-    GHashTableIter iter;
-    gpointer uuid;
 
     for (size_t i = 0; list && i < ovo_count(list, NULL); i++) {
         g_autoptr(Ovo) migration = ovo_at(list, NULL, i);
 
         if (migration && !is_resting(migration))
-            g_hash_table_add(seen, g_strdup(ovo_str_or(migration, "instance_uuid", "")));
+            recovery_moves_note(agent, ovo_str_or(migration, "instance_uuid", ""));
     }
-    if (!disks_list_aside(agent->disks, &aside, NULL))
-        aside = NULL;
-    for (size_t i = 0; aside && aside[i]; i++)
-        g_hash_table_add(seen, g_strdup(aside[i]));
-    g_hash_table_iter_init(&iter, seen);
+}
+
+static void note_disks_aside(Agent *agent, const DvCtx *ctx)
+{
+    g_auto(GStrv) uuids = NULL;
+    g_autoptr(GError) err = NULL;
+
+    if (!disks_list_aside(agent->disks, &uuids, &err))
+        dv_warning(ctx, "disks set aside for resizes are not looked for: %s", err->message);
+    for (size_t i = 0; uuids && uuids[i]; i++)
+        recovery_moves_note(agent, uuids[i]);
+}
+
+void recovery_moves(Agent *agent, const DvCtx *ctx)
+{
+    g_autoptr(GHashTable) all = NULL;
+    GHashTableIter iter;
+    gpointer uuid;
+
+    note_migrations(agent);
+    note_disks_aside(agent, ctx);
+    all = g_steal_pointer(&agent->moving);
+    if (!all)
+        return;
+    g_hash_table_iter_init(&iter, all);
     while (g_hash_table_iter_next(&iter, &uuid, NULL))
-        recovery_move(agent, ctx, uuid);
+        look_queue(look_new(agent, ctx, uuid));
 }

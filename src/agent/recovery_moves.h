@@ -10,16 +10,16 @@
  * nova takes back what it finds in resize_prep and resize_migrating, and leaves the rest in its
  * task state for ever.
  *
- * Threads    recovery_move from any thread, never blocks; the work runs on workers.
- * Sources    nova compute/manager.py _init_instance, _reset_live_migration (Zed). */
+ * Threads    the start thread; recovery_move_later from any. Neither blocks, the work runs on
+ * workers. Sources    nova compute/manager.py _init_instance, _reset_live_migration (Zed). */
 #pragma once
 
 #include "agent/agent.h"
 
-/* Looks at the instance's move. */
-void recovery_move(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
-/* The same after a pause. */
-void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
-/* After the first audit: at those of the migrations in progress, and of the disks set aside here.
- */
+/* Before recovery_moves: it is to look at this instance's move, too. Again: nothing. */
+void recovery_moves_note(Agent *agent, const char *instance_uuid);
+/* After the first audit: looks at those that were noted, at the migrations in progress, and at the
+ * disks that are set aside here. */
 void recovery_moves(Agent *agent, const DvCtx *ctx);
+/* Looks at one again after a pause. */
+void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid);

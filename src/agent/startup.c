@@ -1,6 +1,7 @@
 /* Service start; see startup.h. */
 #include "agent/startup.h"
 
+#include "agent/recovery_moves.h"
 #include "services/scheduler.h"
 #include "util/log.h"
 
@@ -120,7 +121,7 @@ bool startup_register(Agent *agent, const DvCtx *ctx, Ovo **out_service, GError 
     return true;
 }
 
-/* ---- builds that died before their claim ---- */
+/* ---- what died before its claim ---- */
 
 static bool set_unclaimed_to_error(Agent *agent, const DvCtx *ctx, Ovo *instance, GError **err)
 {
@@ -150,6 +151,28 @@ static GPtrArray *unknown_consumers(Agent *agent, const GPtrArray *consumers)
     return unknown;
 }
 
+/* The scheduler has put them here for a move, and nothing else says so: the agent died before its
+ * claim named this host. */
+static bool look_at_moves(Agent *agent, const DvCtx *ctx, const GPtrArray *uuids, GError **err)
+{
+    static const char *const attrs[] = {NULL};
+    static const char *const tasks[] = {"resize_prep", "rebuilding", NULL};
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) list = NULL;
+
+    ovo_set_strv(filters, "task_state", tasks);
+    ovo_set_strv(filters, "uuid", (const char *const *)uuids->pdata);
+    if (!conductor_instances_by_filters(agent->con, ctx, filters, attrs, &list, err))
+        return dv_within(err, "reading interrupted moves");
+    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
+
+        if (instance)
+            recovery_moves_note(agent, ovo_str_or(instance, "uuid", ""));
+    }
+    return true;
+}
+
 static bool recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
 {
     static const char *const attrs[] = {NULL};
@@ -177,7 +200,7 @@ static bool recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
         if (instance && !set_unclaimed_to_error(agent, ctx, instance, err))
             return false;
     }
-    return true;
+    return look_at_moves(agent, ctx, unknown, err);
 }
 
 void startup_recover_unclaimed(Agent *agent, const DvCtx *ctx)

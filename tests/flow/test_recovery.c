@@ -3,6 +3,7 @@
 #include "agent/cleanup.h"
 #include "agent/power_sync.h"
 #include "agent/recovery.h"
+#include "agent/recovery_moves.h"
 #include "agent/startup.h"
 #include "fakes/agent.h"
 
@@ -47,6 +48,7 @@ static void start(FakeAgent *fake)
 
     if (!recovery_run(fake_agent(fake), fake_agent_ctx(fake), &err))
         fail_msg("%s", err->message);
+    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
     fake_agent_wait(fake, UUID);
 }
 

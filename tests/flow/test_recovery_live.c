@@ -263,6 +263,25 @@ static void guests_that_moved_are_not_started_here(void **state)
     (void)state;
 }
 
+/* It was evacuated to a third host while its live migration was in progress. */
+static void one_whose_instance_went_another_way_is_given_up(void **state)
+{
+    Cloud *cloud = *state;
+    FakeConductor *con = fake_agent_conductor(cloud->source);
+    const VirtDriver *virt = fake_agent(cloud->source)->virt;
+
+    put_migration(cloud, "running");
+    prepare(cloud);
+    assert_true(virt->ops->destroy(virt->self, fake_agent_ctx(cloud->source), UUID, NULL));
+    fake_conductor_set(con, UUID, "host", "cmp3");
+    fake_conductor_set(con, UUID, "task_state", NULL);
+    restart_source(cloud);
+    fake_agent_assert_row(cloud->source, "host", "cmp3");
+    assert_status(cloud, "error");
+    assert_int_equal(requests(cloud, "POST", ALLOCATIONS), 0);
+    assert_int_equal(requests(cloud, "DELETE", ALLOCATIONS "/" MIGRATION), 1);
+}
+
 /* Conductor may still be looking for a host. */
 static void one_that_was_accepted_just_now_is_left_alone(void **state)
 {
@@ -381,6 +400,7 @@ int main(void)
         T(a_definition_that_is_left_goes),
         T(a_guest_that_went_down_with_its_host_stays),
         cmocka_unit_test(guests_that_moved_are_not_started_here),
+        T(one_whose_instance_went_another_way_is_given_up),
         T(one_that_was_accepted_just_now_is_left_alone),
         T(one_that_nobody_began_is_taken_back),
         T(one_that_was_adopted_can_be_aborted),

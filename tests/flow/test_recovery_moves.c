@@ -2,6 +2,7 @@
  * their steps, on either side. */
 #include "agent/recovery.h"
 #include "agent/recovery_moves.h"
+#include "agent/startup.h"
 #include "server.h"
 
 #define MIGRATION 25
@@ -47,7 +48,7 @@ static void put_migration(FakeAgent *fake, const char *status, const char *sourc
 {
     fake_conductor_put_migration(
         fake_agent_conductor(fake),
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:n, s:i, s:i}", "id", MIGRATION,
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:n, s:i, s:i}", "id", MIGRATION,
                   "uuid", MIGRATION_UUID, "instance_uuid", UUID, "status", status, "migration_type",
                   "migration", "source_compute", source, "source_node", source, "dest_compute",
                   dest, "dest_node", dest, "dest_host", "old_instance_type_id", 1,
@@ -120,6 +121,29 @@ static void a_claim_of_the_dead_is_given_back(void **state)
     fake_agent_assert_row(fake, "vm_state", "active");
     fake_agent_assert_row(fake, "host", OTHER);
     fake_agent_assert_row(fake, "new_flavor", "");
+    assert_status(fake, "error");
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
+/* It died before its claim: only the allocation tells of it. */
+static void one_that_only_placement_knows_of_is_given_back(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *provider = NULL;
+    g_autofree char *target = NULL;
+
+    left(fake, "resize_prep", OTHER, "accepted", OTHER, NULL);
+    assert_true(tracker_audit(fake_agent(fake)->tracker, fake_agent_ctx(fake), true, NULL));
+    assert_true(tracker_node_identity(fake_agent(fake)->tracker, &provider, &(int64_t){0}));
+    target = g_strconcat(FLOW_PLACEMENT "/resource_providers/", provider, "/allocations*", NULL);
+    http_server_json(fake_agent_server(fake), "GET", target, 200,
+                     "{\"resource_provider_generation\":1,\"allocations\":{\"" UUID
+                     "\":{\"resources\":{\"VCPU\":1}}}}");
+    startup_recover_unclaimed(fake_agent(fake), fake_agent_ctx(fake));
+    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
+    fake_agent_wait(fake, UUID);
+    fake_agent_assert_row(fake, "task_state", "");
+    fake_agent_assert_row(fake, "host", OTHER);
     assert_status(fake, "error");
     assert_int_equal(allocations_moved(fake), 1);
 }
@@ -204,6 +228,19 @@ static void a_guest_that_cannot_be_put_back_keeps_its_disks(void **state)
     assert_true(fake_agent_has_file(fake, UUID, "disk"));
     assert_status(fake, "error");
     assert_int_equal(allocations_moved(fake), 1);
+}
+
+static void a_destination_that_was_not_told_is_told(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *host = NULL;
+
+    set_aside(fake);
+    left(fake, "resize_migrated", OTHER, "post-migrating", "vm", OTHER);
+    start(fake);
+    assert_int_equal(fake_agent_casts(fake, "finish_resize", &host), 1);
+    assert_string_equal(host, OTHER);
+    assert_true(is_aside(fake));
 }
 
 /* ---- the destination ---- */
@@ -351,12 +388,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(a_claim_of_the_dead_is_given_back),
+        T(one_that_only_placement_knows_of_is_given_back),
         T(a_claim_that_the_source_goes_on_with_stays),
         T(the_source_forgets_a_resize_that_another_host_prepares),
         T(disks_that_were_set_aside_are_put_back),
         T(a_guest_that_still_runs_goes_on),
         T(one_that_was_off_stays_off),
         T(a_guest_that_cannot_be_put_back_keeps_its_disks),
+        T(a_destination_that_was_not_told_is_told),
         T(a_guest_that_has_arrived_is_made),
         T(a_guest_that_was_being_made_is_made_again),
         T(nothing_is_done_before_the_second_look),

@@ -1,14 +1,11 @@
-/* Directories of instances that this host may share with others: what is there, who made it, and
- * whether another host sees the same; see disks.h.
- * Sources: nova virt/libvirt/driver.py instance_on_disk, check_instance_shared_storage_local
- * (Zed). */
+/* Directories of instances that this host may share with others: what is there, and who made it;
+ * see disks.h. Sources: nova virt/libvirt/driver.py instance_on_disk (Zed). */
 #include "virt/disk/disks_priv.h"
 
 #include "util/fs.h"
 #include "util/log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -84,31 +81,4 @@ bool disks_list_aside(Disks *disks, char ***out, GError **err)
     g_ptr_array_add(uuids, NULL);
     *out = (char **)g_ptr_array_free(g_steal_pointer(&uuids), FALSE);
     return true;
-}
-
-/* ---- asking another host ---- */
-
-bool disks_probe_make(Disks *disks, const char *uuid, char **out_path, GError **err)
-{
-    g_autofree char *dir = NULL;
-    g_autofree char *path = NULL;
-    dv_autofd int fd = -1;
-
-    *out_path = NULL;
-    if (!disk_uuid_ok(uuid, err))
-        return false;
-    dir = disks_instance_dir(disks, uuid);
-    if (!dv_exists(dir))
-        return true;
-    path = g_build_filename(dir, "probe-XXXXXX", NULL);
-    fd = g_mkstemp_full(path, O_RDWR | O_CLOEXEC, DISK_FILE_MODE);
-    if (fd < 0)
-        return dv_fail_errno(err, errno, "creating", path);
-    *out_path = g_steal_pointer(&path);
-    return true;
-}
-
-void disks_probe_remove(const char *path)
-{
-    (void)unlink(path);
 }
