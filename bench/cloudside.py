@@ -142,7 +142,8 @@ class Tap:
         self.messages = []
         self.lock = threading.Lock()
         self.stopping = False
-        self.connection = amqp.Connection("127.0.0.1:5672", "drover", os.environ["OS_PASSWORD"], virtual_host="/")
+        broker = os.environ["DROVER_CLOUD_TRANSPORT_URL"].rsplit("@", 1)[1].rstrip("/")
+        self.connection = amqp.Connection(broker, "drover", os.environ["OS_PASSWORD"], virtual_host="/")
         self.connection.connect()
         channel = self.connection.channel()
         queue = channel.queue_declare("", exclusive=True, auto_delete=True).queue

@@ -201,7 +201,7 @@ power_off() { # HOST: as by its power supply
     rm -f "$PIDS/$1"/*.pid
     ip link del "$(host_port "$1")" 2>/dev/null
     ip link del "$(host_port "$1")-p" 2>/dev/null
-    for folder in /sys/fs/cgroup/drover-cloud /sys/fs/cgroup/*/drover-cloud; do
+    for folder in /sys/fs/cgroup/"${STATE##*/}" /sys/fs/cgroup/*/"${STATE##*/}"; do
         [ ! -d "$folder/$1" ] || find "$folder/$1" -depth -type d -exec rmdir {} \; 2>/dev/null
         rmdir "$folder" 2>/dev/null
     done

@@ -1,7 +1,9 @@
-/* Preloaded into a host's libvirtd: statfs() says NFS for the folders of DROVER_CLOUD_SHARED (a list with colons).
+/* Preloaded into a host's libvirtd: statfs() says NFS for the folders of DROVER_CLOUD_SHARED (a
+ * list with colons).
  *
- * The hosts of `devstack/cloud up --hosts` share a folder that is on one local disk. libvirt must take it for what
- * it is to them, or it would move a guest's files back to root after the guest has left for another host. */
+ * The hosts of `devstack/cloud up --hosts` share a folder that is on one local disk. libvirt must
+ * take it for what it is to them, or it would move a guest's files back to root after the guest has
+ * left for another host. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>

@@ -207,6 +207,8 @@ void options_serial(const DvConfig *config, SerialConfig *out);
 void options_config_drive(const DvConfig *config, ConfigDriveConfig *out);
 /* Options that exclude each other are refused (options_live.c). */
 bool options_live(const DvConfig *config, LiveConfig *out, GError **err);
+/* libvirt of another host at that address, as this host reaches it. Caller frees. */
+char *options_live_uri(const LiveConfig *live, const char *address);
 /* [serial_console] port_range: first to end - 1. */
 bool options_serial_range(const DvConfig *config, int64_t *out_first, int64_t *out_end,
                           GError **err);

@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-static const char *str(const DvConfig *config, const char *name)
+static const char *str(const DvConfig *config, const char *group, const char *name)
 {
-    const char *text = dv_config_str(config, "libvirt", name);
+    const char *text = dv_config_str(config, group, name);
 
     return text && *text ? text : NULL;
 }
@@ -29,9 +29,9 @@ bool options_live(const DvConfig *config, LiveConfig *out, GError **err)
 {
     const char *action = dv_config_str(config, "libvirt", "live_migration_timeout_action");
     LiveConfig live = {
-        .scheme = str(config, "live_migration_scheme"),
-        .uri = str(config, "live_migration_uri"),
-        .inbound_addr = str(config, "live_migration_inbound_addr"),
+        .scheme = str(config, "libvirt", "live_migration_scheme"),
+        .uri = str(config, "libvirt", "live_migration_uri"),
+        .inbound_addr = str(config, "libvirt", "live_migration_inbound_addr"),
         .tunnelled = dv_config_bool(config, "libvirt", "live_migration_tunnelled"),
         .tls = dv_config_bool(config, "libvirt", "live_migration_with_native_tls"),
         .auto_converge = dv_config_bool(config, "libvirt", "live_migration_permit_auto_converge"),
@@ -64,4 +64,16 @@ bool options_live(const DvConfig *config, LiveConfig *out, GError **err)
                       err);
     *out = live;
     return true;
+}
+
+char *options_live_uri(const LiveConfig *live, const char *address)
+{
+    g_autofree char *host = strchr(address, ':') ? g_strconcat("[", address, "]", NULL)
+                                                 : g_strdup(address);
+    g_auto(GStrv) parts = NULL;
+
+    if (!live->uri)
+        return g_strdup_printf("qemu+%s://%s/system", live->scheme ? live->scheme : "tcp", host);
+    parts = g_strsplit(live->uri, "%s", 2);
+    return g_strconcat(parts[0], host, parts[1], NULL);
 }

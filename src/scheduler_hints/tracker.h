@@ -18,7 +18,7 @@ typedef struct TrackerConfig {
     const char *host; /* [DEFAULT] host */
     const char *my_ip;
     const char *move_address; /* where other hosts send the disks of servers that come here */
-    const char *state_path; /* holds compute_id */
+    const char *state_path;   /* holds compute_id */
     int64_t reserved_host_memory_mib, reserved_host_disk_mib, reserved_host_cpus;
     double cpu_ratio, ram_ratio, disk_ratio; /* 0: not set */
     double initial_cpu_ratio, initial_ram_ratio, initial_disk_ratio;

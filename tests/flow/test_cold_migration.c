@@ -357,6 +357,55 @@ static void the_destination_confirms_by_itself_with_the_source(void **state)
     assert_false(is_aside(pair->source));
 }
 
+static void forget_image(Pair *pair)
+{
+    http_server_json(fake_agent_server(pair->source), "GET", FLOW_GLANCE "*", 404, "{}");
+}
+
+/* Another host cannot make the base of such a disk. */
+static void a_server_whose_image_is_gone_takes_its_whole_disk(void **state)
+{
+    Pair *pair = *state;
+    g_autoptr(GPtrArray) disks = NULL;
+
+    forget_image(pair);
+    move_to(pair, &same);
+    assert_row(pair, "vm_state", "resized");
+    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_true(disks_facts(fake_agent(pair->dest)->disks, UUID, &disks, NULL));
+    assert_null(((const DiskFacts *)disks->pdata[0])->backing_file);
+    revert(pair, &same);
+    assert_row(pair, "vm_state", "active");
+    assert_runs_only(pair->source, pair->dest);
+}
+
+/* As nova-compute sends it: the disk alone. */
+static void a_base_without_an_image_is_fetched_from_the_source(void **state)
+{
+    Pair *pair = *state;
+    json_t *node = json_pack("{s:s, s:s}", "host", "vm", "host_ip", "vm");
+    g_autoptr(GPtrArray) disks = NULL;
+    g_autofree char *base = NULL;
+    const char *name;
+
+    fake_conductor_answer(fake_agent_conductor(pair->source),
+                          "ComputeNode.get_first_node_by_host_for_old_compat",
+                          fake_agent_object("ComputeNode", "1.19", node));
+    fake_virt_hold(fake_agent_virt(pair->source), "send_files");
+    begin(pair, &same);
+    assert_true(fake_virt_wait_held(fake_agent_virt(pair->source), "send_files", 300000));
+    fake_virt_release(fake_agent_virt(pair->source), "send_files");
+    forget_image(pair); /* the source has seen it */
+    settle(pair);
+    assert_row(pair, "vm_state", "resized");
+    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_true(disks_facts(fake_agent(pair->dest)->disks, UUID, &disks, NULL));
+    name = ((const DiskFacts *)disks->pdata[0])->backing_file;
+    base = g_build_filename(fake_agent_instances_path(pair->dest), "_base", name, NULL);
+    assert_true(dv_exists(base));
+    assert_int_equal(fake_virt_calls(fake_agent_virt(pair->dest), "fetch_files"), 1);
+}
+
 /* ---- one folder for both ---- */
 
 static void shared_disks_are_not_sent(void **state)
@@ -447,6 +496,35 @@ static void disks_do_not_shrink_on_another_host_either(void **state)
     move_to(pair, &smaller);
     assert_untouched(pair);
     assert_fault(pair->source, "Unable to resize disk down.");
+}
+
+/* As nova-compute has it of a port whose bandwidth is guaranteed. */
+static void promise_bandwidth(Pair *pair)
+{
+    json_t *row = fake_agent_instance(pair->source, UUID);
+    g_autoptr(Ovo) instance = ovo_take(row, "Instance", NULL);
+    json_t *data = json_object_get(
+        json_object_get(json_object_get(row, "nova_object.data"), "info_cache"),
+        "nova_object.data");
+    json_t *vifs = json_loads(json_string_value(json_object_get(data, "network_info")), 0, NULL);
+    char *text;
+
+    json_object_set_new(json_array_get(vifs, 0), "profile", json_pack("{s:s}", "allocation", "rp"));
+    text = json_dumps(vifs, 0);
+    json_object_set_new(data, "network_info", json_string(text));
+    fake_conductor_put(fake_agent_conductor(pair->source), instance);
+    free(text);
+    json_decref(vifs);
+}
+
+static void a_port_with_a_resource_request_is_refused(void **state)
+{
+    Pair *pair = *state;
+
+    promise_bandwidth(pair);
+    move_to(pair, &same);
+    assert_untouched(pair);
+    assert_int_equal(fake_agent_casts(pair->dest, "resize_instance", NULL), 0);
 }
 
 /* ---- failures ---- */
@@ -630,6 +708,8 @@ int main(void)
         T(a_stopped_server_moves_and_stays_off),
         cmocka_unit_test_setup_teardown(the_destination_confirms_by_itself_with_the_source,
                                         setup_window, teardown),
+        T(a_server_whose_image_is_gone_takes_its_whole_disk),
+        T(a_base_without_an_image_is_fetched_from_the_source),
         S(shared_disks_are_not_sent),
         S(a_confirmed_move_leaves_shared_disks),
         S(a_reverted_move_leaves_shared_disks),
@@ -637,6 +717,7 @@ int main(void)
         T(a_destination_without_room_is_refused),
         T(a_destination_that_does_not_answer_is_refused),
         T(disks_do_not_shrink_on_another_host_either),
+        T(a_port_with_a_resource_request_is_refused),
         T(disks_that_cannot_be_sent_come_back),
         T(what_came_back_can_be_started),
         T(a_hand_over_that_is_not_saved_leaves_the_server_here),

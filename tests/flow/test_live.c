@@ -493,6 +493,82 @@ static void or_it_is_forced(void **state)
     fake_agent_assert_row(cloud->source, "host", DEST);
 }
 
+/* ---- ports that neutron reports as plugged at the destination ---- */
+
+/* The ports are of the kind whose plug is reported at once. */
+static void plug_hybrid(Cloud *cloud)
+{
+    FakeConductor *conductor = fake_agent_conductor(cloud->source);
+    g_autofree char *cache = fake_conductor_field(conductor, UUID, "info_cache");
+    json_t *object = json_loads(cache, 0, NULL);
+    g_auto(GStrv)
+        parts = g_strsplit(json_string_value(json_object_get(data_of(object), "network_info")),
+                           "\"port_filter\": true", -1);
+    g_autofree char *text = g_strjoinv("\"port_filter\": true, \"ovs_hybrid_plug\": true", parts);
+
+    fake_agent(cloud->source)->config.vif_plugging_timeout_s = 300;
+    json_object_set_new(data_of(object), "network_info", json_string(text));
+    fake_conductor_set_json(conductor, UUID, "info_cache", object);
+}
+
+static void await_prepared(Cloud *cloud)
+{
+    while (fake_virt_calls(fake_agent_virt(cloud->dest), "plug") == 0)
+        g_usleep(1000);
+    fake_agent_wait(cloud->dest, UUID);
+}
+
+static void the_source_waits_until_all_are_plugged(void **state)
+{
+    Cloud *cloud = *state;
+
+    plug_hybrid(cloud);
+    check_and_start(cloud, "null");
+    await_prepared(cloud);
+    fake_agent_port_event(cloud->source, "network-vif-plugged", FLOW_PORT_A, "completed");
+    g_usleep(50000);
+    assert_int_equal(fake_virt_calls(source_virt(cloud), "migrate"), 0);
+    fake_agent_port_event(cloud->source, "network-vif-plugged", FLOW_PORT_B, "completed");
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_runs_on(cloud, cloud->dest);
+}
+
+static void a_port_that_fails_ends_it(void **state)
+{
+    Cloud *cloud = *state;
+
+    plug_hybrid(cloud);
+    check_and_start(cloud, "null");
+    await_prepared(cloud);
+    fake_agent_port_event(cloud->source, "network-vif-plugged", FLOW_PORT_A, "failed");
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_rolled_back(cloud);
+    assert_int_equal(fake_virt_calls(source_virt(cloud), "migrate"), 0);
+}
+
+static void a_wait_ends_when_it_is_cancelled(void **state)
+{
+    Cloud *cloud = *state;
+
+    plug_hybrid(cloud);
+    check_and_start(cloud, "null");
+    await_prepared(cloud);
+    abort_it(cloud, "preparing");
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_rolled_back(cloud);
+    assert_migrations(cloud, "queued\npreparing\ncancelled\n");
+}
+
+static void a_destination_may_wish_no_wait(void **state)
+{
+    Cloud *cloud = *state;
+
+    plug_hybrid(cloud);
+    fake_agent(cloud->dest)->config.live.wait_for_vif_plug = false;
+    migrate(cloud, "null");
+    assert_runs_on(cloud, cloud->dest);
+}
+
 /* ---- deletes ---- */
 
 static void a_delete_ends_the_migration_first(void **state)
@@ -543,6 +619,10 @@ int main(void)
         CASE(a_broken_post_copy_is_left_to_the_operator, post_copy),
         CASE(a_migration_that_takes_too_long_is_cancelled, short),
         CASE(or_it_is_forced, short_force),
+        CASE(the_source_waits_until_all_are_plugged, shared),
+        CASE(a_port_that_fails_ends_it, shared),
+        CASE(a_wait_ends_when_it_is_cancelled, shared),
+        CASE(a_destination_may_wish_no_wait, shared),
         CASE(a_delete_ends_the_migration_first, shared),
     };
 

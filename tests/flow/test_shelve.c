@@ -232,6 +232,7 @@ static void a_guest_that_cannot_be_ended_is_not_shelved(void **state)
 {
     FakeAgent *fake = *state;
 
+    fake_agent(fake)->config.shutdown_timeout_s = 1;
     fake_virt_ignore_shutdown(fake_agent_virt(fake), UUID, true);
     fake_virt_fail(fake_agent_virt(fake), "power_off", DV_E_POWER_OFF, 1);
     shelve(fake);

@@ -39,11 +39,11 @@ static void own_cpu_is_fit(void **state)
     must(driver->ops->host_facts(driver->self, &facts, &err), err);
     features = g_new0(VirtPeerCpuFeature, facts->cpu_features->len);
     cpu = (VirtPeerCpu){.arch = facts->cpu_arch,
-                    .model = facts->cpu_model,
-                    .vendor = facts->cpu_vendor,
-                    .sockets = 1,
-                    .cores = 1,
-                    .threads = 1};
+                        .model = facts->cpu_model,
+                        .vendor = facts->cpu_vendor,
+                        .sockets = 1,
+                        .cores = 1,
+                        .threads = 1};
     assert_int_equal(compare(driver, &cpu), 0);
     for (guint i = 0; i < facts->cpu_features->len; i++)
         features[i].name = g_ptr_array_index(facts->cpu_features, i);
@@ -64,12 +64,12 @@ static void unknown_cpu_and_foreign_features_are_not(void **state)
     assert_int_equal(compare(driver, &cpu), DV_E_CPU_MODEL);
     must(driver->ops->host_facts(driver->self, &facts, &err), err);
     cpu = (VirtPeerCpu){.arch = facts->cpu_arch,
-                    .model = facts->cpu_model,
-                    .vendor = facts->cpu_vendor,
-                    .mode = "custom",
-                    .match = "exact",
-                    .features = foreign,
-                    .feature_count = G_N_ELEMENTS(foreign)};
+                        .model = facts->cpu_model,
+                        .vendor = facts->cpu_vendor,
+                        .mode = "custom",
+                        .match = "exact",
+                        .features = foreign,
+                        .feature_count = G_N_ELEMENTS(foreign)};
     assert_int_equal(compare(driver, &cpu), DV_E_CPU_MODEL);
 }
 

@@ -238,3 +238,21 @@ bool boot_disks_receive(Agent *agent, const DvCtx *ctx, const Ovo *instance,
         sources[2].disk_format = "raw";
     return disks_receive(agent->disks, ctx, &whole, err);
 }
+
+bool boot_disks_arrived(Agent *agent, const DvCtx *ctx, const Ovo *instance,
+                        const DiskArrival *arrival, GError **err)
+{
+    const BootDisks disks = {.agent = agent, .ctx = ctx, .instance = instance};
+    const char *id = ovo_str_or(instance, "image_ref", NULL);
+    ImageFetch fetch = {&disks, id};
+    const ImageSource source = {
+        .id = id,
+        .disk_format = ovo_dict_str(instance, "system_metadata", "image_disk_format"),
+        .fetch = fetch_image,
+        .arg = &fetch,
+    };
+    DiskArrival whole = *arrival;
+
+    whole.image = id && *id ? &source : NULL;
+    return disks_arrived(agent->disks, ctx, &whole, err);
+}

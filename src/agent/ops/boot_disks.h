@@ -33,6 +33,9 @@ bool boot_disks_rescue(const BootDisks *disks, const RescueImages *images, GErro
 /* The disks of a guest that is defined anew. Base files, kernel and ramdisk that are gone are made
  * again; from glance only on behalf of a user, as nova does. */
 bool boot_disks_adopt(const BootDisks *disks, GError **err);
+/* disks_arrived (`arrival` names all but the image) with the image that the instance is of. */
+bool boot_disks_arrived(Agent *agent, const DvCtx *ctx, const Ovo *instance,
+                        const DiskArrival *arrival, GError **err);
 /* disks_receive (`receive` names uuid, disks, shared and fetch) with the image, kernel and ramdisk
  * that the instance is of. */
 bool boot_disks_receive(Agent *agent, const DvCtx *ctx, const Ovo *instance,

@@ -137,6 +137,23 @@ static bool pre_absent(void *self, GError **err)
                    arrive->uuid);
 }
 
+/* DiskReceive.fetch: a file of the source, over the libvirt that runs there. */
+static bool fetch_from_source(void *arg, const char *there, const char *here, GError **err)
+{
+    const Arrive *arrive = arg;
+    const VirtDriver *virt = arrive->agent->virt;
+    const char *host = ovo_str_or(arrive->instance, "host", "");
+    g_autofree char *uri = options_live_uri(&arrive->agent->config.live, host);
+    g_autofree char *folder = g_path_get_dirname(there);
+    g_autofree char *name = g_path_get_basename(there);
+    const VirtFile file = {here, name};
+    const VirtTransfer what = {
+        .uri = uri, .uuid = arrive->uuid, .folder = folder, .files = &file, .file_count = 1};
+
+    dv_info(arrive->ctx, "fetching %s from host %s", name, host);
+    return virt->ops->fetch_files(virt->self, arrive->ctx, &what, err);
+}
+
 static bool pre_disks(void *self, GError **err)
 {
     Arrive *arrive = self;
@@ -146,6 +163,8 @@ static bool pre_disks(void *self, GError **err)
         .uuid = arrive->uuid,
         .disks = facts,
         .shared = data_says(arrive, "is_shared_block_storage", false),
+        .fetch = fetch_from_source,
+        .fetch_arg = arrive,
     };
 
     if (text && !facts)

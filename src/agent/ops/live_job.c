@@ -58,25 +58,13 @@ static char *in_uri(const char *address)
     return strchr(address, ':') ? g_strconcat("[", address, "]", NULL) : g_strdup(address);
 }
 
-static char *make_uri(const LiveConfig *config, const char *address)
-{
-    g_autofree char *host = in_uri(address);
-
-    if (config->uri) {
-        g_auto(GStrv) parts = g_strsplit(config->uri, "%s", 2);
-
-        return g_strconcat(parts[0], host, parts[1], NULL);
-    }
-    return g_strdup_printf("qemu+%s://%s/system", config->scheme ? config->scheme : "tcp", host);
-}
-
 static void plan_addresses(const Live *live, Plan *plan)
 {
     const LiveConfig *config = &live->agent->config.live;
     const char *address = ovo_str_or(live->data, "target_connect_addr", NULL);
     g_autofree char *host = address ? in_uri(address) : NULL;
 
-    plan->uri = make_uri(config, address ? address : live->dest);
+    plan->uri = options_live_uri(config, address ? address : live->dest);
     if (host && !config->tunnelled)
         plan->migrate_uri = g_strconcat("tcp://", host, NULL);
 }
@@ -451,7 +439,31 @@ bool live_ask_dest(const Live *live, bool *out_there, GError **err)
     return dv_within(err, "asking host %s for the guest", live->dest);
 }
 
-/* The guest is not here, and the hypervisor does not know why. */
+/* A guest that libvirt lost sight of at the switch may still stand here, and must not go on when it
+ * does there. */
+static void end_here(const Live *live)
+{
+    const VirtDriver *virt = live->agent->virt;
+    g_autoptr(GError) err = NULL;
+
+    if (!virt->ops->destroy(virt->self, live->ctx, live->uuid, &err))
+        dv_error(live->ctx, "what is left of the guest here does not go: %s", err->message);
+}
+
+/* Or it must go on here, as it does not there. */
+static void go_on_here(const Live *live)
+{
+    const VirtDriver *virt = live->agent->virt;
+    g_autoptr(GError) err = NULL;
+
+    if (g_strcmp0(ovo_str_or(live->instance, "vm_state", NULL), "paused") == 0 ||
+        virt->ops->resume(virt->self, live->ctx, live->uuid, &err) ||
+        dv_is(err, DV_E_INSTANCE_NOT_FOUND))
+        return;
+    dv_error(live->ctx, "the guest stands still: %s", err->message);
+}
+
+/* The guest is not here, or stands still, and the hypervisor does not know why. */
 static LiveOutcome ask_until_known(const Live *live, GError **why)
 {
     for (unsigned try = 1; try <= ASK_TRIES && !agent_stopping(live->agent); try++) {
@@ -459,9 +471,12 @@ static LiveOutcome ask_until_known(const Live *live, GError **why)
         bool there = false;
 
         if (live_ask_dest(live, &there, &err)) {
-            if (there)
+            if (there) {
+                end_here(live);
                 return LIVE_MOVED;
-            dv_fail(why, DV_E_MIGRATION, "Migration error: the guest is on neither host");
+            }
+            go_on_here(live);
+            dv_fail(why, DV_E_MIGRATION, "Migration error: the guest has not arrived");
             return LIVE_STAYED;
         }
         if (try == 1)

@@ -258,12 +258,25 @@ static void finish(Live *live)
         dv_error(live->ctx, "the guest has moved to host %s, but: %s", live->dest, err->message);
 }
 
+/* What nobody can say now somebody will say later: until then nothing is concluded. */
+static LiveOutcome run_until_known(Live *live, bool *out_cancelled, GError **why)
+{
+    LiveOutcome outcome = live_job(live, false, out_cancelled, why);
+
+    while (outcome == LIVE_UNKNOWN && !agent_stopping(live->agent)) {
+        dv_warning(live->ctx, "where the guest is, is not known: %s", (*why)->message);
+        g_clear_error(why);
+        outcome = live_job(live, true, out_cancelled, why);
+    }
+    return outcome;
+}
+
 static void run_job(Live *live)
 {
     g_autoptr(GError) why = NULL;
     bool cancelled = false;
 
-    switch (live_job(live, false, &cancelled, &why)) {
+    switch (run_until_known(live, &cancelled, &why)) {
     case LIVE_MOVED:
         finish(live);
         break;

@@ -99,6 +99,24 @@ void move_set_flavor(Ovo *instance, const Ovo *flavor)
     ovo_set_child(instance, "flavor", flavor);
 }
 
+/* What neutron guarantees such a port comes from providers of the host that it is on, which would
+ * have to be found anew. */
+static bool check_ports(const NetworkInfo *network, GError **err)
+{
+    for (size_t i = 0; i < network_info_count(network); i++) {
+        g_autoptr(Ovo) vif = ovo_view_dict((json_t *)network_info_json_at(network, i), err);
+        g_autoptr(Ovo) profile = vif ? ovo_child(vif, "profile") : NULL;
+
+        if (!vif)
+            return false;
+        if (profile && ovo_has_value(profile, "allocation"))
+            return dv_fail(err, DV_E_UNSUPPORTED,
+                           "port %s has a resource request, which this host cannot promise",
+                           network_info_at(network, i)->id);
+    }
+    return true;
+}
+
 bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
 {
     g_autoptr(Ovo) bdms = NULL;
@@ -108,7 +126,8 @@ bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
     g_autoptr(NetworkInfo) network = network_cache_read(move->instance, err);
     GuestSource source = {later, image, NULL, network, move->ctx};
 
-    if (!network || !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
+    if (!network || !check_ports(network, err) ||
+        !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
         return false;
     move_set_flavor(later, flavor);
     source.bdms = bdms;

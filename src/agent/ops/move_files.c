@@ -52,28 +52,14 @@ static bool should_stop(void *arg)
     return waits_closed(move->agent->waits, move->uuid);
 }
 
-static char *libvirt_of(const Move *move)
-{
-    const LiveConfig *live = &move->agent->config.live;
-    const char *host = move_address(move);
-    g_autofree char *name = strchr(host, ':') ? g_strdup_printf("[%s]", host) : g_strdup(host);
-    g_auto(GStrv) parts = NULL;
-
-    if (!live->uri)
-        return g_strdup_printf("qemu+%s://%s/system", live->scheme ? live->scheme : "tcp", name);
-    parts = g_strsplit(live->uri, "%s", 2);
-    return g_strconcat(parts[0], name, parts[1], NULL);
-}
-
 typedef bool (*TransferFn)(void *self, const DvCtx *ctx, const VirtTransfer *transfer,
                            GError **err);
 
 static bool transfer(const Move *move, TransferFn run, const char *const *names, uint64_t bytes,
                      GError **err)
 {
-    g_autofree char *uri = libvirt_of(move);
+    g_autofree char *uri = options_live_uri(&move->agent->config.live, move_address(move));
     g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
-    g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
     size_t count = g_strv_length((char **)names);
     g_autofree VirtFile *files = g_new0(VirtFile, count + 1);
     g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
@@ -89,12 +75,45 @@ static bool transfer(const Move *move, TransferFn run, const char *const *names,
     };
 
     for (size_t i = 0; i < count; i++) {
-        char *path = g_build_filename(aside, names[i], NULL);
+        char *path = disks_aside_file(move->agent->disks, move->uuid, names[i]);
 
         g_ptr_array_add(paths, path);
         files[i] = (VirtFile){path, names[i]};
     }
     return run(move->agent->virt->self, move->ctx, &what, err);
+}
+
+/* Where the source is reached: its record has the address that it calls its own. */
+static char *source_address(const Move *move)
+{
+    const char *host = ovo_str_or(move->migration, "source_compute", "");
+    g_autoptr(Ovo) node = NULL;
+
+    if (!conductor_compute_node_of(move->agent->con, move->admin, host, &node, NULL))
+        return g_strdup(host);
+    return g_strdup(ovo_str_or(node, "host_ip", host));
+}
+
+bool move_files_fetch(void *arg, const char *there, const char *here, GError **err)
+{
+    const Move *move = arg;
+    const VirtDriver *virt = move->agent->virt;
+    g_autofree char *address = source_address(move);
+    g_autofree char *uri = libvirt_of(move, address);
+    g_autofree char *folder = g_path_get_dirname(there);
+    g_autofree char *name = g_path_get_basename(there);
+    const VirtFile file = {here, name};
+    const VirtTransfer what = {
+        .uri = uri,
+        .uuid = move->uuid,
+        .folder = folder,
+        .files = &file,
+        .file_count = 1,
+        .stop = should_stop,
+        .stop_arg = arg,
+    };
+
+    return virt->ops->fetch_files(virt->self, move->ctx, &what, err);
 }
 
 static const char *const nothing[] = {NULL};

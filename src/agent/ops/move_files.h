@@ -23,6 +23,9 @@ bool move_files_begin(const Move *move, uint64_t bytes, GError **err);
 /* Sends what was set aside. DV_E_DELETING when a delete has come in meanwhile. On failure nothing
  * that it sent stays. */
 bool move_files_send(const Move *move, GError **err);
+/* DiskArrival.fetch, on the destination; move is the arg. Over libvirt, whatever carries the rest:
+ * a base file of the source's own is needed where no other way to it is known. */
+bool move_files_fetch(void *move, const char *there, const char *here, GError **err);
 /* Takes it away from the destination again, with the directory where it is empty then; troubles are
  * logged. To be called while what was sent is still set aside: its names are read there. */
 void move_files_take_back(const Move *move);

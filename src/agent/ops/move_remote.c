@@ -71,12 +71,11 @@ static bool rsync(const char *from, const char *to, GError **err)
 static bool send_all(const Move *move, const char *const *names, CopyFn copy, GError **err)
 {
     g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
-    g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
     g_autofree char *host = host_part(move);
     g_autoptr(GError) left = NULL;
 
     for (size_t i = 0; names[i]; i++) {
-        g_autofree char *from = g_build_filename(aside, names[i], NULL);
+        g_autofree char *from = disks_aside_file(move->agent->disks, move->uuid, names[i]);
         g_autofree char *to = g_strdup_printf("%s:%s/%s", host, folder, names[i]);
 
         if (waits_closed(move->agent->waits, move->uuid))

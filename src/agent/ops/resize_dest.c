@@ -13,11 +13,12 @@
 #include "agent/network_cache.h"
 #include "agent/notify.h"
 #include "agent/op.h"
-#include "agent/ops/move.h"
+#include "agent/ops/move_files.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/spawn.h"
 
+#include "util/fs.h"
 #include "util/log.h"
 
 #include <string.h>
@@ -271,14 +272,18 @@ static bool finish_spec(void *self, GError **err)
 /* From another host the disks bring its own idea of where they are. */
 static bool finish_arrived(void *self, GError **err)
 {
-    const Move *move = &((Finish *)self)->move;
+    Move *move = &((Finish *)self)->move;
     const char *text = ovo_str_or(move->args, "disk_info", "[]");
+    g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
     g_autoptr(GPtrArray) told = NULL;
+    DiskArrival arrival = {.uuid = move->uuid, .fetch = move_files_fetch, .fetch_arg = move};
 
     if (move_same_host(move))
         return true;
     told = disk_list_read(text, err);
-    return told && disks_arrived(move->agent->disks, move->ctx, move->uuid, told, err);
+    arrival.told = told;
+    arrival.shared = dv_exists(aside); /* what the source has set aside is seen here */
+    return told && boot_disks_arrived(move->agent, move->ctx, move->instance, &arrival, err);
 }
 
 /* Base files of the disks are in this host's cache before the guest starts. */

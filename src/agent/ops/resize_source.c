@@ -24,18 +24,20 @@ typedef enum { LEAVE_HERE, LEAVE_SHARED, LEAVE_SENT } LeaveWay;
 typedef struct Leave {
     Move move;
     Ovo *flavor;
-    char *disk_list; /* for the destination: JSON */
+    GPtrArray *disks; /* DiskFacts: the destination is told */
     LeaveWay way;
-    bool untouched;   /* the guest still runs as it did */
-    bool handed_over; /* the instance is the destination's, */
-    bool unsure;      /* or nobody said whether it is */
+    const char *image_id; /* the destination can have it from glance; NULL: it cannot */
+    bool untouched;       /* the guest still runs as it did */
+    bool handed_over;     /* the instance is the destination's, */
+    bool unsure;          /* or nobody said whether it is */
 } Leave;
 
 static void leave_done(Leave *leave)
 {
     move_done(&leave->move);
     ovo_unref(leave->flavor);
-    g_free(leave->disk_list);
+    if (leave->disks)
+        g_ptr_array_unref(leave->disks);
 }
 
 static bool leave_begin(void *self, GError **err)
@@ -102,6 +104,21 @@ static bool fail_unreachable(const Leave *leave, const GError *why, GError **err
                                              : "not able to reach the destination host.");
 }
 
+/* An image that is gone since is no base that another host could make. In doubt it is there: then
+ * the destination says what it lacks. */
+static const char *image_of(const Move *move)
+{
+    const char *id = ovo_str_or(move->instance, "image_ref", NULL);
+    g_autoptr(GlanceImage) image = NULL;
+    g_autoptr(GError) why = NULL;
+
+    if (!id || !*id)
+        return NULL;
+    if (!glance_image_get(move->agent->glance, move->ctx, id, &image, &why))
+        return dv_is(why, DV_E_IMAGE_NOT_FOUND) ? NULL : id;
+    return strcmp(image->status, "active") == 0 ? id : NULL;
+}
+
 static bool find_way(Leave *leave, GError **err)
 {
     const Move *move = &leave->move;
@@ -115,6 +132,7 @@ static bool find_way(Leave *leave, GError **err)
     if (!move_files_shared(move, ovo_str_or(move->migration, "dest_compute", ""), &shared, err))
         return false;
     leave->way = shared ? LEAVE_SHARED : LEAVE_SENT;
+    leave->image_id = shared ? NULL : image_of(move);
     return shared || (disks_facts(move->agent->disks, move->uuid, &disks, err) &&
                       move_files_begin(move, bytes_of(disks), err));
 }
@@ -154,11 +172,9 @@ static bool leave_disks(void *self, GError **err)
 {
     Leave *leave = self;
     const Move *move = &leave->move;
-    g_autoptr(GPtrArray) disks = NULL;
 
-    if (!disks_facts(move->agent->disks, move->uuid, &disks, err))
+    if (!disks_facts(move->agent->disks, move->uuid, &leave->disks, err))
         return false;
-    leave->disk_list = disk_list_write(disks);
     return leave->way == LEAVE_SENT
                ? disks_rename_aside(move->agent->disks, move->uuid, err)
                : disks_set_aside(move->agent->disks, move->ctx, move->uuid, err);
@@ -179,8 +195,16 @@ static void leave_disks_back(void *self)
 static bool leave_send(void *self, GError **err)
 {
     const Leave *leave = self;
+    const Move *move = &leave->move;
+    bool ok;
 
-    return leave->way != LEAVE_SENT || move_files_send(&leave->move, err);
+    if (leave->way != LEAVE_SENT)
+        return true;
+    ok = disks_flatten_aside(move->agent->disks, move->ctx, move->uuid, leave->image_id,
+                             leave->disks, err) &&
+         move_files_send(move, err);
+    disks_unflatten_aside(move->agent->disks, move->ctx, move->uuid);
+    return ok;
 }
 
 static void leave_send_back(void *self)
@@ -254,9 +278,10 @@ static bool leave_cast(void *self, GError **err)
     Leave *leave = self;
     Move *move = &leave->move;
     Ovo *more = ovo_new_dict();
+    g_autofree char *list = disk_list_write(leave->disks);
 
     ovo_set_from(more, "image", move->args, "image");
-    ovo_set_str(more, "disk_info", leave->disk_list);
+    ovo_set_str(more, "disk_info", list);
     if (!move_cast(move, ovo_str_or(move->migration, "dest_compute", ""), "finish_resize", more,
                    err))
         return false;

@@ -52,27 +52,95 @@ static void add_told(GHashTable *own, const char *dir, const GPtrArray *facts)
 
 /* ---- each disk ---- */
 
-/* An overlay on a base of the sender's cache stands on that of ours with the same name, which is
- * made before it is used. */
-static bool rebase(const Disks *disks, const DvCtx *ctx, const char *path, GError **err)
+typedef struct Arrival {
+    const Disks *disks;
+    const DvCtx *ctx;
+    const DiskArrival *what;
+    const char *dir;
+} Arrival;
+
+#define BASE_COPY "base.incoming"
+
+static bool is_of_image(const Arrival *a, const char *name)
+{
+    const char *id = a->what->image ? a->what->image->id : NULL;
+    g_autofree char *digest = id ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, id, -1) : NULL;
+
+    return g_strcmp0(name, digest) == 0;
+}
+
+/* The whole disk, on a base that is not to stay. */
+static bool make_whole(const char *path, const DiskCopy *copy, GError **err)
+{
+    g_autofree char *made = g_strconcat(path, "_whole", NULL);
+    const DiskTarget target = {.path = made, .format = "qcow2"};
+    bool ok = disk_tool_rebase(path, copy->path, copy->format, err) &&
+              disk_tool_convert(path, DISK_FORMAT_QCOW2, &target, err) &&
+              (rename(made, path) == 0 || dv_fail_errno(err, errno, "renaming", made));
+
+    if (!ok)
+        (void)unlink(made);
+    return ok;
+}
+
+/* The source's base file becomes one of ours, unless we have another of that name. *out_whole: the
+ * disk has none any more. */
+static bool take_base(const Arrival *a, const DiskSpec *disk, const char *name, bool *out_whole,
+                      GError **err)
+{
+    g_autofree char *path = g_build_filename(a->dir, BASE_COPY, NULL);
+    DiskCopy copy = {.path = path};
+    g_auto(DiskBase) base = {0};
+    bool ok;
+
+    if (!a->what->fetch)
+        return dv_fail(err, DV_E_INVALID_DISK, "its base file %s is the source's own", name);
+    (void)unlink(path); /* of an earlier try */
+    dv_info(a->ctx, "base file %s is copied from the source", name);
+    ok = a->what->fetch(a->what->fetch_arg, disk->backing_path, path, err) &&
+         disk_cache_adopt(a->disks, name, &copy, &base, err) &&
+         (!copy.differs || make_whole(disk->path, &copy, err));
+    *out_whole = copy.differs;
+    (void)unlink(path);
+    return ok;
+}
+
+/* Its image may be gone from glance since. */
+static bool image_base(const Arrival *a, const DiskSpec *disk, const char *name, bool *out_whole,
+                       GError **err)
+{
+    g_auto(DiskBase) base = {0};
+    g_autoptr(GError) cause = NULL;
+
+    if (disk_cache_image(a->disks, a->ctx, a->what->image, 0, &base, &cause))
+        return base.format == disk->backing_format || take_base(a, disk, name, out_whole, err);
+    if (dv_is(cause, DV_E_IMAGE_NOT_FOUND))
+        return take_base(a, disk, name, out_whole, err);
+    g_propagate_error(err, g_steal_pointer(&cause));
+    return false;
+}
+
+/* An overlay stands on the base in our cache that is what it stood on at the source. */
+static bool settle_overlay(const Arrival *a, const char *path, GError **err)
 {
     DiskSpec disk = {.path = (char *)path};
-    g_autofree char *name = NULL;
-    g_autofree char *base = NULL;
-    bool ok = true;
+    g_autofree char *name = NULL, *base = NULL, *backing = NULL;
+    bool whole = false;
 
     if (!disk_backing_read(&disk, err))
         return false;
-    if (disk.backing_path) {
-        name = g_path_get_basename(disk.backing_path);
-        base = g_build_filename(disks->base_path, name, NULL);
-    }
-    if (base && strcmp(base, disk.backing_path) != 0) {
-        dv_info(ctx, "disk %s comes to stand on %s", path, base);
-        ok = disk_tool_rebase(path, base, disk.backing_format, err);
-    }
-    g_free(disk.backing_path);
-    return ok;
+    backing = disk.backing_path;
+    if (!backing || a->what->shared)
+        return true;
+    name = g_path_get_basename(backing);
+    base = g_build_filename(a->disks->base_path, name, NULL);
+    if (is_of_image(a, name) ? !image_base(a, &disk, name, &whole, err)
+                             : !take_base(a, &disk, name, &whole, err))
+        return false;
+    if (whole || strcmp(base, backing) == 0)
+        return true;
+    dv_info(a->ctx, "disk %s comes to stand on %s", path, base);
+    return disk_tool_rebase(path, base, disk.backing_format, err);
 }
 
 static bool to_qcow2(const DvCtx *ctx, const char *path, GError **err)
@@ -88,42 +156,42 @@ static bool to_qcow2(const DvCtx *ctx, const char *path, GError **err)
     return false;
 }
 
-static bool put_right(const Disks *disks, const DvCtx *ctx, const char *path, char **format,
-                      GError **err)
+static bool put_right(const Arrival *a, const char *path, char **format, GError **err)
 {
     g_autofree char *name = g_path_get_basename(path);
 
     if (!disk_is_disk_name(name) || g_str_has_prefix(name, "disk.config"))
         return true;
     if (strcmp(*format, "qcow2") == 0)
-        return rebase(disks, ctx, path, err);
-    if (disks->backend != &disk_backend_qcow2)
+        return settle_overlay(a, path, err);
+    if (a->disks->backend != &disk_backend_qcow2)
         return true;
     g_free(*format);
     *format = g_strdup("qcow2");
-    return to_qcow2(ctx, path, err);
+    return to_qcow2(a->ctx, path, err);
 }
 
-bool disks_arrived(Disks *disks, const DvCtx *ctx, const char *uuid, const GPtrArray *facts,
-                   GError **err)
+bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *what, GError **err)
 {
     g_autofree char *dir = NULL;
     g_autoptr(GHashTable) formats = NULL;
     g_autoptr(GHashTable) own = NULL;
     g_autoptr(GList) paths = NULL;
+    Arrival arrival = {disks, ctx, what, NULL};
 
-    if (!disk_uuid_ok(uuid, err))
+    if (!disk_uuid_ok(what->uuid, err))
         return false;
-    dir = disks_instance_dir(disks, uuid);
+    dir = disks_instance_dir(disks, what->uuid);
+    arrival.dir = dir;
     if (!disk_info_read(dir, &formats, err))
         return false;
     own = with_own_paths(dir, formats);
-    add_told(own, dir, facts);
+    add_told(own, dir, what->told);
     paths = g_list_sort(g_hash_table_get_keys(own), (GCompareFunc)strcmp);
     for (const GList *item = paths; item; item = item->next) {
         g_autofree char *format = g_strdup(g_hash_table_lookup(own, item->data));
 
-        if (!put_right(disks, ctx, item->data, &format, err))
+        if (!put_right(&arrival, item->data, &format, err))
             return dv_within(err, "disk %s", (const char *)item->data);
         g_hash_table_insert(own, g_strdup(item->data), g_steal_pointer(&format));
     }

@@ -138,6 +138,16 @@ bool disks_rename_aside(Disks *disks, const char *uuid, GError **err);
 /* Source: names of the files set aside that move along, in order. NULL-terminated, g_strfreev. */
 bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err);
 char *disks_aside_dir(Disks *disks, const char *uuid); /* caller frees */
+/* Source: disks set aside that stand on a base which the other host cannot have as it is here get a
+ * whole copy: all but those on the base of `image_id` (NULL: on none). The base of an ephemeral
+ * disk is a file system that each host makes for itself. `facts` (DiskFacts) of these lose their
+ * backing file. */
+bool disks_flatten_aside(Disks *disks, const DvCtx *ctx, const char *uuid, const char *image_id,
+                         GPtrArray *facts, GError **err);
+/* The file to send for a name of disks_names_aside; caller frees. */
+char *disks_aside_file(Disks *disks, const char *uuid, const char *name);
+/* The whole copies go. */
+void disks_unflatten_aside(Disks *disks, const DvCtx *ctx, const char *uuid);
 /* Source: the directory set aside takes its place again, over what was made there meanwhile. None
  * set aside: success, and nothing happens. */
 bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
@@ -146,12 +156,24 @@ bool disks_forget_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError
 /* Destination: disks of the spec (paths and formats filled by disks_create) that are smaller than
  * their size_bytes grow to it; none shrinks. Swap and config drives are left alone. */
 bool disks_grow(Disks *disks, const DvCtx *ctx, const GuestSpec *spec, GError **err);
-/* Destination: what has come from a host that keeps instances elsewhere, or writes no disk.info, is
- * put right: disk.info names these paths with the formats of `disks` (DiskFacts, found by their
- * file names), and overlays stand on bases of this host's cache. Raw disks become overlays' format
- * where the host makes qcow2 disks, as whoever takes them for nova's does not ask disk.info. */
-bool disks_arrived(Disks *disks, const DvCtx *ctx, const char *uuid, const GPtrArray *facts,
-                   GError **err);
+/* What the destination knows of disks that have been sent. Everything borrowed. */
+typedef struct DiskArrival {
+    const char *uuid;
+    const GPtrArray *told;    /* DiskFacts as the source told; of their paths, the names count */
+    bool shared;              /* base files are on shared storage, too */
+    const ImageSource *image; /* of the root disk's base; NULL: none */
+    /* Makes the new file `here` of a file at the source: base files that are the source's own, or
+     * whose image is gone. May be NULL. */
+    bool (*fetch)(void *arg, const char *there, const char *here, GError **err);
+    void *fetch_arg;
+} DiskArrival;
+
+/* Destination: what has come is put right. disk.info names this host's paths, with the formats of
+ * `told` where it had none. Overlays stand on the same bases as at the source, in this host's
+ * cache: where a base here has its name but another content, the disk becomes whole. Raw disks
+ * become overlays' format where the host makes qcow2 disks, as whoever takes them for nova's does
+ * not ask disk.info. DV_E_INVALID_DISK: a base cannot be had. */
+bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *arrival, GError **err);
 /* Destination: the instance directory goes, and nothing else. Absent: success. */
 bool disks_drop(Disks *disks, const char *uuid, GError **err);
 /* An empty file of the moment in the instance directory, for asking another host whether it sees

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 void disk_facts_free(DiskFacts *facts)
 {
@@ -218,7 +219,7 @@ bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err
     return true;
 }
 
-bool disks_take_back(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
+bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err)
 {
     g_autofree char *dir = NULL, *aside = NULL;
 
@@ -228,6 +229,7 @@ bool disks_take_back(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char *u
     aside = aside_of(dir);
     if (!dv_exists(aside))
         return true;
+    disks_unflatten_aside(disks, ctx, uuid); /* of a copy that was cut short */
     return dv_remove_tree(dir, err) &&
            (rename(aside, dir) == 0 || dv_fail_errno(err, errno, "renaming", aside));
 }
@@ -242,6 +244,74 @@ bool disks_forget_aside(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char
     dir = disks_instance_dir(disks, uuid);
     aside = aside_of(dir);
     return dv_remove_tree(aside, err);
+}
+
+/* ---- whole copies of what would not be whole elsewhere ---- */
+
+#define FLAT_PREFIX "flat." /* no name of a disk, so that none is taken for one */
+
+static char *flat_of(const char *aside, const char *name)
+{
+    g_autofree char *flat = g_strconcat(FLAT_PREFIX, name, NULL);
+
+    return g_build_filename(aside, flat, NULL);
+}
+
+char *disks_aside_file(Disks *disks, const char *uuid, const char *name)
+{
+    g_autofree char *aside = disks_aside_dir(disks, uuid);
+    g_autofree char *flat = flat_of(aside, name);
+
+    return dv_exists(flat) ? g_steal_pointer(&flat) : g_build_filename(aside, name, NULL);
+}
+
+static bool flatten(const DvCtx *ctx, const char *aside, DiskFacts *facts, GError **err)
+{
+    g_autofree char *name = g_path_get_basename(facts->path);
+    g_autofree char *from = g_build_filename(aside, name, NULL);
+    g_autofree char *flat = flat_of(aside, name);
+    const DiskTarget target = {.path = flat, .format = disk_format_name(facts->format)};
+
+    dv_info(ctx, "%s is copied whole, as its base file %s is this host's own", name,
+            facts->backing_file);
+    if (!disk_tool_convert(from, facts->format, &target, err))
+        return dv_within(err, "copying %s", name);
+    g_clear_pointer(&facts->backing_file, g_free);
+    return true;
+}
+
+bool disks_flatten_aside(Disks *disks, const DvCtx *ctx, const char *uuid, const char *image_id,
+                         GPtrArray *facts, GError **err)
+{
+    g_autofree char *aside = disks_aside_dir(disks, uuid);
+    g_autofree char *base = image_id ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, image_id, -1)
+                                     : NULL;
+
+    for (guint i = 0; i < facts->len; i++) {
+        DiskFacts *disk = facts->pdata[i];
+        g_autofree char *name = g_path_get_basename(disk->path);
+
+        if (disk->backing_file && moves_along(name) && g_strcmp0(disk->backing_file, base) != 0 &&
+            !flatten(ctx, aside, disk, err)) {
+            disks_unflatten_aside(disks, ctx, uuid);
+            return false;
+        }
+    }
+    return true;
+}
+
+void disks_unflatten_aside(Disks *disks, const DvCtx *ctx, const char *uuid)
+{
+    g_autofree char *aside = disks_aside_dir(disks, uuid);
+    g_autoptr(GDir) entries = g_dir_open(aside, 0, NULL);
+    const char *name;
+
+    while (entries && (name = g_dir_read_name(entries))) {
+        g_autofree char *path = g_build_filename(aside, name, NULL);
+
+        if (g_str_has_prefix(name, FLAT_PREFIX) && unlink(path) < 0)
+            dv_warning(ctx, "%s stays: %s", path, g_strerror(errno));
+    }
 }
 
 /* ---- the destination ---- */

@@ -50,8 +50,8 @@ static bool fake_call(void *self, const DvCtx *ctx G_GNUC_UNUSED,
 static int setup(void **state)
 {
     static const char *const names[POOL_COUNT] = {
-        [POOL_GENERAL] = "general",   [POOL_BUILD] = "build", [POOL_SNAPSHOT] = "snapshot", [POOL_MIGRATE] = "migrate",
-        [POOL_PERIODIC] = "periodic", [POOL_BEAT] = "beat",
+        [POOL_GENERAL] = "general", [POOL_BUILD] = "build",       [POOL_SNAPSHOT] = "snapshot",
+        [POOL_MIGRATE] = "migrate", [POOL_PERIODIC] = "periodic", [POOL_BEAT] = "beat",
     };
     static const RpcConfig rpc = {
         .transport_url = "rabbit://u:" SECRET "@127.0.0.1:1/",

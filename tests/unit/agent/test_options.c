@@ -581,6 +581,25 @@ static void port_range_of_serial_consoles(void **state G_GNUC_UNUSED)
     assert_false(virt_of("[serial_console]\nport_range = 0:70000\n", &virt));
 }
 
+/* nova's default is ssh; ours is libvirt, unless somebody has chosen. */
+static void disks_are_carried_by_what_was_chosen(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(DvConfig) unset = loaded(DRIVER SERVICES);
+    g_autoptr(DvConfig) set = loaded(DRIVER "my_ip = 192.0.2.7\n" SERVICES
+                                            "[libvirt]\nremote_filesystem_transport = ssh\n"
+                                            "migration_inbound_addr = 192.0.2.8\n");
+    AgentConfig agent;
+    TrackerConfig tracker;
+
+    assert_true(options_agent(unset, &agent, NULL));
+    assert_null(agent.remote_transport);
+    assert_true(options_agent(set, &agent, NULL));
+    assert_string_equal(agent.remote_transport, "ssh");
+    options_tracker(set, &tracker);
+    assert_string_equal(tracker.my_ip, "192.0.2.7");
+    assert_string_equal(tracker.move_address, "192.0.2.8");
+}
+
 static void providers_of_vendor_data(void **state G_GNUC_UNUSED)
 {
     DvConfig *config = loaded("[api]\nvendordata_providers = StaticJSON,DynamicJSON\n"
@@ -616,6 +635,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_log_file_is_below_log_dir_unless_it_is_absolute, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(debug_is_a_log_level, setup, teardown),
+        cmocka_unit_test_setup_teardown(disks_are_carried_by_what_was_chosen, setup, teardown),
         cmocka_unit_test_setup_teardown(deprecated_names_are_read, setup, teardown),
         cmocka_unit_test_setup_teardown(a_config_dir_is_read_in_order_behind_the_files, setup,
                                         teardown),

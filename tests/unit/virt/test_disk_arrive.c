@@ -110,12 +110,33 @@ static void tell(const Fixture *f, const char *name, DiskFormat format)
     g_ptr_array_add(f->told, facts);
 }
 
-static void arrive(const Fixture *f)
+/* The source's base file, as it is handed over. */
+static bool fetch_base(void *arg, const char *there, const char *here, GError **err)
+{
+    if (!arg || !g_str_has_prefix(there, "/srv/other/"))
+        return dv_fail(err, DV_E_NOT_FOUND, "no %s", there);
+    return disk_copy_file(arg, here, err);
+}
+
+static bool try_arrive(const Fixture *f, const char *source_base, GError **err)
+{
+    const DiskArrival arrival = {
+        .uuid = UUID, .told = f->told, .fetch = fetch_base, .fetch_arg = (void *)source_base};
+
+    return disks_arrived(f->disks, f->ctx, &arrival, err);
+}
+
+static void arrive_with(const Fixture *f, const char *source_base)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!disks_arrived(f->disks, f->ctx, UUID, f->told, &err))
+    if (!try_arrive(f, source_base, &err))
         fail_msg("%s", err->message);
+}
+
+static void arrive(const Fixture *f)
+{
+    arrive_with(f, NULL);
 }
 
 static char *format_of(const Fixture *f, const char *name)
@@ -174,21 +195,90 @@ static void disk_info_counts_more_than_what_was_told(void **state)
     assert_format(f, "disk.eph0", "raw");
 }
 
+/* A raw file of 4 MiB that begins with a text. */
+static char *make_base(const Fixture *f, const char *name, const char *text)
+{
+    char *path = g_build_filename(f->folder, name, NULL);
+    g_autofree char *line = g_strdup_printf("truncate -s 4M %s", path);
+
+    assert_true(g_file_set_contents(path, text, -1, NULL));
+    tool(line);
+    return path;
+}
+
+static void send_overlay(const Fixture *f)
+{
+    make_disk(f, "-u -f qcow2 -F raw -b /srv/other/instances/_base/" BASE, "disk");
+    put(f, "disk.info", "{\"" THEIRS "/disk\": \"qcow2\"}");
+}
+
+static void assert_begins(const Fixture *f, const char *text)
+{
+    g_autofree char *path = in_dir(f, "disk");
+    g_autofree char *raw = in_dir(f, "as-raw");
+    g_autofree char *line = g_strdup_printf("qemu-img convert -f qcow2 -O raw %s %s", path, raw);
+    g_autofree char *content = NULL;
+
+    tool(line);
+    assert_true(g_file_get_contents(raw, &content, NULL, NULL));
+    assert_string_equal(content, text);
+}
+
 static void an_overlay_comes_to_stand_on_our_base(void **state)
 {
     const Fixture *f = *state;
-    g_autofree char *line = g_strdup_printf("qemu-img create -q -f raw %s 4M", f->base);
+    g_autofree char *theirs = make_base(f, "theirs", "a file system");
     g_autofree char *path = in_dir(f, "disk");
     DiskSpec disk = {.path = path};
 
-    tool(line);
-    make_disk(f, "-u -f qcow2 -F raw -b /srv/other/instances/_base/" BASE, "disk");
-    put(f, "disk.info", "{\"" THEIRS "/disk\": \"qcow2\"}");
-    arrive(f);
+    send_overlay(f);
+    arrive_with(f, theirs);
     assert_true(disk_backing_read(&disk, NULL));
     assert_string_equal(disk.backing_path, f->base);
     assert_int_equal(disk.backing_format, DISK_FORMAT_RAW);
+    assert_begins(f, "a file system");
     g_free(disk.backing_path);
+}
+
+/* As with ephemeral disks: each host has made a file system of its own. */
+static void a_base_of_the_same_name_is_not_taken_for_the_same(void **state)
+{
+    const Fixture *f = *state;
+    g_autofree char *theirs = make_base(f, "theirs", "their file system");
+    g_autofree char *ours = make_base(f, "_base/" BASE, "our file system");
+    g_autofree char *path = in_dir(f, "disk");
+    g_autofree char *left = in_dir(f, "base.incoming");
+    g_autofree char *kept = NULL;
+    DiskSpec disk = {.path = path};
+
+    send_overlay(f);
+    arrive_with(f, theirs);
+    assert_true(disk_backing_read(&disk, NULL));
+    assert_null(disk.backing_path);
+    assert_begins(f, "their file system");
+    assert_format(f, "disk", "qcow2");
+    assert_true(g_file_get_contents(ours, &kept, NULL, NULL));
+    assert_string_equal(kept, "our file system");
+    assert_false(dv_exists(left));
+}
+
+static void a_base_that_cannot_be_had_is_an_error(void **state)
+{
+    const Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+
+    send_overlay(f);
+    assert_false(try_arrive(f, NULL, &err));
+    assert_int_equal(err->code, DV_E_NOT_FOUND);
+}
+
+static void shared_bases_are_taken_as_they_are(void **state)
+{
+    const Fixture *f = *state;
+    const DiskArrival arrival = {.uuid = UUID, .told = f->told, .shared = true};
+
+    send_overlay(f);
+    assert_true(disks_arrived(f->disks, f->ctx, &arrival, NULL));
 }
 
 static void raw_disks_become_what_the_host_makes(void **state)
@@ -226,7 +316,7 @@ static void a_damaged_overlay_is_refused(void **state)
 
     put(f, "disk", "QFI\xfb and no more");
     put(f, "disk.info", "{\"" THEIRS "/disk\": \"qcow2\"}");
-    assert_false(disks_arrived(f->disks, f->ctx, UUID, NULL, &err));
+    assert_false(try_arrive(f, NULL, &err));
     assert_int_equal(err->code, DV_E_IMAGE_UNACCEPTABLE);
 }
 
@@ -283,6 +373,63 @@ static void what_moves_along_is_named(void **state)
     assert_string_equal(text, "disk disk.config disk.eph0 disk.info kernel");
 }
 
+/* A disk on the base of its image goes as it is; one on a file system of this host's own does not.
+ */
+static void what_stands_on_our_own_base_is_copied_whole(void **state)
+{
+    const Fixture *f = *state;
+    g_autofree char *base = g_strdup_printf("qemu-img create -q -f raw %s 4M", f->base);
+    g_autofree char *on_base = g_strdup_printf("-f qcow2 -F raw -b %s", f->base);
+    g_autoptr(GPtrArray) facts = NULL;
+    g_autofree char *info = NULL;
+    g_autofree char *root = NULL;
+    g_autofree char *ephemeral = NULL;
+    DiskSpec flat = {0};
+
+    tool(base);
+    make_disk(f, on_base, "disk");
+    make_disk(f, on_base, "disk.eph0");
+    info = g_strdup_printf("{\"%s/disk\": \"qcow2\", \"%s/disk.eph0\": \"qcow2\"}", f->dir, f->dir);
+    put(f, "disk.info", info);
+    assert_true(disks_facts(f->disks, UUID, &facts, NULL));
+    assert_true(disks_rename_aside(f->disks, UUID, NULL));
+    g_free(((DiskFacts *)facts->pdata[1])->backing_file);
+    ((DiskFacts *)facts->pdata[1])->backing_file = g_strdup("ephemeral_1_40d1d2c");
+    /* the base's name is that of the empty id */
+    assert_true(disks_flatten_aside(f->disks, f->ctx, UUID, "", facts, NULL));
+    root = disks_aside_file(f->disks, UUID, "disk");
+    ephemeral = disks_aside_file(f->disks, UUID, "disk.eph0");
+    assert_true(g_str_has_suffix(root, "_resize/disk"));
+    assert_false(g_str_has_suffix(ephemeral, "_resize/disk.eph0"));
+    assert_string_equal(((DiskFacts *)facts->pdata[0])->backing_file, BASE);
+    assert_null(((DiskFacts *)facts->pdata[1])->backing_file);
+    flat.path = ephemeral;
+    assert_true(disk_backing_read(&flat, NULL));
+    assert_null(flat.backing_path);
+    disks_unflatten_aside(f->disks, f->ctx, UUID);
+    assert_false(dv_exists(ephemeral));
+}
+
+static void without_its_image_a_disk_is_copied_whole(void **state)
+{
+    const Fixture *f = *state;
+    g_autofree char *base = g_strdup_printf("qemu-img create -q -f raw %s 4M", f->base);
+    g_autofree char *on_base = g_strdup_printf("-f qcow2 -F raw -b %s", f->base);
+    g_autofree char *info = NULL;
+    g_autofree char *root = NULL;
+    g_autoptr(GPtrArray) facts = NULL;
+
+    tool(base);
+    make_disk(f, on_base, "disk");
+    info = g_strdup_printf("{\"%s/disk\": \"qcow2\"}", f->dir);
+    put(f, "disk.info", info);
+    assert_true(disks_facts(f->disks, UUID, &facts, NULL));
+    assert_true(disks_rename_aside(f->disks, UUID, NULL));
+    assert_true(disks_flatten_aside(f->disks, f->ctx, UUID, NULL, facts, NULL));
+    root = disks_aside_file(f->disks, UUID, "disk");
+    assert_false(g_str_has_suffix(root, "_resize/disk"));
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -293,6 +440,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(disk_info_counts_more_than_what_was_told, set_up_raw,
                                         tear_down),
         TEST(an_overlay_comes_to_stand_on_our_base),
+        TEST(a_base_of_the_same_name_is_not_taken_for_the_same),
+        TEST(a_base_that_cannot_be_had_is_an_error),
+        TEST(shared_bases_are_taken_as_they_are),
         TEST(raw_disks_become_what_the_host_makes),
         cmocka_unit_test_setup_teardown(a_host_of_raw_disks_leaves_them_as_they_are, set_up_raw,
                                         tear_down),
@@ -301,6 +451,8 @@ int main(void)
         TEST(without_a_directory_there_is_nothing_to_ask_for),
         TEST(dropping_leaves_what_was_set_aside),
         TEST(what_moves_along_is_named),
+        TEST(what_stands_on_our_own_base_is_copied_whole),
+        TEST(without_its_image_a_disk_is_copied_whole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

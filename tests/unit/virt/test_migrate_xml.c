@@ -160,15 +160,15 @@ static void a_cpu_is_described_as_libvirt_compares_it(void **state G_GNUC_UNUSED
 {
     static const VirtPeerCpuFeature features[] = {{"avx", "require"}, {"sse2", NULL}};
     g_autofree char *text = migrate_cpu_write(&(VirtPeerCpu){.arch = "x86_64",
-                                                         .model = "Haswell",
-                                                         .vendor = "Intel",
-                                                         .mode = "custom",
-                                                         .match = "exact",
-                                                         .sockets = 1,
-                                                         .cores = 2,
-                                                         .threads = 1,
-                                                         .features = features,
-                                                         .feature_count = 2});
+                                                             .model = "Haswell",
+                                                             .vendor = "Intel",
+                                                             .mode = "custom",
+                                                             .match = "exact",
+                                                             .sockets = 1,
+                                                             .cores = 2,
+                                                             .threads = 1,
+                                                             .features = features,
+                                                             .feature_count = 2});
     g_autofree char *is = xml_canonical(text, NULL);
     g_autofree char *wanted = xml_canonical(
         "<cpu mode='custom' match='exact'><arch>x86_64</arch><model>Haswell</model>"

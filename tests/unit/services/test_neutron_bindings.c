@@ -1,0 +1,291 @@
+/* Bindings of ports that move to another host: made active, told of, and given up. */
+#include "services/neutron.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "fakes/keystone.h"
+#include "neutron_recorded.h"
+#include "services/auth_priv.h"
+
+#define PORT_A "73d86ab9-e033-41c0-b279-c17b6e5dfed0"
+#define PORT_B "4ac04e8f-646f-45fc-a511-16ef311af6c7"
+#define VM "353645e8-9125-47a8-9571-53655fd8b5dc"
+#define PROJECT "3900c7d49ef84784b86607ae092a97bc"
+#define V2 "/network/v2.0"
+#define BOUND V2 "/ports?device_id=" VM "&tenant_id=" PROJECT "&binding:host_id=vm"
+#define BINDING_A V2 "/ports/" PORT_A "/bindings/there"
+#define BINDING_B V2 "/ports/" PORT_B "/bindings/there"
+#define INACTIVE "{\"binding\":{\"host\":\"there\",\"status\":\"INACTIVE\"}}"
+#define ACTIVE "{\"binding\":{\"host\":\"there\",\"status\":\"ACTIVE\"}}"
+
+typedef struct Fixture {
+    HttpServer *server;
+    HttpClient *http;
+    ServiceConfig config;
+    Service *s;
+    DvCtx *ctx;
+    NetworkInstance vm;
+    NetworkInfo *ports;
+} Fixture;
+
+static NetworkInfo *two_ports(void)
+{
+    return network_info_parse("[{\"id\":\"" PORT_A "\",\"address\":\"fa:16:3e:cb:6b:b7\"},"
+                              "{\"id\":\"" PORT_B "\",\"address\":\"fa:16:3e:a0:81:47\"}]",
+                              NULL);
+}
+
+static int setup(void **state)
+{
+    Fixture *f = g_new0(Fixture, 1);
+
+    f->server = http_server_new();
+    f->http = http_client_new();
+    f->config = keystone_config(f->server, "neutron", "network");
+    f->s = service_new(f->http, &f->config, NULL);
+    f->ctx = dv_ctx_new_admin();
+    f->vm = (NetworkInstance){
+        .uuid = VM, .project_id = PROJECT, .availability_zone = "az1", .host = "vm"};
+    f->ports = two_ports();
+    assert_non_null(f->ports);
+    keystone_grant(f->server, "own", 3600);
+    http_server_json(f->server, "GET", V2 "/extensions", 200, recorded_extensions);
+    http_server_json(f->server, "GET", BOUND, 200, recorded_ports);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    Fixture *f = *state;
+
+    network_info_free(f->ports);
+    dv_ctx_unref(f->ctx);
+    service_free(f->s);
+    http_client_free(f->http);
+    http_server_free(f->server);
+    g_free(f);
+    return 0;
+}
+
+static void script(Fixture *f, const char *method, const char *target, int status, const char *body)
+{
+    http_server_json(f->server, method, target, status, body);
+}
+
+static unsigned count(Fixture *f, const char *method, const char *target)
+{
+    return http_server_count(f->server, method, target);
+}
+
+static bool activate(Fixture *f, GError **err)
+{
+    return neutron_activate_bindings(f->s, f->ctx, f->ports, "there", err);
+}
+
+/* ---- activating ---- */
+
+static void every_port_follows_the_guest(void **state)
+{
+    Fixture *f = *state;
+
+    script(f, "GET", BINDING_A, 200, INACTIVE);
+    script(f, "GET", BINDING_B, 200, ACTIVE);
+    script(f, "PUT", BINDING_A "/activate", 200, "{}");
+    assert_true(activate(f, NULL));
+    assert_int_equal(count(f, "PUT", BINDING_A "/activate"), 1);
+    assert_int_equal(count(f, "PUT", BINDING_B "/activate"), 0);
+}
+
+/* Its agents report on the port at the same moment, and one of the two transactions fails. */
+static void a_race_in_neutron_is_tried_again(void **state)
+{
+    Fixture *f = *state;
+
+    script(f, "GET", BINDING_A, 200, INACTIVE);
+    script(f, "GET", BINDING_B, 200, ACTIVE);
+    script(f, "PUT", BINDING_A "/activate", 500, "{}");
+    script(f, "PUT", BINDING_A "/activate", 500, "{}");
+    script(f, "PUT", BINDING_A "/activate", 200, "{}");
+    assert_true(activate(f, NULL));
+    assert_int_equal(count(f, "PUT", BINDING_A "/activate"), 3);
+}
+
+/* The 500 was of a call that had done its work. */
+static void what_became_active_meanwhile_is_done(void **state)
+{
+    Fixture *f = *state;
+
+    script(f, "GET", BINDING_A, 200, INACTIVE);
+    script(f, "GET", BINDING_A, 200, ACTIVE);
+    script(f, "GET", BINDING_B, 200, ACTIVE);
+    script(f, "PUT", BINDING_A "/activate", 500, "{}");
+    assert_true(activate(f, NULL));
+    assert_int_equal(count(f, "PUT", BINDING_A "/activate"), 1);
+}
+
+static void neutron_that_stays_broken_is_an_error(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+
+    script(f, "GET", BINDING_A, 200, INACTIVE);
+    script(f, "PUT", BINDING_A "/activate", 500, "{}");
+    assert_false(activate(f, &err));
+    assert_int_equal(dv_code(err), DV_E_BINDING_ACTIVATE);
+    assert_non_null(strstr(err->message, PORT_A));
+    assert_true(count(f, "PUT", BINDING_A "/activate") > 1);
+}
+
+static void a_refusal_is_not_tried_again(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+
+    script(f, "GET", BINDING_A, 200, INACTIVE);
+    script(f, "PUT", BINDING_A "/activate", 403, "{}");
+    assert_false(activate(f, &err));
+    assert_int_equal(count(f, "PUT", BINDING_A "/activate"), 1);
+}
+
+static void active_already_is_success(void **state)
+{
+    Fixture *f = *state;
+
+    script(f, "GET", BINDING_A, 200, INACTIVE);
+    script(f, "GET", BINDING_B, 200, INACTIVE);
+    script(f, "PUT", BINDING_A "/activate", 409, "{}");
+    script(f, "PUT", BINDING_B "/activate", 200, "{}");
+    assert_true(activate(f, NULL));
+    assert_int_equal(count(f, "PUT", BINDING_B "/activate"), 1);
+}
+
+/* Then the port is bound as a whole at the end. */
+static void a_port_without_a_binding_there_ends_it(void **state)
+{
+    Fixture *f = *state;
+
+    script(f, "GET", BINDING_A, 404, "{}");
+    assert_true(activate(f, NULL));
+    assert_int_equal(count(f, "PUT", V2 "/ports/*"), 0);
+    assert_int_equal(count(f, "GET", BINDING_B), 0);
+}
+
+static void without_the_extension_nothing_is_asked(void **state)
+{
+    Fixture *f = *state;
+    bool has = true;
+
+    http_server_reset(f->server);
+    keystone_grant(f->server, "own", 3600);
+    script(f, "GET", V2 "/extensions", 200, "{\"extensions\":[{\"alias\":\"binding\"}]}");
+    assert_true(activate(f, NULL));
+    assert_int_equal(count(f, NULL, V2 "/ports*"), 0);
+    assert_true(neutron_has_bindings(f->s, f->ctx, &has, NULL));
+    assert_false(has);
+}
+
+/* ---- where they go ---- */
+
+static void neutron_is_told_where_ports_go(void **state)
+{
+    Fixture *f = *state;
+    const HttpSeen *seen;
+
+    script(f, "PUT", V2 "/ports/" PORT_A, 200, recorded_put_1);
+    script(f, "PUT", V2 "/ports/" PORT_B, 200, recorded_put_2);
+    assert_true(neutron_set_migrating_to(f->s, f->ctx, &f->vm, "there", NULL));
+    seen = http_server_seen(f->server, "PUT", V2 "/ports/" PORT_A, 0);
+    assert_string_equal(seen->body,
+                        "{\"port\":{\"binding:profile\":{\"migrating_to\":\"there\"}}}");
+    assert_int_equal(count(f, "PUT", V2 "/ports/" PORT_B), 1);
+}
+
+static void a_host_does_not_migrate_to_itself(void **state)
+{
+    Fixture *f = *state;
+
+    assert_true(neutron_set_migrating_to(f->s, f->ctx, &f->vm, "vm", NULL));
+    assert_int_equal(count(f, NULL, V2 "/*"), 0);
+}
+
+/* ---- given up ---- */
+
+static void bindings_of_a_host_are_given_up(void **state)
+{
+    Fixture *f = *state;
+
+    script(f, "DELETE", BINDING_A, 204, "");
+    script(f, "DELETE", BINDING_B, 404, "{}");
+    assert_true(neutron_forget_host(f->s, f->ctx, &f->vm, "there", NULL));
+    assert_int_equal(count(f, "DELETE", BINDING_A), 1);
+    assert_int_equal(count(f, "DELETE", BINDING_B), 1);
+    assert_int_equal(count(f, "PUT", V2 "/ports/*"), 0);
+}
+
+static void the_instances_own_host_keeps_its_bindings(void **state)
+{
+    Fixture *f = *state;
+
+    assert_true(neutron_forget_host(f->s, f->ctx, &f->vm, "vm", NULL));
+    assert_int_equal(count(f, "DELETE", V2 "/*"), 0);
+}
+
+static void a_port_that_goes_nowhere_is_told_so(void **state)
+{
+    Fixture *f = *state;
+    const HttpSeen *seen;
+
+    http_server_reset(f->server);
+    keystone_grant(f->server, "own", 3600);
+    script(f, "GET", V2 "/extensions", 200, recorded_extensions);
+    script(f, "GET", BOUND, 200,
+           "{\"ports\":[{\"id\":\"" PORT_A "\",\"binding:profile\":"
+           "{\"migrating_to\":\"there\",\"trusted\":true}}]}");
+    script(f, "PUT", V2 "/ports/" PORT_A, 200, recorded_put_1);
+    script(f, "DELETE", BINDING_A, 204, "");
+    assert_true(neutron_forget_host(f->s, f->ctx, &f->vm, "there", NULL));
+    seen = http_server_seen(f->server, "PUT", V2 "/ports/" PORT_A, 0);
+    assert_string_equal(seen->body, "{\"port\":{\"binding:profile\":{\"trusted\":true}}}");
+}
+
+static void each_binding_that_stays_is_named(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+
+    script(f, "DELETE", BINDING_A, 500, "{}");
+    script(f, "DELETE", BINDING_B, 204, "");
+    assert_false(neutron_forget_host(f->s, f->ctx, &f->vm, "there", &err));
+    assert_int_equal(dv_code(err), DV_E_BINDING_DELETE);
+    assert_non_null(strstr(err->message, PORT_A));
+    assert_null(strstr(err->message, PORT_B));
+    assert_int_equal(count(f, "DELETE", BINDING_B), 1);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CASE(every_port_follows_the_guest),
+        CASE(a_race_in_neutron_is_tried_again),
+        CASE(what_became_active_meanwhile_is_done),
+        CASE(neutron_that_stays_broken_is_an_error),
+        CASE(a_refusal_is_not_tried_again),
+        CASE(active_already_is_success),
+        CASE(a_port_without_a_binding_there_ends_it),
+        CASE(without_the_extension_nothing_is_asked),
+        CASE(neutron_is_told_where_ports_go),
+        CASE(a_host_does_not_migrate_to_itself),
+        CASE(bindings_of_a_host_are_given_up),
+        CASE(the_instances_own_host_keeps_its_bindings),
+        CASE(a_port_that_goes_nowhere_is_told_so),
+        CASE(each_binding_that_stays_is_named),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
