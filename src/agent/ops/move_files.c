@@ -99,7 +99,7 @@ bool move_files_fetch(void *arg, const char *there, const char *here, GError **e
     const Move *move = arg;
     const VirtDriver *virt = move->agent->virt;
     g_autofree char *address = source_address(move);
-    g_autofree char *uri = libvirt_of(move, address);
+    g_autofree char *uri = options_live_uri(&move->agent->config.live, address);
     g_autofree char *folder = g_path_get_dirname(there);
     g_autofree char *name = g_path_get_basename(there);
     const VirtFile file = {here, name};
