@@ -52,3 +52,25 @@ bool op_run(const char *name, const OpStep *steps, size_t count, void *op, const
     observe(name, "done");
     return true;
 }
+
+bool op_run_all(const char *name, const OpStep *steps, size_t count, void *op, const DvCtx *ctx,
+                GError **err)
+{
+    g_autoptr(GError) first = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        g_autoptr(GError) why = NULL;
+
+        observe(name, steps[i].name);
+        if (steps[i].run(op, &why))
+            continue;
+        dv_warning(ctx, "%s: %s: %s", name, steps[i].name, why->message);
+        if (!first)
+            first = g_steal_pointer(&why);
+    }
+    observe(name, "done");
+    if (!first)
+        return true;
+    g_propagate_error(err, g_steal_pointer(&first));
+    return false;
+}

@@ -19,6 +19,11 @@ typedef struct OpStep {
 bool op_run(const char *name, const OpStep *steps, size_t count, void *op, const DvCtx *ctx,
             GError **err);
 
+/* Runs all of them, whatever becomes of each: the end of an operation that can only go forward. A
+ * failed step is logged; false with the first one's error. No undo is called. */
+bool op_run_all(const char *name, const OpStep *steps, size_t count, void *op, const DvCtx *ctx,
+                GError **err);
+
 /* Called before each step with "boot.claim" and after the last with "boot.done"; for the fault
  * tests, which end the process there. */
 typedef void (*OpObserverFn)(void *self, const char *point);

@@ -33,8 +33,9 @@ typedef struct Live {
     Ovo *data;    /* LibvirtLiveMigrateData as the destination answered last; NULL: not known */
     Ovo *request; /* dict: block_migration, as it was asked for */
     char *uuid, *dest;
-    LiveTicket *ticket; /* NULL: not from the queue */
-    bool paused;        /* we have paused the guest so that it is completed */
+    LiveTicket *ticket;     /* NULL: not from the queue */
+    const char *end_status; /* of a migration that is taken back; static */
+    bool paused;            /* we have paused the guest so that it is completed */
 } Live;
 
 /* Copies the objects. data may be NULL. */

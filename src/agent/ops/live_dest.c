@@ -16,7 +16,6 @@
 #include "agent/ops/boot_disks.h"
 #include "agent/ops/live.h"
 #include "agent/ops/ops.h"
-#include "agent/ops/outcome.h"
 #include "agent/ops/unplug.h"
 
 #include "util/log.h"
@@ -38,6 +37,9 @@ typedef struct Arrive {
     Ovo *data;            /* LibvirtLiveMigrateData */
     NetworkInfo *network; /* as its ports are bound here */
     GuestSpec *spec;      /* as this host would make the guest: its ports and consoles count */
+    char *source;         /* of post: the host that it came from */
+    GuestState state;     /* of post: of the guest here */
+    bool taken;           /* of post: the record names this host */
 } Arrive;
 
 static bool arrive_init(Arrive *arrive, const OpCall *call, GError **err)
@@ -57,6 +59,7 @@ static bool arrive_init(Arrive *arrive, const OpCall *call, GError **err)
 
 static void arrive_done(Arrive *arrive)
 {
+    g_free(arrive->source);
     network_info_free(arrive->network);
     g_clear_pointer(&arrive->spec, guest_spec_free);
     ovo_unref(arrive->data);
@@ -303,7 +306,7 @@ static bool is_ours(const Arrive *arrive)
            strcmp(ovo_str_or(now, "host", ""), arrive->agent->config.host) == 0;
 }
 
-static bool take_over(Arrive *arrive, GuestState state, GError **err)
+static bool take_over(Arrive *arrive, GError **err)
 {
     static const char *const expected[] = {"migrating", NULL};
     g_autoptr(GError) why = NULL;
@@ -316,15 +319,15 @@ static bool take_over(Arrive *arrive, GuestState state, GError **err)
     if (ovo_version_at_least(arrive->instance, 2, 8) &&
         tracker_node_identity(arrive->agent->tracker, NULL, &id))
         ovo_set_i64(arrive->instance, "compute_id", id);
-    ovo_set_i64(arrive->instance, "power_state", state);
+    ovo_set_i64(arrive->instance, "power_state", arrive->state);
     ovo_set_null(arrive->instance, "task_state");
     ovo_set_i64(arrive->instance, "progress", 0);
-    if (conductor_instance_save(arrive->agent->con, arrive->ctx, arrive->instance, expected,
-                                &why) ||
-        (dv_is(why, DV_E_UNEXPECTED_TASK_STATE) && is_ours(arrive)))
-        return true;
-    g_propagate_error(err, g_steal_pointer(&why));
-    return false;
+    arrive->taken = conductor_instance_save(arrive->agent->con, arrive->ctx, arrive->instance,
+                                            expected, &why) ||
+                    (dv_is(why, DV_E_UNEXPECTED_TASK_STATE) && is_ours(arrive));
+    if (!arrive->taken)
+        g_propagate_error(err, g_steal_pointer(&why));
+    return arrive->taken;
 }
 
 static bool bind_and_refresh(Arrive *arrive, GError **err)
@@ -338,60 +341,71 @@ static bool bind_and_refresh(Arrive *arrive, GError **err)
     return true;
 }
 
-/* The instance is this host's from now on, whatever else is wrong with it. */
-static bool settle(Arrive *arrive, GError **err)
+static bool post_ports(void *self, GError **err)
 {
-    const VirtDriver *virt = arrive->agent->virt;
-    GuestState state = GUEST_STATE_NONE;
-    g_autoptr(GError) why = NULL;
+    Arrive *arrive = self;
+    bool ok = bind_and_refresh(arrive, err);
 
-    if (!bind_and_refresh(arrive, &why))
-        dv_warning(arrive->ctx, "%s", why->message);
     notify(arrive, NOTIFY_LIVE_MIGRATION_POST_DEST, NOTIFY_START);
-    if (!virt->ops->state(virt->self, arrive->uuid, &state, why ? NULL : &why))
-        dv_warning(arrive->ctx, "its state is not known");
-    else if (state == GUEST_STATE_NONE && !why)
-        dv_fail(&why, DV_E_MIGRATION, "Migration error: the guest has not arrived on host %s",
-                arrive->agent->config.host);
-    if (why && state == GUEST_STATE_NONE)
-        ovo_set_str(arrive->instance, "vm_state", "error");
-    if (!take_over(arrive, state, err))
-        return false;
-    if (!why)
-        return true;
-    g_propagate_error(err, g_steal_pointer(&why));
-    return false;
+    return ok;
 }
 
-/* Nothing of it needs the source any more. */
-static void forget_source(Arrive *arrive, const char *source)
+static bool post_guest(void *self, GError **err)
 {
-    const NetworkInstance who = bound_to_record(arrive);
-    g_autoptr(GError) err = NULL;
+    Arrive *arrive = self;
+    const VirtDriver *virt = arrive->agent->virt;
 
-    if (!neutron_forget_host(arrive->agent->neutron, arrive->admin, &who, source, &err))
-        dv_error(arrive->ctx, "%s", err->message);
-    g_clear_error(&err);
-    if (!disks_receive_done(arrive->agent->disks, arrive->uuid, &err))
-        dv_warning(arrive->ctx, "%s", err->message);
+    if (!virt->ops->state(virt->self, arrive->uuid, &arrive->state, err))
+        return false;
+    if (arrive->state != GUEST_STATE_NONE)
+        return true;
+    ovo_set_str(arrive->instance, "vm_state", "error");
+    return dv_fail(err, DV_E_MIGRATION, "Migration error: the guest has not arrived on host %s",
+                   arrive->agent->config.host);
 }
+
+static bool post_record(void *self, GError **err)
+{
+    return take_over(self, err);
+}
+
+/* Nothing of it needs the source any more, when it is this host's. */
+static bool post_source(void *self, GError **err)
+{
+    Arrive *arrive = self;
+    const NetworkInstance who = bound_to_record(arrive);
+
+    return !arrive->taken ||
+           neutron_forget_host(arrive->agent->neutron, arrive->admin, &who, arrive->source, err);
+}
+
+static bool post_disks(void *self, GError **err)
+{
+    Arrive *arrive = self;
+
+    return !arrive->taken || disks_receive_done(arrive->agent->disks, arrive->uuid, err);
+}
+
+/* The instance becomes this host's, whatever else is wrong with it. */
+static const OpStep post_steps[] = {
+    {"ports", post_ports, NULL},   {"guest", post_guest, NULL}, {"record", post_record, NULL},
+    {"source", post_source, NULL}, {"disks", post_disks, NULL},
+};
 
 bool op_live_post(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError **err)
 {
     Arrive arrive = {0};
-    g_autofree char *source = call->instance ? g_strdup(ovo_str_or(call->instance, "host", ""))
-                                             : NULL;
     bool ok = arrive_init(&arrive, call, err) &&
               instance_load(call->agent, call->ctx, call->instance, attrs, err);
 
     if (ok) {
-        ok = settle(&arrive, err);
-        if (strcmp(ovo_str_or(arrive.instance, "host", ""), source) != 0)
-            forget_source(&arrive, source);
+        arrive.source = g_strdup(ovo_str_or(call->instance, "host", ""));
+        ok = op_run_all("post_live_migration", post_steps, G_N_ELEMENTS(post_steps), &arrive,
+                        call->ctx, err);
     }
     if (ok) {
         notify(&arrive, NOTIFY_LIVE_MIGRATION_POST_DEST, NOTIFY_END);
-        dv_info(call->ctx, "arrived from host %s", source);
+        dv_info(call->ctx, "arrived from host %s", arrive.source);
     }
     arrive_done(&arrive);
     return ok;

@@ -9,6 +9,7 @@
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/notify.h"
+#include "agent/op.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/unplug.h"
 #include "util/log.h"
@@ -16,32 +17,6 @@
 #include <string.h>
 
 #define RPC_VERSION "6.0" /* of every message between the two hosts, from Zed on */
-
-typedef bool (*EndFn)(Live *live, GError **err);
-typedef struct EndStep {
-    const char *name;
-    EndFn run;
-} EndStep;
-
-/* Runs all of them; the first failure is told. */
-static bool run_all(Live *live, const char *what, const EndStep *steps, size_t count, GError **err)
-{
-    g_autoptr(GError) first = NULL;
-
-    for (size_t i = 0; i < count; i++) {
-        g_autoptr(GError) why = NULL;
-
-        if (steps[i].run(live, &why))
-            continue;
-        dv_warning(live->ctx, "%s: %s: %s", what, steps[i].name, why->message);
-        if (!first)
-            first = g_steal_pointer(&why);
-    }
-    if (!first)
-        return true;
-    g_propagate_error(err, g_steal_pointer(&first));
-    return false;
-}
 
 static NetworkInstance bound_to(const Live *live, const char *host)
 {
@@ -65,8 +40,9 @@ static NetworkInfo *source_network(const Live *live, GError **err)
 }
 
 /* The allocation that conductor gave to the migration becomes the instance's again. */
-static bool give_back_allocation(Live *live, GError **err)
+static bool give_back_allocation(void *self, GError **err)
 {
+    Live *live = self;
     const char *from = ovo_str_or(live->migration, "uuid", "");
     bool moved = false;
 
@@ -96,15 +72,17 @@ bool live_bind_ports(Agent *agent, const DvCtx *ctx, const char *uuid, const Net
 
 /* ---- the guest is at the destination ---- */
 
-static bool finish_ports(Live *live, GError **err)
+static bool finish_ports(void *self, GError **err)
 {
+    Live *live = self;
     g_autoptr(NetworkInfo) ports = source_network(live, err);
 
     return ports && live_bind_ports(live->agent, live->admin, live->uuid, ports, live->dest, err);
 }
 
-static bool finish_unplug(Live *live, GError **err)
+static bool finish_unplug(void *self, GError **err)
 {
+    Live *live = self;
     g_autoptr(NetworkInfo) ports = source_network(live, err);
 
     if (!ports)
@@ -136,8 +114,9 @@ static bool move_record(Live *live, GError **err)
 }
 
 /* The destination takes the instance over: its record, ports and bindings. */
-static bool finish_hand_over(Live *live, GError **err)
+static bool finish_hand_over(void *self, GError **err)
 {
+    Live *live = self;
     g_autoptr(Ovo) args = ovo_new_dict();
     g_autoptr(GError) why = NULL;
 
@@ -156,8 +135,9 @@ static bool finish_hand_over(Live *live, GError **err)
 
 /* The hypervisor has said that the guest left; its files here are of no use to anybody, unless the
  * destination works on the same. Asked once more, because nothing brings them back. */
-static bool finish_disks(Live *live, GError **err)
+static bool finish_disks(void *self, GError **err)
 {
+    Live *live = self;
     const VirtDriver *virt = live->agent->virt;
     GuestState state = GUEST_STATE_NONE;
 
@@ -174,8 +154,9 @@ static bool finish_disks(Live *live, GError **err)
     return disks_remove(live->agent->disks, live->ctx, live->uuid, err);
 }
 
-static bool finish_usage(Live *live, GError **err)
+static bool finish_usage(void *self, GError **err)
 {
+    Live *live = self;
     ovo_set_str(live->instance, "host", live->dest);
     ovo_set_from(live->instance, "node", live->migration, "dest_node");
     waits_cancel(live->agent->waits, live->uuid);
@@ -183,8 +164,9 @@ static bool finish_usage(Live *live, GError **err)
     return tracker_update_usage(live->agent->tracker, live->admin, live->instance, err);
 }
 
-static bool finish_consoles(Live *live, GError **err)
+static bool finish_consoles(void *self, GError **err)
 {
+    Live *live = self;
     const AgentConfig *config = &live->agent->config;
 
     if (!config->vnc.enabled && !config->spice.enabled && !config->serial.enabled)
@@ -192,21 +174,25 @@ static bool finish_consoles(Live *live, GError **err)
     return conductor_console_clean(live->agent->con, live->admin, live->uuid, err);
 }
 
-static bool finish_status(Live *live, GError **err)
+static bool finish_status(void *self, GError **err)
 {
+    Live *live = self;
     return live_status(live, "completed", err);
 }
 
-static bool finish_allocation(Live *live, GError **err)
+static bool finish_allocation(void *self, GError **err)
 {
+    Live *live = self;
     return placement_allocations_delete(live->agent->placement, live->admin,
                                         ovo_str_or(live->migration, "uuid", ""), NULL, err);
 }
 
-static const EndStep finish_steps[] = {
-    {"ports", finish_ports},   {"unplug", finish_unplug},         {"hand_over", finish_hand_over},
-    {"disks", finish_disks},   {"usage", finish_usage},           {"consoles", finish_consoles},
-    {"status", finish_status}, {"allocation", finish_allocation},
+/* The status comes last: until then the next start does all of them again. */
+static const OpStep finish_steps[] = {
+    {"ports", finish_ports, NULL},           {"unplug", finish_unplug, NULL},
+    {"hand_over", finish_hand_over, NULL},   {"disks", finish_disks, NULL},
+    {"usage", finish_usage, NULL},           {"consoles", finish_consoles, NULL},
+    {"allocation", finish_allocation, NULL}, {"status", finish_status, NULL},
 };
 
 static void notify(Live *live, NotifyAction action, NotifyPhase phase)
@@ -224,7 +210,7 @@ bool live_finish(Live *live, GError **err)
     bool ok;
 
     notify(live, NOTIFY_LIVE_MIGRATION_POST, NOTIFY_START);
-    ok = run_all(live, "after the live migration", finish_steps, G_N_ELEMENTS(finish_steps), err);
+    ok = op_run_all("live_finish", finish_steps, G_N_ELEMENTS(finish_steps), live, live->ctx, err);
     notify(live, NOTIFY_LIVE_MIGRATION_POST, NOTIFY_END);
     live_file_remove(live);
     if (ok)
@@ -235,8 +221,9 @@ bool live_finish(Live *live, GError **err)
 /* ---- the guest is here ---- */
 
 /* Somebody who wanted the migration completed had it paused. */
-static bool rollback_resume(Live *live, GError **err)
+static bool rollback_resume(void *self, GError **err)
 {
+    Live *live = self;
     const VirtDriver *virt = live->agent->virt;
 
     if (!live->paused)
@@ -246,8 +233,9 @@ static bool rollback_resume(Live *live, GError **err)
 }
 
 /* They may have been made to follow the guest when it was about to leave. */
-static bool rollback_ports(Live *live, GError **err)
+static bool rollback_ports(void *self, GError **err)
 {
+    Live *live = self;
     const char *here = live->agent->config.host;
     const NetworkInstance who = bound_to(live, here);
     g_autoptr(NetworkInfo) ports = source_network(live, err);
@@ -258,8 +246,9 @@ static bool rollback_ports(Live *live, GError **err)
 }
 
 /* A destination that shares the folder has nothing but ports to give up, and knows so. */
-static bool rollback_dest(Live *live, GError **err)
+static bool rollback_dest(void *self, GError **err)
 {
+    Live *live = self;
     g_autoptr(Ovo) args = ovo_new_dict();
 
     if (!live->data)
@@ -272,8 +261,9 @@ static bool rollback_dest(Live *live, GError **err)
 }
 
 /* The destination has claimed NUMA cells. */
-static bool rollback_claim(Live *live, GError **err)
+static bool rollback_claim(void *self, GError **err)
 {
+    Live *live = self;
     g_autoptr(Ovo) args = ovo_new_dict();
 
     if (!data_says(live, "src_supports_numa_live_migration"))
@@ -283,8 +273,9 @@ static bool rollback_claim(Live *live, GError **err)
                      RPC_VERSION, args, PEER_SHORT, NULL, err);
 }
 
-static bool rollback_record(Live *live, GError **err)
+static bool rollback_record(void *self, GError **err)
 {
+    Live *live = self;
     static const char *const expected[] = {"migrating", NULL};
     g_autoptr(GError) why = NULL;
 
@@ -299,28 +290,31 @@ static bool rollback_record(Live *live, GError **err)
     return false;
 }
 
-static const EndStep rollback_steps[] = {
-    {"resume", rollback_resume}, {"allocation", give_back_allocation},
-    {"ports", rollback_ports},   {"destination", rollback_dest},
-    {"claim", rollback_claim},   {"record", rollback_record},
+static bool rollback_status(void *self, GError **err)
+{
+    Live *live = self;
+
+    return live_status(live, live->end_status, err);
+}
+
+/* The instance is free at last: whoever waits for that finds the migration ended. */
+static const OpStep rollback_steps[] = {
+    {"resume", rollback_resume, NULL}, {"allocation", give_back_allocation, NULL},
+    {"ports", rollback_ports, NULL},   {"destination", rollback_dest, NULL},
+    {"claim", rollback_claim, NULL},   {"status", rollback_status, NULL},
+    {"record", rollback_record, NULL},
 };
 
 bool live_rollback(Live *live, const char *status, GError **err)
 {
-    g_autoptr(GError) why = NULL;
     bool ok;
 
     dv_info(live->ctx, "taking the live migration to host %s back", live->dest);
+    live->end_status = status;
     notify(live, NOTIFY_LIVE_MIGRATION_ROLLBACK, NOTIFY_START);
-    ok = run_all(live, "taking the live migration back", rollback_steps,
-                 G_N_ELEMENTS(rollback_steps), err);
+    ok = op_run_all("live_rollback", rollback_steps, G_N_ELEMENTS(rollback_steps), live, live->ctx,
+                    err);
     notify(live, NOTIFY_LIVE_MIGRATION_ROLLBACK, NOTIFY_END);
-    if (!live_status(live, status, &why)) {
-        dv_warning(live->ctx, "migration not set to %s: %s", status, why->message);
-        if (ok)
-            g_propagate_error(err, g_steal_pointer(&why));
-        ok = false;
-    }
     live_file_remove(live);
     return ok;
 }

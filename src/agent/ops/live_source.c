@@ -293,6 +293,21 @@ static void run_job(Live *live)
     }
 }
 
+static bool begin_keep(void *self, GError **err)
+{
+    return live_file_write(self, err);
+}
+
+static bool begin_status(void *self, GError **err)
+{
+    return live_status(self, "running", err);
+}
+
+static const OpStep begin_steps[] = {
+    {"keep", begin_keep, NULL},
+    {"running", begin_status, NULL},
+};
+
 static void migrate(Live *live)
 {
     g_autoptr(GError) cause = NULL;
@@ -307,11 +322,10 @@ static void migrate(Live *live)
         notify_abort_end(live);
         return;
     }
-    if (!live_file_write(live, &cause) || !live_status(live, "running", &cause)) {
+    if (op_run("live_job", begin_steps, G_N_ELEMENTS(begin_steps), live, live->ctx, &cause))
+        run_job(live);
+    else
         not_prepared(live, cause);
-        return;
-    }
-    run_job(live);
 }
 
 static void live_free(void *arg)

@@ -20,6 +20,9 @@ OPERATIONS = {
     "check_live_destination": ("dest", "live"),
     "pre_live_migration": ("dest", "live"),
     "live_migration": ("source", "live"),
+    "live_job": ("source", "live"),
+    "post_live_migration": ("dest", "live"),
+    "live_finish": ("source", "live"),
     "prep_resize": ("dest", "cold"),
     "resize_instance": ("source", "cold"),
     "finish_resize": ("dest", "cold"),
@@ -38,7 +41,7 @@ def steps_of_operations():
         with open(path, encoding="utf-8") as file:
             text = file.read()
         tables = dict(re.findall(r"static const OpStep (\w+)\[\] = \{(.*?)\n\};", text, re.DOTALL))
-        for operation, table in re.findall(r'op_run\("(\w+)",\s*(\w+),', text):
+        for operation, table in re.findall(r'op_run(?:_all)?\("(\w+)",\s*(\w+),', text):
             if table in tables:
                 found[operation] = re.findall(r'\{"(\w+)"', tables[table])
     return found

@@ -45,6 +45,21 @@ static char *run(const char *fail_at, GError **err)
     return g_string_free(trace.text, FALSE);
 }
 
+static void what_only_goes_forward_goes_on(void **state G_GNUC_UNUSED)
+{
+    Trace trace = {g_string_new(NULL), "b"};
+    g_autoptr(GError) err = NULL;
+
+    assert_false(op_run_all("test", steps, G_N_ELEMENTS(steps), &trace, NULL, &err));
+    assert_string_equal(trace.text->str, "+a+b+c");
+    assert_int_equal(dv_code(err), DV_E_NO_SPACE);
+    g_string_assign(trace.text, "");
+    trace.fail_at = NULL;
+    assert_true(op_run_all("test", steps, G_N_ELEMENTS(steps), &trace, NULL, NULL));
+    assert_string_equal(trace.text->str, "+a+b+c");
+    g_string_free(trace.text, TRUE);
+}
+
 static void all_steps_run_in_order(void **state G_GNUC_UNUSED)
 {
     g_autofree char *text = run(NULL, NULL);
@@ -89,6 +104,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_steps_run_in_order),
+        cmocka_unit_test(what_only_goes_forward_goes_on),
         cmocka_unit_test(a_failure_walks_back_over_the_steps_before_it),
         cmocka_unit_test(a_failure_of_the_first_step_undoes_nothing),
         cmocka_unit_test(the_observer_sees_every_point_before_it_happens),
