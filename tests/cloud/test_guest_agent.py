@@ -40,10 +40,10 @@ def ssh(address, command, **login):
 def eventually_ssh(address, command, **login):
     def probe():
         try:
-            return ssh(address, command, **login)
+            return (ssh(address, command, **login),)  # also of a command that says nothing
         except (paramiko.SSHException, OSError):
             return None
-    return eventually(CONSOLE_S, f"ssh to {address}", probe, 2)
+    return eventually(CONSOLE_S, f"ssh to {address}", probe, 2)[0]
 
 
 def refused_login(address, **login):
