@@ -78,7 +78,7 @@ UNIT_FAKES_services := tests/fakes/http_server.c tests/fakes/keystone.c
 TSAN_TESTS := $(filter tests/unit/util/% tests/unit/rpc/% tests/unit/agent/% tests/unit/services/% \
               tests/unit/scheduler_hints/%,$(UNIT_SRC))
 
-.PHONY: all help deps check check-all unit asan tsan wire flow virt interop fuzz lint tidy format demo bench \
+.PHONY: all help deps check check-all unit asan tsan wire flow virt interop fuzz lint tidy format demo bench bench-moves \
         install clean docs sample $(patsubst %,unit-%,$(FOLDERS)) \
         $(patsubst %,asan-%,$(FOLDERS)) $(patsubst %,tsan-%,$(FOLDERS))
 
@@ -195,7 +195,7 @@ check:
 check-all:
 	@tests/check --all
 
-#: demo         boot a guest on a one-machine cloud with drover as its only agent
+#: demo         boot a guest on a cloud of two hosts with drover as its only agent, and migrate it live
 demo:
 	devstack/deps build
 	$(MAKE) all
@@ -203,6 +203,9 @@ demo:
 #: bench        figures against nova-compute, into docs/benchmarks.md and build/bench.json
 bench: all $(B)/bench/rpc_load
 	bench/run --docs $(BENCH_ARGS)
+#: bench-moves  moves between the two hosts of a cloud (devstack/cloud up --hosts 2), into build/bench-moves.json
+bench-moves: all
+	bench/moves $(BENCH_ARGS)
 $(B)/bench/%: bench/%.c $(call libs,rpc)
 	@mkdir -p $(@D)
 	$(call say,LD)

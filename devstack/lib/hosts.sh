@@ -196,14 +196,22 @@ make_host_folders() { # HOST
 }
 
 power_off() { # HOST: as by its power supply
-    local folder
+    local folder pids=()
     stop "$1/init" KILL
     rm -f "$PIDS/$1"/*.pid
     ip link del "$(host_port "$1")" 2>/dev/null
     ip link del "$(host_port "$1")-p" 2>/dev/null
+    # What is still in the cgroup is outside the namespaces: an nsenter that stopped when its daemon was stopped.
+    for folder in /sys/fs/cgroup/"${STATE##*/}" /sys/fs/cgroup/*/"${STATE##*/}"; do
+        [ ! -d "$folder/$1" ] || mapfile -t -O ${#pids[@]} pids < "$folder/$1/cgroup.procs"
+    done
+    if [ ${#pids[@]} -gt 0 ]; then
+        kill -KILL "${pids[@]}" 2>/dev/null
+        sleep 0.2
+    fi
     for folder in /sys/fs/cgroup/"${STATE##*/}" /sys/fs/cgroup/*/"${STATE##*/}"; do
         [ ! -d "$folder/$1" ] || find "$folder/$1" -depth -type d -exec rmdir {} \; 2>/dev/null
-        rmdir "$folder" 2>/dev/null
+        [ ! -d "$folder" ] || rmdir "$folder" 2>/dev/null
     done
     return 0
 }

@@ -52,8 +52,10 @@ static void queue(Agent *agent, const DvCtx *ctx, const char *uuid, CleanFn run)
 {
     CleanJob *job;
 
-    if (dv_lanes_depth(agent->lanes, uuid) > 0)
-        return; /* it is being worked on: the next round looks again */
+    /* Behind what is being done it looks again. Jobs do not pile up behind something long; but to
+     * give way to any work would be to give way for ever to a job of the same period. */
+    if (dv_lanes_depth(agent->lanes, uuid) > 1)
+        return;
     job = g_new0(CleanJob, 1);
     *job = (CleanJob){agent, dv_ctx_with_instance(ctx, uuid), g_strdup(uuid), run};
     dv_lanes_submit(agent->lanes, uuid, agent->pools[POOL_GENERAL], job_run, job, job_free);

@@ -189,9 +189,18 @@ static const char *status_of_stay(const Evacuee *evacuee)
                                                                              : "failed";
 }
 
+/* An evacuation that no host has taken up yet may still find none: a guest that runs under an agent
+ * that runs, too, is not ended for it. At the start it is, as nova does. */
+static bool must_end(const Evacuee *evacuee)
+{
+    return is_elsewhere(evacuee) &&
+           (evacuee->verdict != EVAC_LEAVING ||
+            strcmp(ovo_str_or(evacuee->migration, "status", ""), "accepted") != 0);
+}
+
 static bool settle(Evacuee *evacuee, GError **err)
 {
-    if (!judge(evacuee, err) || (is_elsewhere(evacuee) && !end_guest(evacuee, err)))
+    if (!judge(evacuee, err) || (must_end(evacuee) && !end_guest(evacuee, err)))
         return false;
     switch (evacuee->verdict) {
     case EVAC_LEFT:

@@ -165,7 +165,8 @@ static void take_files_back(const Interrupted *move)
         .uuid = move->uuid,
     };
 
-    if (move->migration && !move_same_host(&files))
+    if (move->migration && !move_same_host(&files) &&
+        !ovo_bool_or(move->migration, "cross_cell_move", false))
         move_files_take_back(&files);
 }
 
@@ -278,7 +279,8 @@ static bool migration_fits(const Interrupted *move, size_t row)
 
     if (!rows[row].types)
         return true;
-    if (!migration)
+    /* between cells conductor leads, and takes back what it has no answer to */
+    if (!migration || ovo_bool_or(migration, "cross_cell_move", false))
         return false;
     return (((where & SOURCE) && is_mine(move, "source_compute")) ||
             ((where & DEST) && is_mine(move, "dest_compute")) ||

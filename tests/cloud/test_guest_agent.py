@@ -40,10 +40,10 @@ def ssh(address, command, **login):
 def eventually_ssh(address, command, **login):
     def probe():
         try:
-            return ssh(address, command, **login)
+            return (ssh(address, command, **login),)  # also of a command that says nothing
         except (paramiko.SSHException, OSError):
             return None
-    return eventually(CONSOLE_S, f"ssh to {address}", probe, 2)
+    return eventually(CONSOLE_S, f"ssh to {address}", probe, 2)[0]
 
 
 def refused_login(address, **login):
@@ -98,7 +98,7 @@ def test_no_guest_agent(t):
     with keypair(t) as (name, key):
         plain, _ = up(t, "no-agent", "tiny")
         silent, address = up(t, "silent-agent", "tiny-agent", key_name=name)
-        eventually_ssh(address, "kill -STOP $(cat /run/qemu-ga.pid)", pkey=key)
+        eventually_ssh(address, "kill -STOP $(pidof qemu-ga)", pkey=key)
         for server, statuses in ((plain, (409,)), (silent, (409, 501))):
             try:
                 change_password(t, server, "x")
@@ -135,7 +135,7 @@ def test_quiesce_that_fails(t):
     """An image that must be quiesced is not taken of a guest whose agent is silent."""
     with keypair(t) as (name, key):
         server, address = up(t, "no-quiesce", "tiny-agent", key_name=name)
-        eventually_ssh(address, "kill -STOP $(cat /run/qemu-ga.pid)", pkey=key)
+        eventually_ssh(address, "kill -STOP $(pidof qemu-ga)", pkey=key)
         answer = t.cloud.post("compute", f"/servers/{server.uuid}/action",
                               {"createImage": {"name": "drover-test-unfrozen"}}, timeout=180)
 

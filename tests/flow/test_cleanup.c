@@ -76,6 +76,23 @@ static void soft_deleted_servers_go_when_their_time_is_over(void **state G_GNUC_
     fake_agent_free(fake);
 }
 
+static void work_for_a_moment(void *arg G_GNUC_UNUSED)
+{
+    g_usleep(200000);
+}
+
+/* As the refresh of its network cache does, which comes once a minute, too. */
+static void other_work_delays_reclaiming_only(void **state G_GNUC_UNUSED)
+{
+    FakeAgent *fake = soft_deleted("reclaim_instance_interval = 60\n");
+    Agent *agent = fake_agent(fake);
+
+    dv_lanes_submit(agent->lanes, UUID, agent->pools[POOL_GENERAL], work_for_a_moment, NULL, NULL);
+    run(fake, cleanup_reclaim);
+    assert_false(is_there(fake));
+    fake_agent_free(fake);
+}
+
 static void nothing_is_reclaimed_unless_told_to(void **state G_GNUC_UNUSED)
 {
     FakeAgent *fake = soft_deleted(NULL);
@@ -320,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(soft_deleted_servers_go_when_their_time_is_over),
+        cmocka_unit_test(other_work_delays_reclaiming_only),
         cmocka_unit_test(nothing_is_reclaimed_unless_told_to),
         cmocka_unit_test(a_server_that_is_being_restored_is_not_reclaimed),
         cmocka_unit_test(a_build_that_does_not_end_is_an_error),

@@ -183,6 +183,32 @@ static void one_that_was_being_made_is_settled_afterwards(void **state)
     assert_false(fake_agent_has_disks(fake, UUID));
 }
 
+/* The agent was there all the time, and the host was forced down. */
+static void a_host_that_is_forced_down_ends_what_is_made_elsewhere(void **state)
+{
+    static const struct {
+        const char *status, *host, *task;
+        GuestState then;
+    } rows[] = {
+        {"accepted", "vm", "rebuilding", GUEST_STATE_RUNNING}, /* there may be no other host */
+        {"pre-migrating", "vm", "rebuilding", GUEST_STATE_NONE},
+        {"done", "cmp2", NULL, GUEST_STATE_NONE},
+    };
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        FakeAgent *fake = fake_agent_new(NULL);
+        g_autofree char *disk = came_back(fake, rows[i].status, rows[i].host, rows[i].task);
+
+        atomic_store(&fake_agent(fake)->evacuating, true);
+        assert_true(evacuated_settle(fake_agent(fake), fake_agent_ctx(fake), NULL));
+        fake_agent_wait(fake, UUID);
+        assert_int_equal(guest(fake), rows[i].then);
+        assert_written(disk);
+        fake_agent_free(fake);
+    }
+    (void)state;
+}
+
 static void one_that_is_here_by_right_is_not_touched(void **state)
 {
     static const char *const statuses[] = {"done", "pre-migrating", "accepted"};
@@ -270,6 +296,7 @@ int main(void)
         T(disks_that_nobody_tells_of_stay),
         T(one_that_is_just_being_made_loses_its_guest_only),
         T(one_that_was_being_made_is_settled_afterwards),
+        cmocka_unit_test(a_host_that_is_forced_down_ends_what_is_made_elsewhere),
         cmocka_unit_test(one_that_is_here_by_right_is_not_touched),
         T(one_that_is_on_its_way_back_is_not_touched),
         T(one_that_is_deleted_leaves_nothing),

@@ -44,15 +44,13 @@ static int teardown(void **state)
 
 /* ---- what was left ---- */
 
-static void put_migration(FakeAgent *fake, const char *status, const char *source, const char *dest)
+static json_t *migration(const char *status, const char *source, const char *dest)
 {
-    fake_conductor_put_migration(
-        fake_agent_conductor(fake),
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:n, s:i, s:i}", "id", MIGRATION,
-                  "uuid", MIGRATION_UUID, "instance_uuid", UUID, "status", status, "migration_type",
-                  "migration", "source_compute", source, "source_node", source, "dest_compute",
-                  dest, "dest_node", dest, "dest_host", "old_instance_type_id", 1,
-                  "new_instance_type_id", 1));
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:n, s:i, s:i}", "id",
+                     MIGRATION, "uuid", MIGRATION_UUID, "instance_uuid", UUID, "status", status,
+                     "migration_type", "migration", "source_compute", source, "source_node", source,
+                     "dest_compute", dest, "dest_node", dest, "dest_host", "old_instance_type_id",
+                     1, "new_instance_type_id", 1);
 }
 
 /* The instance is at `host` with that task, between `source` and `dest`. */
@@ -69,7 +67,7 @@ static void left(FakeAgent *fake, const char *task, const char *host, const char
                             json_deep_copy(json_object_get(data, "flavor")));
     fake_conductor_set_json(con, UUID, "new_flavor",
                             json_deep_copy(json_object_get(data, "flavor")));
-    put_migration(fake, status, source, dest);
+    fake_conductor_put_migration(con, migration(status, source, dest));
     json_decref(instance);
 }
 
@@ -382,6 +380,20 @@ static void moves_of_others_are_left_alone(void **state)
     (void)state;
 }
 
+static void moves_between_cells_are_conductors(void **state)
+{
+    FakeAgent *fake = *state;
+    FakeConductor *con = fake_agent_conductor(fake);
+    json_t *record = migration("post-migrating", OTHER, "vm");
+
+    json_object_set_new(record, "cross_cell_move", json_true());
+    fake_conductor_put_migration(con, record);
+    fake_conductor_set(con, UUID, "task_state", "resize_migrated");
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "resize_migrated");
+    assert_status(fake, "post-migrating");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -405,6 +417,7 @@ int main(void)
         T(the_rest_of_a_revert_is_carried_out),
         T(a_source_that_was_not_told_of_a_revert_is_told),
         cmocka_unit_test(moves_of_others_are_left_alone),
+        T(moves_between_cells_are_conductors),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

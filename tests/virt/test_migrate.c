@@ -677,6 +677,51 @@ static void post_copy_cannot_be_cancelled(void **state)
     assert_goes_on_at_peer(driver, spec);
 }
 
+static void set_post_copy_speed(const char *uuid, const char *mib_per_s)
+{
+    g_autofree char *uri = virt_uri();
+
+    g_free(virt_run("virsh", "-c", uri, "migrate-setspeed", uuid, mib_per_s, "--postcopy", NULL));
+}
+
+/* As a link that fails does it, when part of the memory is over. */
+static void break_post_copy(Told *told)
+{
+    const VirtOps *ops = told->driver->ops;
+    g_autofree char *uri = virt_uri();
+    g_autofree char *reason = NULL;
+    VirtJob job = {.state = VIRT_JOB_RUNNING};
+
+    set_post_copy_speed(told->uuid, "1");
+    go_post_copy(told);
+    while (job.state == VIRT_JOB_RUNNING && ops->job(told->driver->self, told->uuid, &job, NULL))
+        g_usleep(1000);
+    assert_int_equal(job.state, VIRT_JOB_POST_COPY);
+    g_usleep(2000 * 1000);
+    g_free(virt_run("virsh", "-c", uri, "domjobabort", "--postcopy", told->uuid, NULL));
+    set_post_copy_speed(told->uuid, "1000");
+    reason = virt_run("virsh", "-c", uri, "domstate", "--reason", told->uuid, NULL);
+    assert_non_null(strstr(reason, "post-copy failed"));
+}
+
+/* QEMU 7.2 at the destination does not always live through it: then nothing can be taken up. */
+static void broken_post_copy_is_taken_up_again(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = start_busy(driver, 81);
+    Told told = {.act = break_post_copy};
+    int code = migrate(driver, spec, (VirtMigration){.bandwidth_mib = SLOW_MIB, .post_copy = true},
+                       &told);
+
+    if (state_now(contract_peer(), spec->uuid) != GUEST_STATE_RUNNING) {
+        assert_int_equal(code, DV_E_POST_COPY_BROKEN);
+        assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
+        return;
+    }
+    assert_int_equal(code, 0);
+    assert_goes_on_at_peer(driver, spec);
+}
+
 #define PAIR_TEST(test) cmocka_unit_test_teardown(test, clean_pair)
 
 int main(void)
@@ -705,6 +750,7 @@ int main(void)
         PAIR_TEST(post_copy_ends_a_busy_guests_migration),
         PAIR_TEST(post_copy_of_a_dead_agent_is_taken_up),
         PAIR_TEST(post_copy_cannot_be_cancelled),
+        PAIR_TEST(broken_post_copy_is_taken_up_again),
     };
 
     return cmocka_run_group_tests(tests, open_pair, close_pair);

@@ -290,7 +290,7 @@ static bool sees_file(const Agent *agent, const char *name)
         return false;
     path = g_build_filename(agent->config.instances_path, name, NULL);
     /* A client of NFS looks again only when the folder has changed. */
-    g_utime(agent->config.instances_path, NULL);
+    utimensat(AT_FDCWD, agent->config.instances_path, NULL, 0);
     return dv_exists(path);
 }
 

@@ -133,6 +133,14 @@ bool guest_job(void *self, const char *uuid, VirtJob *out, GError **err)
 
 /* ---- changes ---- */
 
+/* A change that came too late: the guest has just left. */
+static bool fail_change(const char *uuid, const char *what, GError **err)
+{
+    return virt_conn_last_code() == VIR_ERR_NO_DOMAIN
+               ? dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "%s: guest %s is gone", what, uuid)
+               : virt_conn_fail(err, what);
+}
+
 /* The domain, when a migration of it runs. */
 static bool find_moving(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
 {
@@ -171,7 +179,7 @@ bool guest_post_copy(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uui
         return false;
     VIRT_CALL(driver->conn, "start post-copy");
     return virDomainMigrateStartPostCopy(domain, 0) == 0 ||
-           virt_conn_fail(err, "switching to post-copy");
+           fail_change(uuid, "switching to post-copy", err);
 }
 
 bool guest_set_max_downtime(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
@@ -184,7 +192,7 @@ bool guest_set_max_downtime(void *self, const DvCtx *ctx G_GNUC_UNUSED, const ch
         return false;
     VIRT_CALL(driver->conn, "set downtime");
     return virDomainMigrateSetMaxDowntime(domain, downtime_ms, 0) == 0 ||
-           virt_conn_fail(err, "setting the largest downtime");
+           fail_change(uuid, "setting the largest downtime", err);
 }
 
 bool guest_set_bandwidth(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
@@ -198,5 +206,5 @@ bool guest_set_bandwidth(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char 
         return false;
     VIRT_CALL(driver->conn, "set bandwidth");
     return virDomainMigrateSetMaxSpeed(domain, limit, 0) == 0 ||
-           virt_conn_fail(err, "setting the bandwidth");
+           fail_change(uuid, "setting the bandwidth", err);
 }

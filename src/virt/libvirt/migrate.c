@@ -21,7 +21,8 @@
 #define AWAY_PAUSE_MS 500 /* between attempts to reach it */
 #define LAST_STATS_MS 500 /* libvirt's event with them may come after the call's end */
 #define STANDS_MAX_MS 10000
-#define HEAL_MAX_MS 60000 /* a broken post-copy goes on by itself when the link comes back */
+#define HEAL_MAX_MS 60000    /* a broken post-copy goes on by itself when the link comes back, */
+#define RESUME_PAUSE_MS 5000 /* or when it is asked to: so often */
 
 /* ---- the call ---- */
 
@@ -208,6 +209,7 @@ typedef struct Watching {
     MoveWait *wait;
     int64_t told_ms;   /* when the caller was told last */
     int64_t split_ms;  /* since when post-copy is broken, 0: it is not */
+    int64_t resume_ms; /* when it may be asked to go on */
     int64_t stands_ms; /* since when it was seen to stand still, 0: it was not */
 } Watching;
 
@@ -253,6 +255,16 @@ static void wait_for_call(Watching *w)
         if (news.iterations > 0 || until_next(w) == 0)
             look_and_tell(w);
     }
+}
+
+static void run(Watching *w, Call *call)
+{
+    GThread *thread = g_thread_new("migrate", run_call, call);
+
+    wait_for_call(w);
+    g_thread_join(thread);
+    if (call->err)
+        dv_debug(w->ctx, "%s", call->err->message);
 }
 
 /* libvirt's own account of a migration that succeeded, which comes as an event. */
@@ -312,8 +324,30 @@ static bool is_healing(Watching *w)
     if (!w->split_ms) {
         dv_warning(w->ctx, "post-copy broke off; it may go on when the link comes back");
         w->split_ms = dv_now_ms();
+        w->resume_ms = w->split_ms + RESUME_PAUSE_MS;
     }
     return dv_now_ms() - w->split_ms < HEAL_MAX_MS;
+}
+
+/* Both sides hold their part of a broken post-copy and can take it up again. As long as they cannot
+ * reach each other this fails, and changes nothing. */
+static void resume_post_copy(Watching *w, const Call *broken)
+{
+    g_autoptr(MoveWait) wait = move_wait_new(w->driver->events, w->uuid);
+    g_auto(virDomainPtr) domain = NULL;
+    Watching resuming = *w;
+    Call again = *broken; /* borrows its strings */
+
+    if (!guest_find(w->driver, w->uuid, &domain, NULL))
+        return;
+    dv_info(w->ctx, "asking the broken post-copy to go on");
+    again.domain = domain;
+    again.flags |= VIR_MIGRATE_POSTCOPY_RESUME;
+    again.err = NULL;
+    again.wait = resuming.wait = wait;
+    run(&resuming, &again);
+    g_clear_error(&again.err);
+    w->resume_ms = dv_now_ms() + RESUME_PAUSE_MS;
 }
 
 /* A libvirtd that was lost during the switch and is back lets the guest go on, unless the
@@ -351,6 +385,8 @@ static bool judge(Watching *w, const Call *call, GError **err)
             if (!is_healing(w))
                 return dv_fail(err, DV_E_POST_COPY_BROKEN,
                                "post-copy broke off: the guest is on neither side whole");
+            if (call && call->flags & VIR_MIGRATE_POSTCOPY && dv_now_ms() >= w->resume_ms)
+                resume_post_copy(w, call);
             break;
         case PLACE_STANDS:
             if (!is_recovering(w))
@@ -385,8 +421,7 @@ bool guest_migrate(void *self, const DvCtx *ctx, const char *uuid, const VirtMig
     LibvirtDriver *driver = self;
     g_autoptr(MoveWait) wait = NULL;
     g_auto(Call) call = {0};
-    Watching watching = {driver, ctx, uuid, watch, NULL, dv_now_ms(), 0, 0};
-    GThread *thread;
+    Watching watching = {driver, ctx, uuid, watch, NULL, dv_now_ms(), 0, 0, 0};
 
     if (migration->tunnelled && migration->disks && migration->disks[0])
         return dv_fail(err, DV_E_UNSUPPORTED, "a tunnelled migration cannot copy disks");
@@ -399,11 +434,7 @@ bool guest_migrate(void *self, const DvCtx *ctx, const char *uuid, const VirtMig
     wait = move_wait_new(driver->events, uuid);
     call.wait = watching.wait = wait;
     dv_debug(ctx, "migrating to %s, flags 0x%x", call.dest_uri, call.flags);
-    thread = g_thread_new("migrate", run_call, &call);
-    wait_for_call(&watching);
-    g_thread_join(thread);
-    if (call.err)
-        dv_debug(ctx, "%s", call.err->message);
+    run(&watching, &call);
     return judge(&watching, &call, err);
 }
 
@@ -412,7 +443,7 @@ bool guest_migrate_watch(void *self, const DvCtx *ctx, const char *uuid, const V
 {
     LibvirtDriver *driver = self;
     g_autoptr(MoveWait) wait = move_wait_new(driver->events, uuid); /* before the first look */
-    Watching watching = {driver, ctx, uuid, watch, wait, dv_now_ms(), 0, 0};
+    Watching watching = {driver, ctx, uuid, watch, wait, dv_now_ms(), 0, 0, 0};
     Place place = PLACE_HERE;
     VirtJob job = {0};
 

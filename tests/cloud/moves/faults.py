@@ -148,7 +148,7 @@ def force_complete(t):
     move.guest.check_settled(t.dest)
     move.guest.check_same(t.dest, 60)
     refused(lambda: t.cloud.post("compute", f"/servers/{move.guest.uuid}/migrations/{record['id']}/action",
-                                 {"force_complete": None}), 400, 404)
+                                 {"force_complete": None}), 400, 404, 409)
 
 
 def link_lost(t):

@@ -240,6 +240,18 @@ static void a_server_that_moved_away_leaves_nothing(void **state)
     assert_int_equal(int_of(tracker_record(fx), "running_vms"), 0);
 }
 
+/* Its record still names this host: the source changes it when it has the server again. */
+static void a_server_that_goes_back_leaves_nothing(void **state)
+{
+    Fixture *fx = *state;
+    g_auto(Moving) moving = moving_start(fx);
+
+    claim_ok(fx, &moving);
+    assert_true(tracker_move_end(fx->tracker, fx->ctx, moving.instance, NULL, NULL));
+    assert_int_equal(memory_used(fx), moving.memory - 128);
+    assert_int_equal(int_of(tracker_record(fx), "running_vms"), 0);
+}
+
 /* ---- audits ---- */
 
 /* What the database shows of the move in that stage. */
@@ -366,6 +378,7 @@ int main(void)
         fixture_test(a_confirmed_move_leaves_the_new_flavor),
         fixture_test(a_reverted_move_leaves_the_old_flavor),
         fixture_test(a_server_that_moved_away_leaves_nothing),
+        fixture_test(a_server_that_goes_back_leaves_nothing),
         fixture_test(audits_on_the_way_change_nothing),
         fixture_test(a_move_claimed_during_an_audit_is_kept),
         fixture_test(a_move_that_ended_during_an_audit_does_not_come_back),

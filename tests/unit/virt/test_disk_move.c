@@ -335,6 +335,60 @@ static void the_end_of_a_rescue_takes_only_its_own_files(void **state)
     assert_true(has(f->dir, "disk.config"));
 }
 
+/* ---- directories that hosts may share ---- */
+
+static void what_is_there_is_told_from_an_empty_directory(void **state)
+{
+    const Fixture *f = *state;
+    g_autofree char *disk = in(f->dir, "disk");
+
+    assert_int_equal(disks_presence(f->disks, UUID), DISKS_PRESENT);
+    assert_int_equal(unlink(disk), 0);
+    assert_int_equal(disks_presence(f->disks, UUID), DISKS_EMPTY);
+    assert_true(disks_remove(f->disks, f->ctx, UUID, NULL));
+    assert_int_equal(disks_presence(f->disks, UUID), DISKS_ABSENT);
+}
+
+static void a_mark_stays_until_it_is_taken_away(void **state)
+{
+    const Fixture *f = *state;
+
+    assert_false(disks_are_marked(f->disks, UUID));
+    assert_true(disks_mark_made(f->disks, UUID, NULL));
+    assert_true(disks_are_marked(f->disks, UUID));
+    assert_int_equal(disks_presence(f->disks, UUID), DISKS_PRESENT);
+    disks_unmark_made(f->disks, f->ctx, UUID);
+    assert_false(disks_are_marked(f->disks, UUID));
+    assert_true(has(f->dir, "disk"));
+}
+
+static void what_is_set_aside_is_listed_and_described(void **state)
+{
+    const Fixture *f = *state;
+    g_autoptr(GPtrArray) before = NULL;
+    g_autoptr(GPtrArray) aside = NULL;
+    g_auto(GStrv) none = NULL;
+    g_auto(GStrv) uuids = NULL;
+
+    assert_true(disks_list_aside(f->disks, &none, NULL));
+    assert_null(none[0]);
+    assert_true(disks_facts(f->disks, UUID, &before, NULL));
+    assert_true(disks_rename_aside(f->disks, UUID, NULL));
+    assert_true(disks_list_aside(f->disks, &uuids, NULL));
+    assert_string_equal(uuids[0], UUID);
+    assert_null(uuids[1]);
+    assert_true(disks_facts_aside(f->disks, UUID, &aside, NULL));
+    assert_true(before->len > 0);
+    assert_int_equal(aside->len, before->len);
+    for (guint i = 0; i < aside->len; i++) {
+        const DiskFacts *is = g_ptr_array_index(aside, i);
+        const DiskFacts *was = g_ptr_array_index(before, i);
+
+        assert_string_equal(is->path, was->path);
+        assert_int_equal(is->virtual_bytes, was->virtual_bytes);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -353,6 +407,9 @@ int main(void)
         T(a_raw_disk_with_a_qcow2_header_grows_as_raw),
         T(the_kept_description_comes_back),
         T(the_end_of_a_rescue_takes_only_its_own_files),
+        T(what_is_there_is_told_from_an_empty_directory),
+        T(a_mark_stays_until_it_is_taken_away),
+        T(what_is_set_aside_is_listed_and_described),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
