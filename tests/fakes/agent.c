@@ -627,6 +627,13 @@ void fake_agent_lose_calls(FakeAgent *fake, const char *method, bool before_work
     dv_unlock(&fake->lock);
 }
 
+void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer)
+{
+    dv_lock(&fake->lock);
+    json_object_set_new(fake->peer_answers, method, answer);
+    dv_unlock(&fake->lock);
+}
+
 void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg)
 {
     fake->watch_arg = arg;
