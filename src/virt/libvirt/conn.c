@@ -20,9 +20,10 @@
 /* A libvirtd that hangs fails the calls after 25 to 30 s: while calls are under way libvirt-ping
  * asks it something small every PING_PERIOD_MS, and libvirt-ev cuts the connection when that has
  * had no answer for PING_LIMIT_MS. Where nobody waits for it, asking each PING_IDLE_MS will do: an
- * idle agent shall be idle. Not libvirt's keepalive, see hangup.h. */
+ * idle agent shall be idle, and /healthz still tells within a minute. Not libvirt's keepalive, see
+ * hangup.h. */
 #define PING_PERIOD_MS 5000
-#define PING_IDLE_MS 60000
+#define PING_IDLE_MS 20000
 #define PING_LIMIT_MS 25000
 #define RETRY_FIRST_MS 100
 #define RETRY_MAX_MS 5000
