@@ -79,6 +79,13 @@ choose_agent() { # NAME [HOST]: start this one and no other
     start_agent "${2:-}"
 }
 
+stop_host_agents() { # of all hosts
+    local host
+    for host in $(host_names); do
+        stop_agents "$host"
+    done
+}
+
 run_agent() { # NAME [HOST]: make this one the agent, and wait until it is up
     local since=0
     alive "${2:+$2/}$1" || since=$(date +%s)
