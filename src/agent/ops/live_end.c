@@ -56,6 +56,14 @@ static bool give_back_allocation(void *self, GError **err)
     return true;
 }
 
+bool live_ended(Live *live, const char *status, GError **err)
+{
+    if (!live_status(live, status, err))
+        return false;
+    live_file_remove(live);
+    return true;
+}
+
 /* ---- ports ---- */
 
 bool live_bind_ports(Agent *agent, const DvCtx *ctx, const char *uuid, const NetworkInfo *ports,
@@ -205,7 +213,7 @@ static bool finish_consoles(void *self, GError **err)
 static bool finish_status(void *self, GError **err)
 {
     Live *live = self;
-    return live_status(live, "completed", err);
+    return live_ended(live, "completed", err);
 }
 
 static bool finish_allocation(void *self, GError **err)
@@ -240,7 +248,6 @@ bool live_finish(Live *live, GError **err)
     notify(live, NOTIFY_LIVE_MIGRATION_POST, NOTIFY_START);
     ok = op_run_all("live_finish", finish_steps, G_N_ELEMENTS(finish_steps), live, live->ctx, err);
     notify(live, NOTIFY_LIVE_MIGRATION_POST, NOTIFY_END);
-    live_file_remove(live);
     if (ok)
         dv_info(live->ctx, "live migrated to host %s", live->dest);
     return ok;
@@ -322,7 +329,7 @@ static bool rollback_status(void *self, GError **err)
 {
     Live *live = self;
 
-    return live_status(live, live->end_status, err);
+    return live_ended(live, live->end_status, err);
 }
 
 /* The instance is free at last: whoever waits for that finds the migration ended. */
@@ -343,7 +350,6 @@ bool live_rollback(Live *live, const char *status, GError **err)
     ok = op_run_all("live_rollback", rollback_steps, G_N_ELEMENTS(rollback_steps), live, live->ctx,
                     err);
     notify(live, NOTIFY_LIVE_MIGRATION_ROLLBACK, NOTIFY_END);
-    live_file_remove(live);
     return ok;
 }
 
