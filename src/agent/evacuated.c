@@ -2,6 +2,7 @@
 #include "agent/evacuated.h"
 
 #include "agent/network_cache.h"
+#include "agent/ops/rebuild.h"
 #include "agent/ops/storage.h"
 #include "agent/ops/unplug.h"
 #include "util/log.h"
@@ -88,14 +89,12 @@ static bool is_coming_back(const Evacuee *evacuee, const Ovo *moves)
 
 static bool is_being_made(const Evacuee *evacuee)
 {
-    static const char *const tasks[] = {"rebuilding", "rebuild_block_device_mapping",
-                                        "rebuild_spawning", NULL};
     const Ovo *migration = evacuee->migration;
     const char *touched = ovo_str_or(migration, "updated_at",
                                      ovo_str_or(migration, "created_at", NULL));
     int64_t then_ms = 0;
 
-    if (g_strv_contains(tasks, ovo_str_or(evacuee->instance, "task_state", "")))
+    if (evacuation_is_under_way(evacuee->instance))
         return true;
     return touched && dv_time_parse(touched, &then_ms) &&
            dv_clock_wall_ms(dv_clock_real()) - then_ms < DOUBT_S * 1000;
@@ -165,18 +164,6 @@ static bool end_disks(const Evacuee *evacuee, GError **err)
 
 /* ---- the records ---- */
 
-static bool drop_allocation(const Evacuee *evacuee, GError **err)
-{
-    g_autofree char *provider = NULL;
-    const char *gone[] = {NULL, NULL};
-
-    if (!tracker_node_identity(evacuee->agent->tracker, &provider, NULL))
-        return dv_fail(err, DV_E_UNAVAILABLE, "this host has no compute node record yet");
-    gone[0] = provider;
-    return placement_allocations_remove_providers(evacuee->agent->placement, evacuee->ctx,
-                                                  evacuee->uuid, gone, err);
-}
-
 static bool set_status(const Evacuee *evacuee, const char *status, GError **err)
 {
     ovo_set_str(evacuee->migration, "status", status);
@@ -207,7 +194,8 @@ static bool settle(Evacuee *evacuee, GError **err)
         return false;
     switch (evacuee->verdict) {
     case EVAC_LEFT:
-        return end_disks(evacuee, err) && drop_allocation(evacuee, err) &&
+        return end_disks(evacuee, err) &&
+               evacuation_drop_allocation(evacuee->agent, evacuee->ctx, evacuee->uuid, err) &&
                set_status(evacuee, "completed", err);
     case EVAC_DELETED:
         return end_disks(evacuee, err) && set_status(evacuee, "completed", err);

@@ -311,14 +311,9 @@ static bool take_over(Arrive *arrive, GError **err)
     static const char *const expected[] = {"migrating", NULL};
     g_autoptr(GError) why = NULL;
     g_autofree char *node = tracker_node(arrive->agent->tracker);
-    int64_t id = 0;
 
     apply_context(arrive->instance);
-    ovo_set_str(arrive->instance, "host", arrive->agent->config.host);
-    ovo_set_str(arrive->instance, "node", node);
-    if (ovo_version_at_least(arrive->instance, 2, 8) &&
-        tracker_node_identity(arrive->agent->tracker, NULL, &id))
-        ovo_set_i64(arrive->instance, "compute_id", id);
+    tracker_move_place(arrive->agent->tracker, arrive->instance, node);
     ovo_set_i64(arrive->instance, "power_state", arrive->state);
     ovo_set_null(arrive->instance, "task_state");
     ovo_set_i64(arrive->instance, "progress", 0);
