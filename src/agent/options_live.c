@@ -54,10 +54,14 @@ bool options_live(const DvConfig *config, LiveConfig *out, GError **err)
     return true;
 }
 
+char *options_uri_host(const char *address)
+{
+    return strchr(address, ':') ? g_strconcat("[", address, "]", NULL) : g_strdup(address);
+}
+
 char *options_live_uri(const LiveConfig *live, const char *address)
 {
-    g_autofree char *host = strchr(address, ':') ? g_strconcat("[", address, "]", NULL)
-                                                 : g_strdup(address);
+    g_autofree char *host = options_uri_host(address);
     g_auto(GStrv) parts = NULL;
 
     if (!live->uri)

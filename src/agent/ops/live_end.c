@@ -18,8 +18,6 @@
 
 enum { HAND_OVER_TRIES = 3, HAND_OVER_PAUSE_MS = 1000 };
 
-#define RPC_VERSION "6.0" /* of every message between the two hosts, from Zed on */
-
 static NetworkInstance bound_to(const Live *live, const char *host)
 {
     NetworkInstance who = network_instance_of(live->agent, live->instance);
@@ -134,7 +132,7 @@ static bool call_post(Live *live, GError **err)
         g_autoptr(GError) why = NULL;
 
         if (peer_call(live->agent->peers, live->ctx, live->dest,
-                      "post_live_migration_at_destination", RPC_VERSION, args, PEER_LONG, NULL,
+                      "post_live_migration_at_destination", PEER_VERSION, args, PEER_LONG, NULL,
                       &why))
             return true;
         if (outcome_gone(why) || try >= HAND_OVER_TRIES || agent_stopping(live->agent)) {
@@ -292,7 +290,7 @@ static bool rollback_dest(void *self, GError **err)
     ovo_set_bool(args, "destroy_disks", !data_says(live, "is_shared_block_storage"));
     ovo_set_child(args, "migrate_data", live->data);
     return peer_cast(live->agent->peers, live->ctx, live->dest,
-                     "rollback_live_migration_at_destination", RPC_VERSION, args, err);
+                     "rollback_live_migration_at_destination", PEER_VERSION, args, err);
 }
 
 /* The destination has claimed NUMA cells. */
@@ -305,7 +303,7 @@ static bool rollback_claim(void *self, GError **err)
         return true;
     ovo_set_child(args, "instance", live->instance);
     return peer_call(live->agent->peers, live->ctx, live->dest, "drop_move_claim_at_destination",
-                     RPC_VERSION, args, PEER_SHORT, NULL, err);
+                     PEER_VERSION, args, PEER_SHORT, NULL, err);
 }
 
 static bool rollback_record(void *self, GError **err)

@@ -15,7 +15,6 @@
 
 #include "util/log.h"
 
-#define RPC_VERSION "6.0"
 #define PLUGGED "network-vif-plugged"
 
 static const char *const attrs[] = {"flavor", "system_metadata", "info_cache", NULL};
@@ -165,7 +164,7 @@ static bool prepare_dest(void *self, GError **err)
     ovo_set_child(args, "instance", live->instance);
     ovo_set_str(args, "disk", prepare->disks);
     ovo_set_child(args, "migrate_data", live->data);
-    if (!peer_call(live->agent->peers, live->ctx, live->dest, "pre_live_migration", RPC_VERSION,
+    if (!peer_call(live->agent->peers, live->ctx, live->dest, "pre_live_migration", PEER_VERSION,
                    args, PEER_LONG, &result, err))
         return false;
     answer = ovo_take(result, "LibvirtLiveMigrateData", err);

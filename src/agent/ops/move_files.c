@@ -19,8 +19,8 @@ static bool ask(const Move *move, const char *host, const char *path, bool *out,
 
     ovo_set_str(data, "filename", path);
     ovo_set_child(args, "data", data);
-    if (!peer_call(move->agent->peers, move->ctx, host, "check_instance_shared_storage", "6.0",
-                   args, PEER_SHORT, &sees, err))
+    if (!peer_call(move->agent->peers, move->ctx, host, "check_instance_shared_storage",
+                   PEER_VERSION, args, PEER_SHORT, &sees, err))
         return false;
     ovo_set_json(answer, "sees", sees);
     return ovo_bool(answer, "sees", out, err);
