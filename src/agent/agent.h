@@ -25,6 +25,9 @@
 
 #include <stdatomic.h>
 
+/* Of every message to another compute host: all of them speak it, from Zed on. */
+#define PEER_VERSION "6.0"
+
 typedef struct Notifier Notifier;
 typedef struct LiveQueue LiveQueue;
 

@@ -2,6 +2,7 @@
 #include "agent/evacuated.h"
 
 #include "agent/network_cache.h"
+#include "agent/ops/rebuild.h"
 #include "agent/ops/storage.h"
 #include "agent/ops/unplug.h"
 #include "util/log.h"
@@ -64,47 +65,46 @@ static bool read_instance(Evacuee *evacuee, GError **err)
     return false;
 }
 
-/* Whether some other migration is bringing it here. */
-static bool is_coming_back(const Evacuee *evacuee, bool *out, GError **err)
+static bool read_moves(const Evacuee *evacuee, Ovo **out, GError **err)
 {
     const char *host = evacuee->agent->config.host;
-    g_autoptr(Ovo) list = NULL;
 
-    *out = false;
-    if (!conductor_migrations_in_progress(evacuee->agent->con, evacuee->ctx, host,
-                                          ovo_str_or(evacuee->migration, "source_node", host),
-                                          &list, err))
-        return false;
-    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
-        g_autoptr(Ovo) other = ovo_at(list, NULL, i);
+    return conductor_migrations_in_progress(evacuee->agent->con, evacuee->ctx, host,
+                                            ovo_str_or(evacuee->migration, "source_node", host),
+                                            out, err);
+}
 
-        *out = *out ||
-               (other && strcmp(ovo_str_or(other, "instance_uuid", ""), evacuee->uuid) == 0 &&
-                strcmp(ovo_str_or(other, "dest_compute", ""), host) == 0);
+/* Whether some other migration is bringing it here. */
+static bool is_coming_back(const Evacuee *evacuee, const Ovo *moves)
+{
+    for (size_t i = 0; i < ovo_count(moves, NULL); i++) {
+        g_autoptr(Ovo) other = ovo_at(moves, NULL, i);
+
+        if (other && strcmp(ovo_str_or(other, "instance_uuid", ""), evacuee->uuid) == 0 &&
+            strcmp(ovo_str_or(other, "dest_compute", ""), evacuee->agent->config.host) == 0)
+            return true;
     }
-    return true;
+    return false;
 }
 
 static bool is_being_made(const Evacuee *evacuee)
 {
-    static const char *const tasks[] = {"rebuilding", "rebuild_block_device_mapping",
-                                        "rebuild_spawning", NULL};
     const Ovo *migration = evacuee->migration;
     const char *touched = ovo_str_or(migration, "updated_at",
                                      ovo_str_or(migration, "created_at", NULL));
     int64_t then_ms = 0;
 
-    if (g_strv_contains(tasks, ovo_str_or(evacuee->instance, "task_state", "")))
+    if (evacuation_is_under_way(evacuee->instance))
         return true;
     return touched && dv_time_parse(touched, &then_ms) &&
            dv_clock_wall_ms(dv_clock_real()) - then_ms < DOUBT_S * 1000;
 }
 
-static bool judge(Evacuee *evacuee, GError **err)
+/* *moves: those in progress of this host; NULL: read when they are needed, the caller's. */
+static bool judge(Evacuee *evacuee, Ovo **moves, GError **err)
 {
     const char *host = evacuee->agent->config.host;
     bool done = strcmp(ovo_str_or(evacuee->migration, "status", ""), "done") == 0;
-    bool back = false;
 
     if (!read_instance(evacuee, err))
         return false;
@@ -113,9 +113,9 @@ static bool judge(Evacuee *evacuee, GError **err)
     } else if (g_strcmp0(ovo_str_or(evacuee->instance, "host", NULL), host) == 0) {
         evacuee->verdict = !done && is_being_made(evacuee) ? EVAC_LEAVING : EVAC_STAYED;
     } else {
-        if (!is_coming_back(evacuee, &back, err))
+        if (!*moves && !read_moves(evacuee, moves, err))
             return false;
-        evacuee->verdict = back ? EVAC_BACK : EVAC_LEFT;
+        evacuee->verdict = is_coming_back(evacuee, *moves) ? EVAC_BACK : EVAC_LEFT;
     }
     return true;
 }
@@ -164,18 +164,6 @@ static bool end_disks(const Evacuee *evacuee, GError **err)
 
 /* ---- the records ---- */
 
-static bool drop_allocation(const Evacuee *evacuee, GError **err)
-{
-    g_autofree char *provider = NULL;
-    const char *gone[] = {NULL, NULL};
-
-    if (!tracker_node_identity(evacuee->agent->tracker, &provider, NULL))
-        return dv_fail(err, DV_E_UNAVAILABLE, "this host has no compute node record yet");
-    gone[0] = provider;
-    return placement_allocations_remove_providers(evacuee->agent->placement, evacuee->ctx,
-                                                  evacuee->uuid, gone, err);
-}
-
 static bool set_status(const Evacuee *evacuee, const char *status, GError **err)
 {
     ovo_set_str(evacuee->migration, "status", status);
@@ -200,11 +188,14 @@ static bool must_end(const Evacuee *evacuee)
 
 static bool settle(Evacuee *evacuee, GError **err)
 {
-    if (!judge(evacuee, err) || (must_end(evacuee) && !end_guest(evacuee, err)))
+    g_autoptr(Ovo) moves = NULL;
+
+    if (!judge(evacuee, &moves, err) || (must_end(evacuee) && !end_guest(evacuee, err)))
         return false;
     switch (evacuee->verdict) {
     case EVAC_LEFT:
-        return end_disks(evacuee, err) && drop_allocation(evacuee, err) &&
+        return end_disks(evacuee, err) &&
+               evacuation_drop_allocation(evacuee->agent, evacuee->ctx, evacuee->uuid, err) &&
                set_status(evacuee, "completed", err);
     case EVAC_DELETED:
         return end_disks(evacuee, err) && set_status(evacuee, "completed", err);
@@ -250,11 +241,11 @@ static GPtrArray *read_evacuees(Agent *agent, const DvCtx *ctx, GError **err)
 }
 
 /* In doubt it is left alone: whoever is here may be elsewhere, too. */
-static void leave_one(Evacuee *evacuee, GHashTable *guests, GHashTable *elsewhere)
+static void leave_one(Evacuee *evacuee, Ovo **moves, GHashTable *guests, GHashTable *elsewhere)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!judge(evacuee, &err)) {
+    if (!judge(evacuee, moves, &err)) {
         dv_error(evacuee->ctx, "not known whether it was evacuated: %s", err->message);
         g_hash_table_add(elsewhere, g_strdup(evacuee->uuid));
         return;
@@ -271,11 +262,13 @@ bool evacuated_leave(Agent *agent, const DvCtx *ctx, GHashTable *guests, GHashTa
 {
     g_autoptr(GHashTable) elsewhere = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GPtrArray) all = read_evacuees(agent, ctx, err);
+    /* Once for all: none begins while requests wait for the end of the start. */
+    g_autoptr(Ovo) moves = NULL;
 
     if (!all)
         return dv_within(err, "evacuations from this host");
     for (guint i = 0; i < all->len; i++)
-        leave_one(all->pdata[i], guests, elsewhere);
+        leave_one(all->pdata[i], &moves, guests, elsewhere);
     atomic_store(&agent->evacuating, all->len > 0);
     *out_elsewhere = g_steal_pointer(&elsewhere);
     return true;

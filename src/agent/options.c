@@ -139,15 +139,15 @@ DvConfig *options_load(const char *const *files, const char *const *dirs, GError
 
 /* ---- words that the fillers share ---- */
 
-static const char *str(const DvConfig *config, const char *group, const char *name)
+const char *option_str(const DvConfig *config, const char *group, const char *name)
 {
     const char *text = dv_config_str(config, group, name);
 
-    return text && *text ? text : NULL; /* an empty value is no value */
+    return text && *text ? text : NULL;
 }
 
-static bool fail_option(const DvConfig *config, const char *group, const char *name,
-                        const char *want, GError **err)
+bool option_fail(const DvConfig *config, const char *group, const char *name, const char *want,
+                 GError **err)
 {
     const char *origin = dv_config_origin(config, group, name);
     const char *text = dv_config_str(config, group, name);
@@ -219,7 +219,7 @@ static void fill_notify(const DvConfig *config, NotifyConfig *out)
         .topics = dv_config_list(config, "oslo_messaging_notifications", "topics"),
         .versioned_topics = dv_config_list(config, "notifications",
                                            "versioned_notifications_topics"),
-        .transport_url = str(config, "oslo_messaging_notifications", "transport_url"),
+        .transport_url = option_str(config, "oslo_messaging_notifications", "transport_url"),
         .audit_period = dv_config_str(config, "DEFAULT", "instance_usage_audit_period"),
         .bdms_in_notifications = dv_config_bool(config, "notifications", "bdms_in_notifications"),
         .retry = dv_config_int(config, "oslo_messaging_notifications", "retry"),
@@ -238,9 +238,9 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .report_interval_s = dv_config_int(config, "DEFAULT", "report_interval"),
         .service_down_time_s = dv_config_int(config, "DEFAULT", "service_down_time"),
         .control_plane_release = dv_config_str(config, "drover", "control_plane_release"),
-        .health_listen = str(config, "drover", "health_listen"),
-        .pin_compute = str(config, "upgrade_levels", "compute"),
-        .pin_conductor = str(config, "upgrade_levels", "conductor"),
+        .health_listen = option_str(config, "drover", "health_listen"),
+        .pin_compute = option_str(config, "upgrade_levels", "compute"),
+        .pin_conductor = option_str(config, "upgrade_levels", "conductor"),
         .rpc_response_timeout_s = dv_config_int(config, "DEFAULT", "rpc_response_timeout"),
         .long_rpc_timeout_s = dv_config_int(config, "DEFAULT", "long_rpc_timeout"),
         .executor_thread_pool_size = dv_config_int(config, "DEFAULT", "executor_thread_pool_size"),
@@ -267,7 +267,8 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .force_config_drive = dv_config_bool(config, "DEFAULT", "force_config_drive"),
         .track_instance_changes = dv_config_bool(config, "filter_scheduler",
                                                  "track_instance_changes"),
-        .default_access_ip_network_name = str(config, "DEFAULT", "default_access_ip_network_name"),
+        .default_access_ip_network_name = option_str(config, "DEFAULT",
+                                                     "default_access_ip_network_name"),
         .running_deleted_instance_action = dv_config_str(config, "DEFAULT",
                                                          "running_deleted_instance_action"),
         .running_deleted_instance_timeout_s = dv_config_int(config, "DEFAULT",
@@ -327,7 +328,7 @@ static bool check_driver(const DvConfig *config, GError **err)
 
     if (is_one_of(dv_config_str(config, "DEFAULT", "compute_driver"), drivers))
         return true;
-    return fail_option(config, "DEFAULT", "compute_driver",
+    return option_fail(config, "DEFAULT", "compute_driver",
                        "want libvirt.LibvirtDriver, the one hypervisor driver that drover has",
                        err);
 }
@@ -360,7 +361,7 @@ static bool check_release(const DvConfig *config, GError **err)
 
     if (is_one_of(dv_config_str(config, "drover", "control_plane_release"), known))
         return true;
-    return fail_option(config, "drover", "control_plane_release",
+    return option_fail(config, "drover", "control_plane_release",
                        "want auto or a release from zed on: zed, 2023.1, 2023.2, 2024.1 ... 2026.1",
                        err);
 }
@@ -380,17 +381,17 @@ static bool check_notifications(const DvConfig *config, GError **err)
     }
     return notification_period(dv_config_str(config, "DEFAULT", "instance_usage_audit_period"), 0,
                                &begin_ms, &end_ms) ||
-           fail_option(config, "DEFAULT", "instance_usage_audit_period",
+           option_fail(config, "DEFAULT", "instance_usage_audit_period",
                        "want hour, day, month or year, perhaps with @OFFSET", err);
 }
 
 static bool check_health(const DvConfig *config, GError **err)
 {
-    const char *listen = str(config, "drover", "health_listen");
+    const char *listen = option_str(config, "drover", "health_listen");
     g_autoptr(GError) why = NULL;
 
     return !listen || health_http_check(listen, &why) ||
-           fail_option(config, "drover", "health_listen", why->message, err);
+           option_fail(config, "drover", "health_listen", why->message, err);
 }
 
 static bool check_paths(const DvConfig *config, GError **err)
@@ -401,7 +402,7 @@ static bool check_paths(const DvConfig *config, GError **err)
         const char *path = dv_config_str(config, "DEFAULT", names[i]);
 
         if (!g_path_is_absolute(path))
-            return fail_option(config, "DEFAULT", names[i], "want an absolute path", err);
+            return option_fail(config, "DEFAULT", names[i], "want an absolute path", err);
     }
     return true;
 }
@@ -417,7 +418,7 @@ static bool check_service_user(const DvConfig *config, GError **err)
     options_auth(config, "service_user", &auth);
     if (auth.auth_type)
         return true;
-    return fail_option(config, "service_user", "auth_type",
+    return option_fail(config, "service_user", "auth_type",
                        "send_service_user_token is on, so want password or another way to log in",
                        err);
 }
@@ -434,10 +435,10 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
         !options_live(config, &filled.live, err))
         return false;
     if (!filled.host || !*filled.host)
-        return fail_option(config, "DEFAULT", "host", "want a name", err);
+        return option_fail(config, "DEFAULT", "host", "want a name", err);
     name = options_instance_name(&filled, 1, "00000000-0000-0000-0000-000000000000");
     if (!name)
-        return fail_option(config, "DEFAULT", "instance_name_template",
+        return option_fail(config, "DEFAULT", "instance_name_template",
                            "want a template like instance-%08x or %(uuid)s", err);
     raise_service_down_time(&filled);
     *out = filled;
@@ -448,8 +449,8 @@ bool options_agent(const DvConfig *config, AgentConfig *out, GError **err)
 
 void options_log(const DvConfig *config, LogConfig *out)
 {
-    const char *file = str(config, "DEFAULT", "log_file");
-    const char *dir = str(config, "DEFAULT", "log_dir");
+    const char *file = option_str(config, "DEFAULT", "log_file");
+    const char *dir = option_str(config, "DEFAULT", "log_dir");
     g_autofree char *path = NULL;
 
     *out = (LogConfig){
@@ -498,10 +499,10 @@ void options_rpc(const DvConfig *config, RpcConfig *out)
                                    "shuffle") == 0,
         .login_method = dv_config_str(config, group, "rabbit_login_method"),
         .ssl = dv_config_bool(config, group, "ssl"),
-        .ssl_version = str(config, group, "ssl_version"),
-        .ssl_key_file = str(config, group, "ssl_key_file"),
-        .ssl_cert_file = str(config, group, "ssl_cert_file"),
-        .ssl_ca_file = str(config, group, "ssl_ca_file"),
+        .ssl_version = option_str(config, group, "ssl_version"),
+        .ssl_key_file = option_str(config, group, "ssl_key_file"),
+        .ssl_cert_file = option_str(config, group, "ssl_cert_file"),
+        .ssl_ca_file = option_str(config, group, "ssl_ca_file"),
         .ssl_enforce_hostname = dv_config_bool(config, group, "ssl_enforce_hostname_verification"),
         .enable_cancel_on_failover = dv_config_bool(config, group, "enable_cancel_on_failover"),
         .ping_enabled = dv_config_bool(config, "DEFAULT", "rpc_ping_enabled"),
@@ -519,8 +520,8 @@ bool options_service(const DvConfig *config, const char *group, const AuthConfig
         .name = g_intern_string(group),
         .service_type = dv_config_str(config, group, "service_type"),
         .valid_interfaces = dv_config_list(config, group, "valid_interfaces"),
-        .region_name = str(config, group, "region_name"),
-        .endpoint_override = str(config, group, "endpoint_override"),
+        .region_name = option_str(config, group, "region_name"),
+        .endpoint_override = option_str(config, group, "endpoint_override"),
         .connect_retries = (unsigned)dv_config_int(config, group, "connect_retries"),
         .status_code_retries = (unsigned)dv_config_int(config, group, "status_code_retries"),
     };
@@ -534,7 +535,7 @@ bool options_service(const DvConfig *config, const char *group, const AuthConfig
         filled.connect_retries = (unsigned)MIN(dv_config_int(config, group, "http_retries"), 100);
     filled.user_token_only = is_glance && !filled.auth.auth_type;
     if (!filled.auth.auth_type && !is_glance)
-        return fail_option(config, group, "auth_type", "want password or another way to log in",
+        return option_fail(config, group, "auth_type", "want password or another way to log in",
                            err);
     if (service_user && dv_config_bool(config, "service_user", "send_service_user_token"))
         filled.service_user = service_user;
@@ -563,7 +564,7 @@ static bool check_cpu_model(const DvConfig *config, const VirtConfig *virt, GErr
     bool custom = virt->cpu_mode && strcmp(virt->cpu_mode, "custom") == 0;
 
     if (custom && !virt->cpu_models[0])
-        return fail_option(config, "libvirt", "cpu_mode", "needs cpu_models, which is not set",
+        return option_fail(config, "libvirt", "cpu_mode", "needs cpu_models, which is not set",
                            err);
     if (!custom && virt->cpu_models[0])
         return dv_fail(err, DV_E_BAD_CONFIG, "%s: [libvirt] cpu_models: only for cpu_mode = custom",
@@ -576,7 +577,7 @@ static bool check_virt(const DvConfig *config, const VirtConfig *virt, GError **
     static const char *const types[] = {"kvm", "qemu", NULL};
 
     if (!is_one_of(virt->virt_type, types))
-        return fail_option(config, "libvirt", "virt_type", "drover has kvm and qemu", err);
+        return option_fail(config, "libvirt", "virt_type", "drover has kvm and qemu", err);
     return check_cpu_model(config, virt, err) && check_queue_size(config, "rx_queue_size", err) &&
            check_queue_size(config, "tx_queue_size", err);
 }
@@ -585,16 +586,16 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
 {
     VirtConfig filled = {
         .virt_type = dv_config_str(config, "libvirt", "virt_type"),
-        .connection_uri = str(config, "libvirt", "connection_uri"),
+        .connection_uri = option_str(config, "libvirt", "connection_uri"),
         .instances_path = dv_config_str(config, "DEFAULT", "instances_path"),
-        .cpu_mode = str(config, "libvirt", "cpu_mode"),
+        .cpu_mode = option_str(config, "libvirt", "cpu_mode"),
         .cpu_models = dv_config_list(config, "libvirt", "cpu_models"),
         .cpu_model_extra_flags = dv_config_list(config, "libvirt", "cpu_model_extra_flags"),
         .hw_machine_type = dv_config_list(config, "libvirt", "hw_machine_type"),
         .disk_cachemodes = dv_config_list(config, "libvirt", "disk_cachemodes"),
         .image_type_exclude_list = dv_config_list(config, "compute", "image_type_exclude_list"),
         .images_type = dv_config_str(config, "libvirt", "images_type"),
-        .cpu_shared_set = str(config, "compute", "cpu_shared_set"),
+        .cpu_shared_set = option_str(config, "compute", "cpu_shared_set"),
         .rng_dev_path = dv_config_str(config, "libvirt", "rng_dev_path"),
         .sysinfo_serial = dv_config_str(config, "libvirt", "sysinfo_serial"),
         .mem_stats_period_s = dv_config_int(config, "libvirt", "mem_stats_period_seconds"),
@@ -605,8 +606,8 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
         .swtpm_enabled = dv_config_bool(config, "libvirt", "swtpm_enabled"),
         .preallocate = strcmp(dv_config_str(config, "DEFAULT", "preallocate_images"), "space") == 0,
         .disable_apic = dv_config_bool(config, "workarounds", "libvirt_disable_apic"),
-        .hw_disk_discard = str(config, "libvirt", "hw_disk_discard"),
-        .disk_prefix = str(config, "libvirt", "disk_prefix"),
+        .hw_disk_discard = option_str(config, "libvirt", "hw_disk_discard"),
+        .disk_prefix = option_str(config, "libvirt", "disk_prefix"),
         .perf_events = dv_config_list(config, "libvirt", "enabled_perf_events"),
         .num_pcie_ports = dv_config_int(config, "libvirt", "num_pcie_ports"),
         .max_queues = dv_config_int(config, "libvirt", "max_queues"),
@@ -637,10 +638,10 @@ bool options_disks(const DvConfig *config, DisksConfig *out, GError **err)
         .vmdk_allowed_types = dv_config_list(config, "compute", "vmdk_allowed_types"),
         .config_drive_format = dv_config_str(config, "DEFAULT", "config_drive_format"),
         .mkisofs_cmd = dv_config_str(config, "DEFAULT", "mkisofs_cmd"),
-        .default_ephemeral_format = str(config, "DEFAULT", "default_ephemeral_format"),
+        .default_ephemeral_format = option_str(config, "DEFAULT", "default_ephemeral_format"),
         .preallocate_images = dv_config_str(config, "DEFAULT", "preallocate_images"),
         .snapshots_directory = dv_config_str(config, "libvirt", "snapshots_directory"),
-        .snapshot_image_format = str(config, "libvirt", "snapshot_image_format"),
+        .snapshot_image_format = option_str(config, "libvirt", "snapshot_image_format"),
         .snapshot_compression = dv_config_bool(config, "libvirt", "snapshot_compression"),
         .remove_unused_bases = dv_config_bool(config, "image_cache", "remove_unused_base_images"),
         .unused_age_s = dv_config_int(config, "image_cache",
@@ -650,10 +651,10 @@ bool options_disks(const DvConfig *config, DisksConfig *out, GError **err)
     };
 
     if (!is_one_of(filled.images_type, kinds))
-        return fail_option(config, "libvirt", "images_type",
+        return option_fail(config, "libvirt", "images_type",
                            "not supported yet; drover has default, raw, qcow2 and flat", err);
     if (!*filled.base_dir_name || strchr(filled.base_dir_name, '/'))
-        return fail_option(config, "image_cache", "subdirectory_name", "want one folder name", err);
+        return option_fail(config, "image_cache", "subdirectory_name", "want one folder name", err);
     *out = filled;
     return true;
 }

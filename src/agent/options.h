@@ -209,6 +209,8 @@ void options_config_drive(const DvConfig *config, ConfigDriveConfig *out);
 bool options_live(const DvConfig *config, LiveConfig *out, GError **err);
 /* libvirt of another host at that address, as this host reaches it. Caller frees. */
 char *options_live_uri(const LiveConfig *live, const char *address);
+/* An address as the host of a URI: [addr] for IPv6. Caller frees. */
+char *options_uri_host(const char *address);
 /* [serial_console] port_range: first to end - 1. */
 bool options_serial_range(const DvConfig *config, int64_t *out_first, int64_t *out_end,
                           GError **err);

@@ -1,21 +1,9 @@
 /* What the options of live migration make; their rows are in options_libvirt.c and options_nova.c.
  * Sources    nova virt/libvirt/driver.py _parse_migration_flags, _live_migration_uri (Zed). */
 #include "agent/options.h"
+#include "agent/options_priv.h"
 
 #include <string.h>
-
-static const char *str(const DvConfig *config, const char *group, const char *name)
-{
-    const char *text = dv_config_str(config, group, name);
-
-    return text && *text ? text : NULL;
-}
-
-static bool refuse(const DvConfig *config, const char *name, const char *why, GError **err)
-{
-    return dv_fail(err, DV_E_BAD_CONFIG, "%s: [libvirt] %s: %s",
-                   dv_config_origin(config, "libvirt", name), name, why);
-}
 
 /* The destination's address takes the place of %s; nothing else may look like one. */
 static bool uri_ok(const char *uri)
@@ -29,9 +17,9 @@ bool options_live(const DvConfig *config, LiveConfig *out, GError **err)
 {
     const char *action = dv_config_str(config, "libvirt", "live_migration_timeout_action");
     LiveConfig live = {
-        .scheme = str(config, "libvirt", "live_migration_scheme"),
-        .uri = str(config, "libvirt", "live_migration_uri"),
-        .inbound_addr = str(config, "libvirt", "live_migration_inbound_addr"),
+        .scheme = option_str(config, "libvirt", "live_migration_scheme"),
+        .uri = option_str(config, "libvirt", "live_migration_uri"),
+        .inbound_addr = option_str(config, "libvirt", "live_migration_inbound_addr"),
         .tunnelled = dv_config_bool(config, "libvirt", "live_migration_tunnelled"),
         .tls = dv_config_bool(config, "libvirt", "live_migration_with_native_tls"),
         .auto_converge = dv_config_bool(config, "libvirt", "live_migration_permit_auto_converge"),
@@ -52,24 +40,28 @@ bool options_live(const DvConfig *config, LiveConfig *out, GError **err)
     };
 
     if (live.uri && !uri_ok(live.uri))
-        return refuse(config, "live_migration_uri", "want one %s for the destination's address",
-                      err);
+        return option_fail(config, "libvirt", "live_migration_uri",
+                           "want one %s for the destination's address", err);
     if (live.tunnelled && live.tls)
-        return refuse(config, "live_migration_with_native_tls",
-                      "not together with live_migration_tunnelled", err);
+        return option_fail(config, "libvirt", "live_migration_with_native_tls",
+                           "not together with live_migration_tunnelled", err);
     if (live.connections > 1 && (live.tunnelled || live.post_copy))
-        return refuse(config, "live_migration_parallel_connections",
-                      "not together with live_migration_tunnelled or "
-                      "live_migration_permit_post_copy",
-                      err);
+        return option_fail(config, "libvirt", "live_migration_parallel_connections",
+                           "not together with live_migration_tunnelled or "
+                           "live_migration_permit_post_copy",
+                           err);
     *out = live;
     return true;
 }
 
+char *options_uri_host(const char *address)
+{
+    return strchr(address, ':') ? g_strconcat("[", address, "]", NULL) : g_strdup(address);
+}
+
 char *options_live_uri(const LiveConfig *live, const char *address)
 {
-    g_autofree char *host = strchr(address, ':') ? g_strconcat("[", address, "]", NULL)
-                                                 : g_strdup(address);
+    g_autofree char *host = options_uri_host(address);
     g_auto(GStrv) parts = NULL;
 
     if (!live->uri)

@@ -19,6 +19,12 @@ extern const OptionPart options_part_oslo;    /* messaging, notifications, log, 
 extern const OptionPart options_part_drover;  /* [drover] */
 extern const OptionPart options_part_ignored; /* other services' options in a shared nova.conf */
 
+/* NULL when it is not set: an empty value is no value. */
+const char *option_str(const DvConfig *config, const char *group, const char *name);
+/* DV_E_BAD_CONFIG: where it is set, to what, and what is wanted. */
+bool option_fail(const DvConfig *config, const char *group, const char *name, const char *want,
+                 GError **err);
+
 /* Appends the keystoneauth rows of every group that has them to a GArray of DvOption. */
 void options_keystone_rows(GArray *rows);
 /* Fills the credentials of `group`, which may take them from another by auth_section. */

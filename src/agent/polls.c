@@ -44,7 +44,7 @@ static bool request_confirm(Agent *agent, const DvCtx *ctx, Ovo *instance, Ovo *
     ovo_set_child(args, "instance", instance);
     ovo_set_child(args, "migration", migration);
     return peer_cast(agent->peers, ctx, ovo_str_or(migration, "source_compute", ""),
-                     "confirm_resize", "6.0", args, err);
+                     "confirm_resize", PEER_VERSION, args, err);
 }
 
 static bool poll_resize(Agent *agent, const DvCtx *ctx, Ovo *migration, GError **err)
@@ -118,7 +118,7 @@ static bool request_unrescue(Agent *agent, const DvCtx *ctx, Ovo *instance, GErr
         return false;
     ovo_set_child(args, "instance", instance);
     return peer_cast(agent->peers, ctx, ovo_str_or(instance, "host", ""), "unrescue_instance",
-                     "6.0", args, err);
+                     PEER_VERSION, args, err);
 }
 
 bool poll_rescued(Agent *agent, const DvCtx *ctx, GError **err)

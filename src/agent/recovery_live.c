@@ -79,9 +79,8 @@ static void give_up(Live *live)
                ovo_str_or(live->instance, "host", "?"));
     if (!placement_allocations_delete(agent->placement, live->admin,
                                       ovo_str_or(live->migration, "uuid", ""), NULL, &err) ||
-        !live_status(live, "error", &err))
+        !live_ended(live, "error", &err))
         dv_error(live->ctx, "its live migration stays in progress: %s", err->message);
-    live_file_remove(live);
 }
 
 static void stay(Live *live, const char *status, const char *why)

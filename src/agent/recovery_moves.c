@@ -14,8 +14,6 @@
 
 #include <string.h>
 
-#define RPC_VERSION "6.0"
-
 static const char *const attrs[] = {"info_cache", "metadata",   "system_metadata",   "flavor",
                                     "old_flavor", "new_flavor", "migration_context", NULL};
 
@@ -89,7 +87,7 @@ static bool tell(const Interrupted *move, const char *side, const char *method, 
     ovo_set_child(args, "migration", move->migration);
     ovo_set_null(args, "request_spec");
     return peer_cast(move->agent->peers, move->ctx, ovo_str_or(move->migration, side, ""), method,
-                     RPC_VERSION, args, err);
+                     PEER_VERSION, args, err);
 }
 
 static bool tell_source_to_finish_revert(Interrupted *move, GError **err)

@@ -215,6 +215,25 @@ static void one_that_was_handed_over_is_completed(void **state)
     assert_moved(cloud);
 }
 
+/* Until its record says that it has ended, the next start needs what this one knew. */
+static void one_whose_end_is_not_recorded_is_completed_later(void **state)
+{
+    Cloud *cloud = *state;
+
+    put_migration(cloud, "running");
+    prepare(cloud);
+    move_guest(cloud);
+    fake_conductor_fail(fake_agent_conductor(cloud->source), "Migration.save", "timeout");
+    restart_source(cloud);
+    assert_runs_on(cloud, cloud->dest);
+    assert_status(cloud, "running");
+    assert_true(has_live_file(cloud->source));
+    restart_source(cloud);
+    assert_runs_on(cloud, cloud->dest);
+    assert_status(cloud, "completed");
+    assert_false(has_live_file(cloud->source));
+}
+
 /* Its host lost power after the guest had left: only the definition is here, off. */
 static void a_definition_that_is_left_goes(void **state)
 {
@@ -397,6 +416,7 @@ int main(void)
         cmocka_unit_test(one_that_never_began_is_taken_back),
         T(one_that_was_being_taken_back_is_taken_back),
         T(one_that_was_handed_over_is_completed),
+        T(one_whose_end_is_not_recorded_is_completed_later),
         T(a_definition_that_is_left_goes),
         T(a_guest_that_went_down_with_its_host_stays),
         cmocka_unit_test(guests_that_moved_are_not_started_here),

@@ -235,7 +235,7 @@ static bool delete_elsewhere(Agent *agent, const DvCtx *ctx, const Ovo *instance
         ovo_set_child(args, "bdms", bdms);
     else
         ovo_set_strv(args, "bdms", NULL);
-    return peer_cast(agent->peers, ctx, host, "terminate_instance", "6.0", args, err);
+    return peer_cast(agent->peers, ctx, host, "terminate_instance", PEER_VERSION, args, err);
 }
 
 static bool delete_with(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ovo *bdms,

@@ -252,6 +252,14 @@ static const OpStep evacuate_steps[] = {
     {"active", evac_active, NULL},
 };
 
+bool evacuation_is_under_way(const Ovo *instance)
+{
+    static const char *const tasks[] = {"rebuilding", "rebuild_block_device_mapping",
+                                        "rebuild_spawning", NULL};
+
+    return g_strv_contains(tasks, ovo_str_or(instance, "task_state", ""));
+}
+
 /* ---- how it ends ---- */
 
 static void set_migration(const Evacuate *evac, const char *status)
@@ -264,18 +272,23 @@ static void set_migration(const Evacuate *evac, const char *status)
         dv_warning(rebuild->ctx, "migration not set to %s: %s", status, err->message);
 }
 
-/* The scheduler has put the instance's resources on this host, too. */
-static void give_allocation_back(const Rebuild *rebuild)
+bool evacuation_drop_allocation(Agent *agent, const DvCtx *ctx, const char *uuid, GError **err)
 {
     g_autofree char *provider = NULL;
     const char *gone[] = {NULL, NULL};
+
+    if (!tracker_node_identity(agent->tracker, &provider, NULL))
+        return dv_fail(err, DV_E_UNAVAILABLE, "this host has no compute node record yet");
+    gone[0] = provider;
+    return placement_allocations_remove_providers(agent->placement, ctx, uuid, gone, err);
+}
+
+/* The scheduler has put the instance's resources on this host, too. */
+static void give_allocation_back(const Rebuild *rebuild)
+{
     g_autoptr(GError) err = NULL;
 
-    if (!tracker_node_identity(rebuild->agent->tracker, &provider, NULL))
-        return;
-    gone[0] = provider;
-    if (!placement_allocations_remove_providers(rebuild->agent->placement, rebuild->ctx,
-                                                rebuild->uuid, gone, &err))
+    if (!evacuation_drop_allocation(rebuild->agent, rebuild->ctx, rebuild->uuid, &err))
         dv_error(rebuild->ctx, "allocation on this host not removed: %s", err->message);
 }
 
@@ -385,14 +398,6 @@ static const OpStep adopt_steps[] = {
     {"resume", evac_resume, NULL}, {"active", evac_active, NULL},
 };
 
-static bool is_at_it(const Ovo *instance)
-{
-    static const char *const tasks[] = {"rebuilding", "rebuild_block_device_mapping",
-                                        "rebuild_spawning", NULL};
-
-    return g_strv_contains(tasks, ovo_str_or(instance, "task_state", ""));
-}
-
 static bool adopt(Evacuate *evac, GError **err)
 {
     const Rebuild *rebuild = &evac->rebuild;
@@ -421,7 +426,7 @@ static void abandon(Evacuate *evac, const GError *cause)
     evac_destroy_guest(evac);
     evac_remove_disks(evac);
     evac_unclaim(evac);
-    if (!is_at_it(rebuild->instance)) {
+    if (!evacuation_is_under_way(rebuild->instance)) {
         set_migration(evac, "failed");
         give_allocation_back(rebuild);
         return;
@@ -453,7 +458,7 @@ bool evacuate_recover(Agent *agent, const DvCtx *ctx, Ovo *instance, Ovo *migrat
     bool ok;
 
     rebuild_init(&evac.rebuild, &call);
-    ok = up && is_at_it(instance) && adopt(&evac, &cause);
+    ok = up && evacuation_is_under_way(instance) && adopt(&evac, &cause);
     if (!ok) {
         if (!cause)
             dv_fail(&cause, DV_E_INTERNAL, "the agent ended while evacuating");

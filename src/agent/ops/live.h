@@ -74,6 +74,8 @@ bool live_finish(Live *live, GError **err);
 /* The guest is here: all that was made for its move is taken back, here and at the destination.
  * status: failed, cancelled or error. Likewise. */
 bool live_rollback(Live *live, const char *status, GError **err);
+/* The migration's last status, saved: with it goes what was kept of it for the next start. */
+bool live_ended(Live *live, const char *status, GError **err);
 /* Neither can be done: the migration's and the instance's records say error, with a fault. */
 void live_broken(Live *live, const GError *why);
 
@@ -96,7 +98,7 @@ void live_cancel_waiting(Agent *agent);
 
 /* <state_path>/live_migrations/<uuid>.json: what the messages brought and no record holds. Written
  * before the destination is asked to prepare itself and again with its answer, removed when the
- * migration has been ended completely. */
+ * migration's record says that it has ended; of a broken one it stays. */
 bool live_file_write(const Live *live, GError **err);
 void live_file_remove(const Live *live);
 /* *out NULL: there is none, or it is of another migration. */

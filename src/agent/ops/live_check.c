@@ -23,7 +23,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define RPC_VERSION "6.0"
 #define MIB (1024 * 1024)
 
 /* ---- the destination ---- */
@@ -244,7 +243,7 @@ static bool check_source(void *self, GError **err)
     ovo_set_child(args, "instance", check->instance);
     ovo_set_child(args, "dest_check_data", check->data);
     if (!peer_call(check->agent->peers, check->ctx, source, "check_can_live_migrate_source",
-                   RPC_VERSION, args, PEER_SHORT, &result, err))
+                   PEER_VERSION, args, PEER_SHORT, &result, err))
         return false;
     answer = ovo_take(result, "LibvirtLiveMigrateData", err);
     if (!answer)

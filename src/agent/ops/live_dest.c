@@ -15,6 +15,7 @@
 #include "agent/op.h"
 #include "agent/ops/boot_disks.h"
 #include "agent/ops/live.h"
+#include "agent/ops/move_files.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/unplug.h"
 
@@ -140,21 +141,14 @@ static bool pre_absent(void *self, GError **err)
                    arrive->uuid);
 }
 
-/* DiskReceive.fetch: a file of the source, over the libvirt that runs there. */
+/* DiskReceive.fetch: a file of the source. By its name, as live migrations reach a host of which no
+ * other address is agreed on. */
 static bool fetch_from_source(void *arg, const char *there, const char *here, GError **err)
 {
     const Arrive *arrive = arg;
-    const VirtDriver *virt = arrive->agent->virt;
-    const char *host = ovo_str_or(arrive->instance, "host", "");
-    g_autofree char *uri = options_live_uri(&arrive->agent->config.live, host);
-    g_autofree char *folder = g_path_get_dirname(there);
-    g_autofree char *name = g_path_get_basename(there);
-    const VirtFile file = {here, name};
-    const VirtTransfer what = {
-        .uri = uri, .uuid = arrive->uuid, .folder = folder, .files = &file, .file_count = 1};
+    const Move move = {.agent = arrive->agent, .ctx = arrive->ctx, .uuid = arrive->uuid};
 
-    dv_info(arrive->ctx, "fetching %s from host %s", name, host);
-    return virt->ops->fetch_files(virt->self, arrive->ctx, &what, err);
+    return move_files_fetch_at(&move, ovo_str_or(arrive->instance, "host", ""), there, here, err);
 }
 
 static bool pre_disks(void *self, GError **err)
@@ -311,14 +305,9 @@ static bool take_over(Arrive *arrive, GError **err)
     static const char *const expected[] = {"migrating", NULL};
     g_autoptr(GError) why = NULL;
     g_autofree char *node = tracker_node(arrive->agent->tracker);
-    int64_t id = 0;
 
     apply_context(arrive->instance);
-    ovo_set_str(arrive->instance, "host", arrive->agent->config.host);
-    ovo_set_str(arrive->instance, "node", node);
-    if (ovo_version_at_least(arrive->instance, 2, 8) &&
-        tracker_node_identity(arrive->agent->tracker, NULL, &id))
-        ovo_set_i64(arrive->instance, "compute_id", id);
+    tracker_move_place(arrive->agent->tracker, arrive->instance, node);
     ovo_set_i64(arrive->instance, "power_state", arrive->state);
     ovo_set_null(arrive->instance, "task_state");
     ovo_set_i64(arrive->instance, "progress", 0);

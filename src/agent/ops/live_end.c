@@ -18,8 +18,6 @@
 
 enum { HAND_OVER_TRIES = 3, HAND_OVER_PAUSE_MS = 1000 };
 
-#define RPC_VERSION "6.0" /* of every message between the two hosts, from Zed on */
-
 static NetworkInstance bound_to(const Live *live, const char *host)
 {
     NetworkInstance who = network_instance_of(live->agent, live->instance);
@@ -53,6 +51,14 @@ static bool give_back_allocation(void *self, GError **err)
         return false;
     if (!moved)
         dv_error(live->ctx, "migration %s holds no allocation that could be given back", from);
+    return true;
+}
+
+bool live_ended(Live *live, const char *status, GError **err)
+{
+    if (!live_status(live, status, err))
+        return false;
+    live_file_remove(live);
     return true;
 }
 
@@ -126,7 +132,7 @@ static bool call_post(Live *live, GError **err)
         g_autoptr(GError) why = NULL;
 
         if (peer_call(live->agent->peers, live->ctx, live->dest,
-                      "post_live_migration_at_destination", RPC_VERSION, args, PEER_LONG, NULL,
+                      "post_live_migration_at_destination", PEER_VERSION, args, PEER_LONG, NULL,
                       &why))
             return true;
         if (outcome_gone(why) || try >= HAND_OVER_TRIES || agent_stopping(live->agent)) {
@@ -205,7 +211,7 @@ static bool finish_consoles(void *self, GError **err)
 static bool finish_status(void *self, GError **err)
 {
     Live *live = self;
-    return live_status(live, "completed", err);
+    return live_ended(live, "completed", err);
 }
 
 static bool finish_allocation(void *self, GError **err)
@@ -240,7 +246,6 @@ bool live_finish(Live *live, GError **err)
     notify(live, NOTIFY_LIVE_MIGRATION_POST, NOTIFY_START);
     ok = op_run_all("live_finish", finish_steps, G_N_ELEMENTS(finish_steps), live, live->ctx, err);
     notify(live, NOTIFY_LIVE_MIGRATION_POST, NOTIFY_END);
-    live_file_remove(live);
     if (ok)
         dv_info(live->ctx, "live migrated to host %s", live->dest);
     return ok;
@@ -285,7 +290,7 @@ static bool rollback_dest(void *self, GError **err)
     ovo_set_bool(args, "destroy_disks", !data_says(live, "is_shared_block_storage"));
     ovo_set_child(args, "migrate_data", live->data);
     return peer_cast(live->agent->peers, live->ctx, live->dest,
-                     "rollback_live_migration_at_destination", RPC_VERSION, args, err);
+                     "rollback_live_migration_at_destination", PEER_VERSION, args, err);
 }
 
 /* The destination has claimed NUMA cells. */
@@ -298,7 +303,7 @@ static bool rollback_claim(void *self, GError **err)
         return true;
     ovo_set_child(args, "instance", live->instance);
     return peer_call(live->agent->peers, live->ctx, live->dest, "drop_move_claim_at_destination",
-                     RPC_VERSION, args, PEER_SHORT, NULL, err);
+                     PEER_VERSION, args, PEER_SHORT, NULL, err);
 }
 
 static bool rollback_record(void *self, GError **err)
@@ -322,7 +327,7 @@ static bool rollback_status(void *self, GError **err)
 {
     Live *live = self;
 
-    return live_status(live, live->end_status, err);
+    return live_ended(live, live->end_status, err);
 }
 
 /* The instance is free at last: whoever waits for that finds the migration ended. */
@@ -343,7 +348,6 @@ bool live_rollback(Live *live, const char *status, GError **err)
     ok = op_run_all("live_rollback", rollback_steps, G_N_ELEMENTS(rollback_steps), live, live->ctx,
                     err);
     notify(live, NOTIFY_LIVE_MIGRATION_ROLLBACK, NOTIFY_END);
-    live_file_remove(live);
     return ok;
 }
 

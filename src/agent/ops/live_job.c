@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define RPC_VERSION "6.0"
-
 enum {
     SAY_MS = 30000,    /* between two lines of progress in the log */
     AWAY_MS = 3000,    /* between two looks whether somebody is back */
@@ -52,17 +50,11 @@ static void plan_done(Plan *plan)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Plan, plan_done)
 
-/* [addr] for IPv6. Caller frees. */
-static char *in_uri(const char *address)
-{
-    return strchr(address, ':') ? g_strconcat("[", address, "]", NULL) : g_strdup(address);
-}
-
 static void plan_addresses(const Live *live, Plan *plan)
 {
     const LiveConfig *config = &live->agent->config.live;
     const char *address = ovo_str_or(live->data, "target_connect_addr", NULL);
-    g_autofree char *host = address ? in_uri(address) : NULL;
+    g_autofree char *host = address ? options_uri_host(address) : NULL;
 
     plan->uri = options_live_uri(config, address ? address : live->dest);
     if (host && !config->tunnelled)
@@ -425,7 +417,7 @@ bool live_ask_dest(const Live *live, bool *out_there, GError **err)
 
     ovo_set_child(args, "instance", live->instance);
     ovo_set_str(args, "tail_length", "1");
-    if (peer_call(live->agent->peers, live->ctx, live->dest, "get_console_output", RPC_VERSION,
+    if (peer_call(live->agent->peers, live->ctx, live->dest, "get_console_output", PEER_VERSION,
                   args, PEER_SHORT, NULL, &why) ||
         dv_is(why, DV_E_CONSOLE_NOT_AVAILABLE)) {
         *out_there = true;

@@ -15,7 +15,6 @@
 
 #include "util/log.h"
 
-#define RPC_VERSION "6.0"
 #define PLUGGED "network-vif-plugged"
 
 static const char *const attrs[] = {"flavor", "system_metadata", "info_cache", NULL};
@@ -165,7 +164,7 @@ static bool prepare_dest(void *self, GError **err)
     ovo_set_child(args, "instance", live->instance);
     ovo_set_str(args, "disk", prepare->disks);
     ovo_set_child(args, "migrate_data", live->data);
-    if (!peer_call(live->agent->peers, live->ctx, live->dest, "pre_live_migration", RPC_VERSION,
+    if (!peer_call(live->agent->peers, live->ctx, live->dest, "pre_live_migration", PEER_VERSION,
                    args, PEER_LONG, &result, err))
         return false;
     answer = ovo_take(result, "LibvirtLiveMigrateData", err);
@@ -178,6 +177,23 @@ static bool prepare_dest(void *self, GError **err)
     return true;
 }
 
+/* Events that may have been lost are waited for all the same: of a port that is active at the
+ * source neutron cannot say whether it is plugged at the destination. */
+static bool wait_plugged(const Prepare *prepare, GError **err)
+{
+    int64_t end_ms = dv_now_ms() + prepare->live->agent->config.vif_plugging_timeout_s * 1000;
+    g_autoptr(GError) why = NULL;
+
+    while (!waits_wait(prepare->plugged, MAX(end_ms - dv_now_ms(), 0), &why)) {
+        if (!dv_is(why, DV_E_UNAVAILABLE)) {
+            g_propagate_error(err, g_steal_pointer(&why));
+            return false;
+        }
+        g_clear_error(&why);
+    }
+    return true;
+}
+
 static bool prepare_plugged(void *self, GError **err)
 {
     Prepare *prepare = self;
@@ -186,7 +202,7 @@ static bool prepare_plugged(void *self, GError **err)
     g_autoptr(GError) why = NULL;
 
     if (!prepare->plugged || !ovo_bool_or(live->data, "wait_for_vif_plugged", false) ||
-        waits_wait(prepare->plugged, config->vif_plugging_timeout_s * 1000, &why))
+        wait_plugged(prepare, &why))
         return true;
     if (dv_is(why, DV_E_CANCELLED)) {
         g_propagate_error(err, g_steal_pointer(&why));

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define RPC_VERSION "6.0" /* of every cast between the sides, from Zed on */
-
 bool move_init(Move *move, const OpCall *call, GError **err)
 {
     static const char *const attrs[] = {"flavor",          "old_flavor", "new_flavor",
@@ -276,5 +274,5 @@ bool move_cast(Move *move, const char *host, const char *method, Ovo *more, GErr
     ovo_set_child(args, "migration", move->migration);
     if (strcmp(method, "confirm_resize") != 0)
         ovo_set_from(args, "request_spec", move->args, "request_spec");
-    return peer_cast(move->agent->peers, move->ctx, host, method, RPC_VERSION, args, err);
+    return peer_cast(move->agent->peers, move->ctx, host, method, PEER_VERSION, args, err);
 }

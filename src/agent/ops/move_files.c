@@ -19,8 +19,8 @@ static bool ask(const Move *move, const char *host, const char *path, bool *out,
 
     ovo_set_str(data, "filename", path);
     ovo_set_child(args, "data", data);
-    if (!peer_call(move->agent->peers, move->ctx, host, "check_instance_shared_storage", "6.0",
-                   args, PEER_SHORT, &sees, err))
+    if (!peer_call(move->agent->peers, move->ctx, host, "check_instance_shared_storage",
+                   PEER_VERSION, args, PEER_SHORT, &sees, err))
         return false;
     ovo_set_json(answer, "sees", sees);
     return ovo_bool(answer, "sees", out, err);
@@ -94,11 +94,10 @@ static char *source_address(const Move *move)
     return g_strdup(ovo_str_or(node, "host_ip", host));
 }
 
-bool move_files_fetch(void *arg, const char *there, const char *here, GError **err)
+bool move_files_fetch_at(const Move *move, const char *address, const char *there, const char *here,
+                         GError **err)
 {
-    const Move *move = arg;
     const VirtDriver *virt = move->agent->virt;
-    g_autofree char *address = source_address(move);
     g_autofree char *uri = options_live_uri(&move->agent->config.live, address);
     g_autofree char *folder = g_path_get_dirname(there);
     g_autofree char *name = g_path_get_basename(there);
@@ -110,10 +109,19 @@ bool move_files_fetch(void *arg, const char *there, const char *here, GError **e
         .files = &file,
         .file_count = 1,
         .stop = should_stop,
-        .stop_arg = arg,
+        .stop_arg = (void *)move,
     };
 
+    dv_info(move->ctx, "fetching %s from %s", name, address);
     return virt->ops->fetch_files(virt->self, move->ctx, &what, err);
+}
+
+bool move_files_fetch(void *arg, const char *there, const char *here, GError **err)
+{
+    const Move *move = arg;
+    g_autofree char *address = source_address(move);
+
+    return move_files_fetch_at(move, address, there, here, err);
 }
 
 static const char *const nothing[] = {NULL};

@@ -26,6 +26,10 @@ bool move_files_send(const Move *move, GError **err);
 /* DiskArrival.fetch, on the destination; move is the arg. Over libvirt, whatever carries the rest:
  * a base file of the source's own is needed where no other way to it is known. */
 bool move_files_fetch(void *move, const char *there, const char *here, GError **err);
+/* The same with the address at which the other host is reached. Of `move` only agent, ctx and uuid
+ * are read. */
+bool move_files_fetch_at(const Move *move, const char *address, const char *there, const char *here,
+                         GError **err);
 /* Takes it away from the destination again, with the directory where it is empty then; troubles are
  * logged. To be called while what was sent is still set aside: its names are read there. */
 void move_files_take_back(const Move *move);

@@ -19,14 +19,6 @@ static bool run(const char *const *argv, int64_t timeout_ms, GError **err)
     return dv_spawn(&(DvSpawn){.argv = argv, .timeout_ms = timeout_ms}, NULL, err);
 }
 
-/* scp and rsync take what is before a colon for a host. */
-static char *host_part(const Move *move)
-{
-    const char *address = move_address(move);
-
-    return strchr(address, ':') ? g_strdup_printf("[%s]", address) : g_strdup(address);
-}
-
 /* Paths hold nothing that a shell on the other side would see: instances_path is the operator's,
  * and the rest is a uuid and names of ours. */
 static bool over_ssh(const Move *move, const char *command, const char *option, const char *path,
@@ -71,7 +63,8 @@ static bool rsync(const char *from, const char *to, GError **err)
 static bool send_all(const Move *move, const char *const *names, CopyFn copy, GError **err)
 {
     g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
-    g_autofree char *host = host_part(move);
+    /* they take what is before a colon for a host */
+    g_autofree char *host = options_uri_host(move_address(move));
     g_autoptr(GError) left = NULL;
 
     for (size_t i = 0; names[i]; i++) {

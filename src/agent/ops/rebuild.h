@@ -50,3 +50,7 @@ bool op_evacuate(const OpCall *call, GError **err);
  * `instance` and `migration` as they are now. */
 bool evacuate_recover(Agent *agent, const DvCtx *ctx, Ovo *instance, Ovo *migration,
                       GuestState guest, GError **err);
+/* By its task state. */
+bool evacuation_is_under_way(const Ovo *instance);
+/* What the instance holds of this host in placement goes; what it holds of others stays. */
+bool evacuation_drop_allocation(Agent *agent, const DvCtx *ctx, const char *uuid, GError **err);
