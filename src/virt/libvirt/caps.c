@@ -311,14 +311,12 @@ bool caps_parse_host(HostCaps *caps, xmlDoc *doc, GError **err)
 static bool expand_cpu(virConnectPtr conn, const HostCaps *caps, const char *model,
                        const GPtrArray *features, GPtrArray **out, GError **err)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *cpu = xmlNewNode(NULL, BAD_CAST "cpu");
+    xmlNode *cpu = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("cpu", &cpu);
+    g_autofree char *text = NULL;
     xmlNode *topology;
-    xmlChar *text = NULL;
-    int length = 0;
     char *expanded;
 
-    xmlDocSetRootElement(doc, cpu);
     xml_add_text(cpu, "arch", caps->arch);
     xml_add_text(cpu, "model", model);
     xml_add_text(cpu, "vendor", caps->cpu_vendor);
@@ -328,10 +326,9 @@ static bool expand_cpu(virConnectPtr conn, const HostCaps *caps, const char *mod
     xml_attr_u64(topology, "threads", (uint64_t)caps->threads);
     for (guint i = 0; features && i < features->len; i++)
         xml_attr(xml_add(cpu, "feature"), "name", g_ptr_array_index(features, i));
-    xmlDocDumpMemory(doc, &text, &length);
+    text = xml_text(doc);
     expanded = virConnectBaselineCPU(conn, (const char **)&text, 1,
                                      VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES);
-    xmlFree(text);
     *out = NULL;
     if (!expanded)
         return virt_conn_last_code() == VIR_ERR_NO_SUPPORT ||

@@ -61,31 +61,29 @@ bool remote_check_idle(virConnectPtr conn, const char *uuid, GError **err)
 
 /* ---- pools ---- */
 
+void remote_add_permissions(xmlNode *target, const char *mode, int64_t owner, int64_t group)
+{
+    xmlNode *permissions = xml_add(target, "permissions");
+
+    xml_add_text(permissions, "mode", mode);
+    if (owner < 0 || group < 0)
+        return;
+    xml_add_u64(permissions, "owner", (uint64_t)owner);
+    xml_add_u64(permissions, "group", (uint64_t)group);
+}
+
 static char *pool_xml(const char *name, const char *folder, int64_t owner, int64_t group)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *pool = xmlNewNode(NULL, BAD_CAST "pool");
+    xmlNode *pool = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("pool", &pool);
     xmlNode *target;
-    xmlNode *permissions;
-    xmlChar *text = NULL;
-    int length = 0;
-    char *out;
 
-    xmlDocSetRootElement(doc, pool);
     xml_attr(pool, "type", "dir");
     xml_add_text(pool, "name", name);
     target = xml_add(pool, "target");
     xml_add_text(target, "path", folder);
-    permissions = xml_add(target, "permissions");
-    xml_add_text(permissions, "mode", FOLDER_MODE);
-    if (owner >= 0 && group >= 0) {
-        xml_add_u64(permissions, "owner", (uint64_t)owner);
-        xml_add_u64(permissions, "group", (uint64_t)group);
-    }
-    xmlDocDumpMemory(doc, &text, &length);
-    out = g_strndup((const char *)text, (gsize)length);
-    xmlFree(text);
-    return out;
+    remote_add_permissions(target, FOLDER_MODE, owner, group);
+    return xml_text(doc);
 }
 
 /* What an earlier process left under our name. */

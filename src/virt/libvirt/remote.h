@@ -31,6 +31,8 @@ bool remote_pool_free_bytes(const RemotePool *pool, uint64_t *out, GError **err)
 void remote_pool_close(RemotePool *pool);
 /* Removes the folder when it is empty; else it stays, which is success, too. */
 bool remote_remove_folder(virConnectPtr conn, const char *folder, GError **err);
+/* <permissions> of a pool's or a volume's <target>; without both ids libvirtd's own remain. */
+void remote_add_permissions(xmlNode *target, const char *mode, int64_t owner, int64_t group);
 /* Owner and group of what the folder's pool says of it, -1: not known. */
 void remote_pool_owner(const RemotePool *pool, int64_t *out_owner, int64_t *out_group);
 

@@ -130,30 +130,17 @@ static int skip_hole(virStreamPtr stream G_GNUC_UNUSED, long long length, void *
 
 static char *volume_xml(const Transfer *transfer, const char *name, off_t size)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *volume = xmlNewNode(NULL, BAD_CAST "volume");
+    xmlNode *volume = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("volume", &volume);
     xmlNode *target;
-    xmlNode *permissions;
-    xmlChar *text = NULL;
-    int length = 0;
-    char *out;
 
-    xmlDocSetRootElement(doc, volume);
     xml_add_text(volume, "name", name);
     xml_add_u64(volume, "capacity", (uint64_t)size);
     xml_add_u64(volume, "allocation", 0);
     target = xml_add(volume, "target");
     xml_attr(xml_add(target, "format"), "type", "raw");
-    permissions = xml_add(target, "permissions");
-    xml_add_text(permissions, "mode", FILE_MODE);
-    if (transfer->owner >= 0 && transfer->group >= 0) {
-        xml_add_u64(permissions, "owner", (uint64_t)transfer->owner);
-        xml_add_u64(permissions, "group", (uint64_t)transfer->group);
-    }
-    xmlDocDumpMemory(doc, &text, &length);
-    out = g_strndup((const char *)text, (gsize)length);
-    xmlFree(text);
-    return out;
+    remote_add_permissions(target, FILE_MODE, transfer->owner, transfer->group);
+    return xml_text(doc);
 }
 
 static bool delete_volume(const Transfer *transfer, const char *name, GError **err)

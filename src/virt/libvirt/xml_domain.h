@@ -73,5 +73,10 @@ void xml_add_number(xmlNode *parent, const char *name, const SpecNumber *number)
 void xml_attr_number(xmlNode *node, const char *name, const SpecNumber *number);
 /* The string value of the first match of `xpath` below `node`, or NULL. Caller frees. */
 char *xml_find(xmlDoc *doc, const char *xpath);
+/* The first child element of that name, or NULL; parent may be NULL. */
+xmlNode *xml_child(xmlNode *parent, const char *name);
+/* A document of one element, which is *out_root; and a document's text. The caller frees. */
+xmlDoc *xml_new(const char *name, xmlNode **out_root);
+char *xml_text(xmlDoc *doc);
 /* Parses what libvirt sent: bounded, no network, no entities. NULL with err. */
 xmlDoc *xml_parse(const char *text, const char *what, GError **err);
