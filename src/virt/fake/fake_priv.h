@@ -128,7 +128,7 @@ bool fake_set_bandwidth(void *self, const DvCtx *ctx, const char *uuid, uint64_t
                         GError **err);
 bool fake_migration_xml(void *self, const char *uuid, const VirtDestination *destination,
                         char **out, GError **err);
-bool fake_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
+bool fake_compare_cpu(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err);
 
 /* --- inject.c */
 bool fake_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -593,8 +593,8 @@ bool fake_migration_xml(void *self, const char *uuid, const VirtDestination *des
 }
 
 /* Every CPU will do, unless the test says otherwise. */
-bool fake_compare_cpu(void *self, const DvCtx *ctx G_GNUC_UNUSED,
-                      const VirtPeerCpu *cpu G_GNUC_UNUSED, GError **err) DV_NO_ANALYSIS
+bool fake_compare_cpu(void *self, const DvCtx *ctx G_GNUC_UNUSED, const VirtCpu *cpu G_GNUC_UNUSED,
+                      GError **err) DV_NO_ANALYSIS
 {
     if (!fake_enter(self, "compare_cpu", err))
         return false;

@@ -282,45 +282,13 @@ bool guest_migration_xml(void *self, const char *uuid, const VirtDestination *de
 
 /* ---- CPUs ---- */
 
-static void add_topology(xmlNode *node, const VirtPeerCpu *cpu)
-{
-    xmlNode *topology;
-
-    if (cpu->sockets == 0 || cpu->cores == 0 || cpu->threads == 0)
-        return;
-    topology = xml_add(node, "topology");
-    xml_attr_u64(topology, "sockets", cpu->sockets);
-    xml_attr_u64(topology, "cores", cpu->cores);
-    xml_attr_u64(topology, "threads", cpu->threads);
-}
-
-char *migrate_cpu_write(const VirtPeerCpu *cpu)
-{
-    xmlNode *node = NULL;
-    g_autoptr(xmlDoc) doc = xml_new("cpu", &node);
-
-    xml_attr(node, "mode", cpu->mode);
-    xml_attr(node, "match", cpu->match);
-    xml_add_text(node, "arch", cpu->arch);
-    xml_add_text(node, "model", cpu->model);
-    xml_add_text(node, "vendor", cpu->vendor);
-    add_topology(node, cpu);
-    for (size_t i = 0; i < cpu->feature_count; i++) {
-        xmlNode *feature = xml_add(node, "feature");
-
-        xml_attr(feature, "name", cpu->features[i].name);
-        xml_attr(feature, "policy", cpu->features[i].policy);
-    }
-    return xml_text(doc);
-}
-
 #define CPU_TEXT                                                                \
     "Unacceptable CPU info: CPU doesn't have compatibility.\n\n%s\n\nRefer to " \
     "http://libvirt.org/html/libvirt-libvirt-host.html#virCPUCompareResult"
 
 /* Only real CPUs can be unfit: emulated ones run anywhere. Hosts of architectures whose CPUs
  * libvirt cannot compare take any, as with nova. */
-bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err)
+bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err)
 {
     LibvirtDriver *driver = self;
     g_auto(virConnectPtr) conn = NULL;
@@ -336,7 +304,7 @@ bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GEr
         return false;
     if (g_strcmp0(caps->arch, "aarch64") == 0)
         return true;
-    xml = migrate_cpu_write(cpu);
+    xml = xml_cpu_text(cpu);
     dv_debug(ctx, "comparing CPU: %s", xml);
     VIRT_CALL(driver->conn, "compare CPU");
     result = virConnectCompareCPU(conn, xml, 0);

@@ -53,6 +53,8 @@ bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *confi
 /* What <cpu> says; *out is the caller's. xml_cpu.c. */
 bool xml_cpu_choose(const GuestSpec *spec, const VirtConfig *config, const XmlHost *host,
                     VirtCpu **out, GError **err);
+/* One <cpu> as text, to ask libvirt about; caller frees. xml_cpu.c. */
+char *xml_cpu_text(const VirtCpu *cpu);
 bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
                      const XmlHost *host, GError **err);
 
