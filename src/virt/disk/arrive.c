@@ -61,14 +61,6 @@ typedef struct Arrival {
 
 #define BASE_COPY "base.incoming"
 
-static bool is_of_image(const Arrival *a, const char *name)
-{
-    const char *id = a->what->image ? a->what->image->id : NULL;
-    g_autofree char *digest = id ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, id, -1) : NULL;
-
-    return g_strcmp0(name, digest) == 0;
-}
-
 /* The whole disk, on a base that is not to stay. */
 static bool make_whole(const char *path, const DiskCopy *copy, GError **err)
 {
@@ -134,8 +126,8 @@ static bool settle_overlay(const Arrival *a, const char *path, GError **err)
         return true;
     name = g_path_get_basename(backing);
     base = g_build_filename(a->disks->base_path, name, NULL);
-    if (is_of_image(a, name) ? !image_base(a, &disk, name, &whole, err)
-                             : !take_base(a, &disk, name, &whole, err))
+    if (disk_is_base_of(name, a->what->image) ? !image_base(a, &disk, name, &whole, err)
+                                              : !take_base(a, &disk, name, &whole, err))
         return false;
     if (whole || strcmp(base, backing) == 0)
         return true;

@@ -182,12 +182,24 @@ void disk_base_touch(const char *path)
     (void)utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
+char *disk_base_name(const char *image_id)
+{
+    return g_compute_checksum_for_string(G_CHECKSUM_SHA1, image_id, -1);
+}
+
+bool disk_is_base_of(const char *name, const ImageSource *image)
+{
+    g_autofree char *base = image && image->id ? disk_base_name(image->id) : NULL;
+
+    return base && g_strcmp0(name, base) == 0;
+}
+
 static bool base_of(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
                     const FetchUse *use, DiskBase *base, GError **err)
 {
     if (!image || !image->id || !*image->id)
         return dv_fail(err, DV_E_BAD_INPUT, "a disk without an image");
-    base->lock_name = g_compute_checksum_for_string(G_CHECKSUM_SHA1, image->id, -1);
+    base->lock_name = disk_base_name(image->id);
     base->path = g_build_filename(disks->base_path, base->lock_name, NULL);
     return dv_exists(base->path) || fetch_missing(disks, ctx, image, use, base, err);
 }

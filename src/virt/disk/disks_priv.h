@@ -62,6 +62,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskBase, disk_base_done)
     "Flavor's disk is too small for requested image. Flavor disk is %" G_GUINT64_FORMAT \
     " bytes, image is %" G_GUINT64_FORMAT " bytes."
 
+/* The name of the base file of an image; caller frees. */
+char *disk_base_name(const char *image_id);
+/* image may be NULL: false. */
+bool disk_is_base_of(const char *name, const ImageSource *image);
 /* The image's base file, fetched when missing. One whose disk is larger than `max_bytes` (0: any)
  * is DV_E_IMAGE_TOO_LARGE, and is not even converted: a small file can describe a disk that fills
  * the host. */

@@ -31,12 +31,6 @@ static void facts_destroy(gpointer facts)
 
 /* ---- what is there ---- */
 
-static bool is_disk(const char *name)
-{
-    return strcmp(name, "disk") == 0 ||
-           (g_str_has_prefix(name, "disk.") && strcmp(name, "disk.info") != 0);
-}
-
 bool disk_facts_read(const char *path, DiskFormat format, DiskFacts *out, GError **err)
 {
     g_autofree char *backing = NULL;
@@ -79,7 +73,7 @@ static bool facts_in(const char *dir, GPtrArray **out, GError **err)
         g_autofree char *path = g_build_filename(dir, name, NULL);
         DiskFacts *facts;
 
-        if (!is_disk(name) || !dv_exists(path))
+        if (!disk_is_disk_name(name) || !dv_exists(path))
             continue;
         facts = g_new0(DiskFacts, 1);
         g_ptr_array_add(all, facts);
@@ -131,7 +125,8 @@ static bool moves_along(const char *name)
     static const char *const others[] = {"disk.info", "disk.config", "kernel", "ramdisk", NULL};
     static const char *const left[] = {"disk.swap", "disk.rescue", "disk.config.rescue", NULL};
 
-    return g_strv_contains(others, name) || (is_disk(name) && !g_strv_contains(left, name));
+    return g_strv_contains(others, name) ||
+           (disk_is_disk_name(name) && !g_strv_contains(left, name));
 }
 
 static bool copy_along(const char *aside, const char *dir, GError **err)
@@ -284,8 +279,7 @@ bool disks_flatten_aside(Disks *disks, const DvCtx *ctx, const char *uuid, const
                          GPtrArray *facts, GError **err)
 {
     g_autofree char *aside = disks_aside_dir(disks, uuid);
-    g_autofree char *base = image_id ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, image_id, -1)
-                                     : NULL;
+    g_autofree char *base = image_id ? disk_base_name(image_id) : NULL;
 
     for (guint i = 0; i < facts->len; i++) {
         DiskFacts *disk = facts->pdata[i];

@@ -77,15 +77,6 @@ static bool name_ok(const char *name, GError **err)
     return dv_fail(err, DV_E_INVALID_DISK, "'%s' is no file name", name);
 }
 
-static bool is_of_image(const char *backing, const ImageSource *image)
-{
-    g_autofree char *digest = image && image->id
-                                  ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, image->id, -1)
-                                  : NULL;
-
-    return g_strcmp0(backing, digest) == 0;
-}
-
 /* Where the source keeps base files: beside its instance directories, as we do. */
 static char *foreign_base(const Arrival *a, const DiskFacts *facts)
 {
@@ -141,7 +132,7 @@ static BaseFn base_for(const Arrival *a, const DiskFacts *facts)
 {
     if (g_str_has_prefix(facts->backing_file, "swap_"))
         return swap_base;
-    return is_of_image(facts->backing_file, a->receive->image) ? image_base : copy_base;
+    return disk_is_base_of(facts->backing_file, a->receive->image) ? image_base : copy_base;
 }
 
 static bool make_overlay(const Arrival *a, const char *path, const DiskFacts *facts, GError **err)
