@@ -66,7 +66,9 @@ static bool make_whole(const char *path, const DiskCopy *copy, GError **err)
 {
     g_autofree char *made = g_strconcat(path, "_whole", NULL);
     const DiskTarget target = {.path = made, .format = "qcow2"};
-    bool ok = disk_tool_rebase(path, copy->path, copy->format, err) &&
+    bool ok = disk_tool_rebase(path,
+                               &(DiskBase){.path = (char *)copy->path, .format = copy->format},
+                               true, err) &&
               disk_tool_convert(path, DISK_FORMAT_QCOW2, &target, err) &&
               (rename(made, path) == 0 || dv_fail_errno(err, errno, "renaming", made));
 
@@ -132,7 +134,8 @@ static bool settle_overlay(const Arrival *a, const char *path, GError **err)
     if (whole || strcmp(base, backing) == 0)
         return true;
     dv_info(a->ctx, "disk %s comes to stand on %s", path, base);
-    return disk_tool_rebase(path, base, disk.backing_format, err);
+    return disk_tool_rebase(path, &(DiskBase){.path = base, .format = disk.backing_format}, true,
+                            err);
 }
 
 static bool to_qcow2(const DvCtx *ctx, const char *path, GError **err)

@@ -121,11 +121,10 @@ bool disk_tool_convert(const char *source, DiskFormat source_format, const DiskT
 bool disk_tool_create_qcow2(const char *path, uint64_t size_bytes, GError **err);
 bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t size_bytes,
                               GError **err);
-/* Puts the overlay on another base; what the guest sees stays. */
-bool disk_tool_change_base(const char *path, const DiskBase *base, GError **err);
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err);
-/* The overlay's header names another base, of the same content; nothing is copied. */
-bool disk_tool_rebase(const char *path, const char *base, DiskFormat format, GError **err);
+/* Puts the overlay on another base: of the same content, then only its header changes; or of
+ * another, then what differs becomes the overlay's, and what the guest sees stays. */
+bool disk_tool_rebase(const char *path, const DiskBase *base, bool same_content, GError **err);
 /* fs: "ext4", "vfat" ..., or "swap"; label may be NULL. */
 bool disk_tool_mkfs(const char *path, const char *fs, const char *label, GError **err);
 bool disk_preallocate(const DvCtx *ctx, const char *path, uint64_t size_bytes, GError **err);

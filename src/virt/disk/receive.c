@@ -150,7 +150,7 @@ static bool make_overlay(const Arrival *a, const char *path, const DiskFacts *fa
         return disk_tool_create_overlay(path, &base, facts->virtual_bytes, err);
     ok = disk_tool_create_overlay(path, &(DiskBase){.path = copy_path, .format = copy.format},
                                   facts->virtual_bytes, err) &&
-         disk_tool_change_base(path, &base, err);
+         disk_tool_rebase(path, &base, false, err);
     (void)unlink(copy_path);
     return ok;
 }
