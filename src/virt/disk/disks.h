@@ -170,9 +170,9 @@ typedef struct DiskArrival {
 
 /* Destination: what has come is put right. disk.info names this host's paths, with the formats of
  * `told` where it had none. Overlays stand on the same bases as at the source, in this host's
- * cache: where a base here has its name but another content, the disk becomes whole. Raw disks
+ * cache: where a base here has its name but another content, the disk gets what differs. Raw disks
  * become overlays' format where the host makes qcow2 disks, as whoever takes them for nova's does
- * not ask disk.info. DV_E_INVALID_DISK: a base cannot be had. */
+ * not ask disk.info. DV_E_MIGRATION_PRECHECK: a base cannot be had. */
 bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *arrival, GError **err);
 /* Destination: the instance directory goes, and nothing else. Absent: success. */
 bool disks_drop(Disks *disks, const char *uuid, GError **err);

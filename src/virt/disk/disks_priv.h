@@ -79,16 +79,32 @@ bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *i
 typedef bool (*DiskFillFn)(const char *path, const DiskSpec *disk, GError **err);
 bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *disk,
                           DiskFillFn fill, DiskBase *out, GError **err);
-/* What another host has under the name of a base file. */
-typedef struct DiskCopy {
-    const char *path;
-    bool differs;      /* this host's base file has another content; else `path` is gone */
-    DiskFormat format; /* where it differs */
-} DiskCopy;
+/* The base file `name`; `copy`, which another host has under that name, becomes it when it is
+ * missing. *out_theirs: the copy, checked, where this host's has another content; else `copy` is
+ * gone. */
+bool disk_cache_adopt(const Disks *disks, const char *name, const char *copy, DiskBase *out,
+                      DiskBase *out_theirs, GError **err);
 
-/* The base file `name`; it is made of the copy when it is missing. */
-bool disk_cache_adopt(const Disks *disks, const char *name, DiskCopy *copy, DiskBase *out,
-                      GError **err);
+/* ---- foreign.c ---- */
+
+/* A guest whose disks come from another host. Everything borrowed. */
+typedef struct DiskForeign {
+    const Disks *disks;
+    const DvCtx *ctx;
+    const char *dir;          /* the guest's directory, where a copy of a base file may lie */
+    const ImageSource *image; /* of the root disk's base; NULL: none */
+    /* Makes the new file `here` of a file at the source; NULL: there is no way to. */
+    bool (*fetch)(void *arg, const char *there, const char *here, GError **err);
+    void *fetch_arg;
+} DiskForeign;
+
+/* A name that came from another host is one of a file. */
+bool disk_base_name_ok(const char *name, GError **err);
+/* This host's base file for a disk that stands on `name`, `there` at the source. *out_theirs: where
+ * the source's has another content, a copy of it in `dir`, for the caller to remove. max_bytes as
+ * for disk_cache_image. DV_E_MIGRATION_PRECHECK: it would have to be fetched. */
+bool disk_foreign_base(const DiskForeign *foreign, const char *name, const char *there,
+                       uint64_t max_bytes, DiskBase *out, DiskBase *out_theirs, GError **err);
 
 /* ---- backends: qcow2.c, raw.c ---- */
 
