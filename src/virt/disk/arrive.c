@@ -142,21 +142,6 @@ bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *what, GErr
 
 /* ---- where they are ---- */
 
-bool disks_drop(Disks *disks, const char *uuid, GError **err)
-{
-    g_autofree char *dir = NULL, *deleted = NULL;
-
-    if (!disk_uuid_ok(uuid, err))
-        return false;
-    dir = disks_instance_dir(disks, uuid);
-    deleted = g_strconcat(dir, "_del", NULL);
-    if (!dv_remove_tree(deleted, err))
-        return false;
-    if (rename(dir, deleted) < 0)
-        return errno == ENOENT || dv_fail_errno(err, errno, "renaming", dir);
-    return dv_remove_tree(deleted, err);
-}
-
 bool disks_probe(Disks *disks, const char *uuid, char **out, GError **err)
 {
     g_autofree char *dir = NULL, *path = NULL;

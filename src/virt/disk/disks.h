@@ -81,6 +81,9 @@ bool disks_fetch_plain(Disks *disks, const DvCtx *ctx, const ImageSource *image,
 bool disks_remove(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
 /* uuids of the instance directories present. NULL-terminated, g_strfreev. */
 bool disks_list(Disks *disks, char ***out, GError **err);
+/* uuids of the directories that a resize has set aside, by whichever host that shares this folder.
+ * NULL-terminated, g_strfreev. */
+bool disks_list_aside(Disks *disks, char ***out, GError **err);
 /* Sum of what the disks of these instances may still grow by (virtual - allocated), for
  * disk_available_least. NULL-terminated; instances without a directory count nothing. */
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
@@ -101,9 +104,6 @@ DisksPresence disks_presence(Disks *disks, const char *uuid);
 bool disks_mark_made(Disks *disks, const char *uuid, GError **err);
 void disks_unmark_made(Disks *disks, const DvCtx *ctx, const char *uuid);
 bool disks_are_marked(Disks *disks, const char *uuid);
-/* uuids of the directories that a resize has set aside, by whichever host that shares this folder.
- * NULL-terminated, g_strfreev. */
-bool disks_list_aside(Disks *disks, char ***out, GError **err);
 
 /* ---- rescue (rescue.c) ---- */
 

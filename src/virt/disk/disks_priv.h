@@ -8,6 +8,7 @@
 
 #define DISK_DIR_MODE 0755
 #define DISK_FILE_MODE 0644
+#define DISK_ASIDE "_resize" /* behind the name of a directory that a resize has set aside */
 
 typedef struct DiskBackend DiskBackend;
 

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #define MARK "made-by-evacuation"
-#define ASIDE "_resize"
 
 DisksPresence disks_presence(Disks *disks, const char *uuid)
 {
@@ -56,29 +55,4 @@ bool disks_are_marked(Disks *disks, const char *uuid)
     g_autofree char *mark = mark_of(disks, uuid);
 
     return dv_exists(mark);
-}
-
-bool disks_list_aside(Disks *disks, char ***out, GError **err)
-{
-    g_autoptr(GPtrArray) uuids = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) reason = NULL;
-    g_autoptr(GDir) entries = NULL;
-    const char *name;
-
-    if (dv_exists(disks->instances_path)) {
-        entries = g_dir_open(disks->instances_path, 0, &reason);
-        if (!entries)
-            return dv_fail(err, DV_E_IO, "%s", reason->message);
-    }
-    while (entries && (name = g_dir_read_name(entries))) {
-        g_autofree char *uuid = g_str_has_suffix(name, ASIDE)
-                                    ? g_strndup(name, strlen(name) - strlen(ASIDE))
-                                    : NULL;
-
-        if (uuid && g_uuid_string_is_valid(uuid))
-            g_ptr_array_add(uuids, g_steal_pointer(&uuid));
-    }
-    g_ptr_array_add(uuids, NULL);
-    *out = (char **)g_ptr_array_free(g_steal_pointer(&uuids), FALSE);
-    return true;
 }
