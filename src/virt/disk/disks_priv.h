@@ -86,6 +86,14 @@ bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *
 bool disk_cache_adopt(const Disks *disks, const char *name, const char *copy, DiskBase *out,
                       DiskBase *out_theirs, GError **err);
 
+/* ---- shared.c ---- */
+
+/* Marks: files that say of an instance's directory why it is there. To clear one that is not there:
+ * success. */
+bool disk_mark_set(const char *dir, const char *mark, GError **err);
+bool disk_mark_clear(const char *dir, const char *mark, GError **err);
+bool disk_mark_is_set(const char *dir, const char *mark);
+
 /* ---- foreign.c ---- */
 
 /* A guest whose disks come from another host. Everything borrowed. */

@@ -4,7 +4,7 @@
  * base (foreign.c). A disk that arrives is never made into a base: a guest could give what it wrote
  * to others (CVE-2013-7130's class).
  *
- * A marker tells a directory that was made for a guest that has not arrived from others, also over
+ * A mark tells a directory that was made for a guest that has not arrived from others, also over
  * a restart: what a failed migration removes is never a guest's.
  * Sources    nova virt/libvirt/driver.py pre_live_migration, _create_images_and_backing,
  *            _get_instance_disk_info_from_config (Zed). */
@@ -19,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MARKER "migration.incoming"
+#define INCOMING "migration.incoming"
 #define CONFIG_DRIVE "disk.config"
 
 /* ---- the source ---- */
@@ -177,16 +177,9 @@ static bool make_all(const Arrival *a, GError **err)
            disk_ensure_console_log(a->foreign.dir, err);
 }
 
-static char *marker_of(const char *dir)
-{
-    return g_build_filename(dir, MARKER, NULL);
-}
-
-/* The directory with its marker, which is there before anything else is. */
+/* The directory with its mark, which is there before anything else is. */
 static bool make_dir(const Disks *disks, const char *dir, GError **err)
 {
-    g_autofree char *marker = marker_of(dir);
-
     if (!dv_mkdirs(disks->instances_path, DISK_DIR_MODE, err))
         return false;
     if (mkdir(dir, DISK_DIR_MODE) < 0)
@@ -195,7 +188,7 @@ static bool make_dir(const Disks *disks, const char *dir, GError **err)
                                          "expected not to exist.",
                                          dir)
                                : dv_fail_errno(err, errno, "creating", dir);
-    if (dv_write_file(marker, "", 0, DISK_FILE_MODE, err))
+    if (disk_mark_set(dir, INCOMING, err))
         return true;
     (void)rmdir(dir);
     return false;
@@ -224,21 +217,18 @@ bool disks_receive(Disks *disks, const DvCtx *ctx, const DiskReceive *receive, G
 bool disks_is_receiving(Disks *disks, const char *uuid)
 {
     g_autofree char *dir = disk_uuid_ok(uuid, NULL) ? disks_instance_dir(disks, uuid) : NULL;
-    g_autofree char *marker = dir ? marker_of(dir) : NULL;
 
-    return marker && dv_exists(marker);
+    return dir && disk_mark_is_set(dir, INCOMING);
 }
 
 bool disks_receive_done(Disks *disks, const char *uuid, GError **err)
 {
     g_autofree char *dir = NULL;
-    g_autofree char *marker = NULL;
 
     if (!disk_uuid_ok(uuid, err))
         return false;
     dir = disks_instance_dir(disks, uuid);
-    marker = marker_of(dir);
-    return unlink(marker) == 0 || errno == ENOENT || dv_fail_errno(err, errno, "removing", marker);
+    return disk_mark_clear(dir, INCOMING, err);
 }
 
 bool disks_receive_undo(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err)
