@@ -36,6 +36,7 @@ static void cpu_feature_free(void *arg)
     VirtCpuFeature *feature = arg;
 
     g_free(feature->name);
+    g_free(feature->policy);
     g_free(feature);
 }
 
@@ -52,7 +53,7 @@ void virt_cpu_add_feature(VirtCpu *cpu, const char *name, const char *policy)
     VirtCpuFeature *feature = g_new0(VirtCpuFeature, 1);
 
     feature->name = g_strdup(name);
-    feature->policy = policy;
+    feature->policy = g_strdup(policy);
     g_ptr_array_add(cpu->features, feature);
 }
 
@@ -60,7 +61,10 @@ void virt_cpu_free(VirtCpu *cpu)
 {
     if (!cpu)
         return;
+    g_free(cpu->arch);
+    g_free(cpu->vendor);
     g_free(cpu->mode);
+    g_free(cpu->match);
     g_free(cpu->model);
     g_ptr_array_unref(cpu->features);
     g_free(cpu);

@@ -78,14 +78,17 @@ typedef struct VirtDevice {
 } VirtDevice;
 void virt_device_free(VirtDevice *device);
 
-/* The processor that a guest asks the hypervisor for. */
+/* A processor: what a guest asks the hypervisor for, or what another host tells of itself or of its
+ * guest. The caller of virt_cpu_new owns it and all in it; NULL and 0: not said. */
 typedef struct VirtCpuFeature {
     char *name;
-    const char *policy; /* static: "require" or "disable" */
+    char *policy; /* "require", "disable" ...; a host's has none */
 } VirtCpuFeature;
 typedef struct VirtCpu {
+    char *arch, *vendor;
     char *mode;  /* "custom", "host-model", "host-passthrough"; NULL: the hypervisor's default */
-    char *model; /* with "custom", else NULL */
+    char *match; /* "exact" ...; NULL for a host's own */
+    char *model; /* of a guest's with "custom" */
     unsigned sockets, cores, threads;
     GPtrArray *features; /* VirtCpuFeature, each name once */
 } VirtCpu;
@@ -243,7 +246,7 @@ typedef struct VirtOps {
     /* ---- live migration, at the destination ---- */
 
     /* Whether guests with this CPU can run here. DV_E_CPU_MODEL: no. */
-    bool (*compare_cpu)(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
+    bool (*compare_cpu)(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err);
     /* TCP ports for the guest's serial consoles here, `count` of them at `host`: the guest's until
      * it goes from here. Written to out_ports. DV_E_SERIAL_PORTS_EXHAUSTED. */
     bool (*reserve_serial)(void *self, const char *uuid, const char *host, unsigned count,

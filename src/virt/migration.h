@@ -70,19 +70,6 @@ typedef struct VirtDestination {
     const char *cpuset;             /* shared CPUs, "0-3"; "": none named; NULL: as it is */
 } VirtDestination;
 
-typedef struct VirtPeerCpuFeature {
-    const char *name, *policy; /* policy: "require", or NULL */
-} VirtPeerCpuFeature;
-
-/* A CPU as another host describes it: a guest's, with a mode, or the host's own. */
-typedef struct VirtPeerCpu {
-    const char *arch, *model, *vendor;
-    const char *mode, *match; /* of a guest's; NULL for a host's */
-    unsigned sockets, cores, threads;
-    const VirtPeerCpuFeature *features;
-    size_t feature_count;
-} VirtPeerCpu;
-
 /* One disk of a guest, as its definition says. The caller frees it. */
 typedef struct VirtDisk {
     char *target; /* "vda" */

@@ -18,7 +18,7 @@ static int open_kvm(void **state)
     return *state ? 0 : -1;
 }
 
-static int compare(VirtDriver *driver, const VirtPeerCpu *cpu)
+static int compare(VirtDriver *driver, const VirtCpu *cpu)
 {
     g_autoptr(GError) err = NULL;
 
@@ -28,49 +28,51 @@ static int compare(VirtDriver *driver, const VirtPeerCpu *cpu)
     return err->code;
 }
 
+static VirtCpu *cpu_of(const HostFacts *facts)
+{
+    VirtCpu *cpu = virt_cpu_new();
+
+    cpu->arch = g_strdup(facts->cpu_arch);
+    cpu->model = g_strdup(facts->cpu_model);
+    cpu->vendor = g_strdup(facts->cpu_vendor);
+    return cpu;
+}
+
 static void own_cpu_is_fit(void **state)
 {
     VirtDriver *driver = *state;
     g_autoptr(HostFacts) facts = NULL;
     g_autoptr(GError) err = NULL;
-    g_autofree VirtPeerCpuFeature *features = NULL;
-    VirtPeerCpu cpu = {0};
+    g_autoptr(VirtCpu) cpu = NULL;
 
     must(driver->ops->host_facts(driver->self, &facts, &err), err);
-    features = g_new0(VirtPeerCpuFeature, facts->cpu_features->len);
-    cpu = (VirtPeerCpu){.arch = facts->cpu_arch,
-                        .model = facts->cpu_model,
-                        .vendor = facts->cpu_vendor,
-                        .sockets = 1,
-                        .cores = 1,
-                        .threads = 1};
-    assert_int_equal(compare(driver, &cpu), 0);
+    cpu = cpu_of(facts);
+    cpu->sockets = cpu->cores = cpu->threads = 1;
+    assert_int_equal(compare(driver, cpu), 0);
     for (guint i = 0; i < facts->cpu_features->len; i++)
-        features[i].name = g_ptr_array_index(facts->cpu_features, i);
-    cpu.features = features;
-    cpu.feature_count = facts->cpu_features->len;
-    assert_int_equal(compare(driver, &cpu), 0);
+        virt_cpu_add_feature(cpu, g_ptr_array_index(facts->cpu_features, i), NULL);
+    assert_int_equal(compare(driver, cpu), 0);
 }
 
 static void unknown_cpu_and_foreign_features_are_not(void **state)
 {
+    static const char *const foreign[] = {"3dnow", "fma4", "amx-tile"};
     VirtDriver *driver = *state;
     g_autoptr(HostFacts) facts = NULL;
     g_autoptr(GError) err = NULL;
-    static const VirtPeerCpuFeature foreign[] = {
-        {"3dnow", "require"}, {"fma4", "require"}, {"amx-tile", "require"}};
-    VirtPeerCpu cpu = {.arch = "x86_64", .model = "no-such-model"};
+    g_autoptr(VirtCpu) unknown = virt_cpu_new();
+    g_autoptr(VirtCpu) cpu = NULL;
 
-    assert_int_equal(compare(driver, &cpu), DV_E_CPU_MODEL);
+    unknown->arch = g_strdup("x86_64");
+    unknown->model = g_strdup("no-such-model");
+    assert_int_equal(compare(driver, unknown), DV_E_CPU_MODEL);
     must(driver->ops->host_facts(driver->self, &facts, &err), err);
-    cpu = (VirtPeerCpu){.arch = facts->cpu_arch,
-                        .model = facts->cpu_model,
-                        .vendor = facts->cpu_vendor,
-                        .mode = "custom",
-                        .match = "exact",
-                        .features = foreign,
-                        .feature_count = G_N_ELEMENTS(foreign)};
-    assert_int_equal(compare(driver, &cpu), DV_E_CPU_MODEL);
+    cpu = cpu_of(facts);
+    cpu->mode = g_strdup("custom");
+    cpu->match = g_strdup("exact");
+    for (size_t i = 0; i < G_N_ELEMENTS(foreign); i++)
+        virt_cpu_add_feature(cpu, foreign[i], "require");
+    assert_int_equal(compare(driver, cpu), DV_E_CPU_MODEL);
 }
 
 int main(void)

@@ -143,36 +143,127 @@ static void pools_of_others_are_used_and_left(void **state)
     transfer_case_done(&c);
 }
 
-static gpointer send_in_thread(gpointer arg)
-{
-    void **both = arg;
-    VirtDriver *driver = both[0];
+#define SENDERS 6
+#define ROUNDS 5
 
-    return GINT_TO_POINTER(driver->ops->send_files(driver->self, NULL, both[1], NULL) ? 1 : 0);
+/* One of several transfers that run side by side. */
+typedef struct Side {
+    bool (*run)(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+    VirtDriver *driver;
+    const VirtTransfer *what;
+} Side;
+
+/* What went wrong, or NULL. */
+static gpointer run_side(gpointer arg)
+{
+    const Side *side = arg;
+    g_autoptr(GError) err = NULL;
+
+    return side->run(side->driver->self, NULL, side->what, &err) ? NULL : g_strdup(err->message);
+}
+
+static void run_all(Side *sides)
+{
+    GThread *threads[SENDERS];
+
+    for (unsigned i = 0; i < SENDERS; i++)
+        threads[i] = g_thread_new("side", run_side, &sides[i]);
+    for (unsigned i = 0; i < SENDERS; i++) {
+        g_autofree char *wrong = g_thread_join(threads[i]);
+
+        if (wrong)
+            fail_msg("transfer %u: %s", i, wrong);
+    }
+}
+
+static void assert_owned_as_parent(const TransferCase *c)
+{
+    struct stat st;
+
+    assert_int_equal(stat(c->there, &st), 0);
+    assert_int_equal(st.st_uid, 4242);
+    for (size_t i = 0; i < 2; i++) {
+        g_autofree char *path = g_build_filename(c->there, c->files[i].name, NULL);
+
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_uid, 4242);
+    }
 }
 
 /* Several servers come to one host, whose folder all of them ask for. */
 static void several_at_once_do_not_disturb_each_other(void **state)
 {
-    TransferCase cases[4];
-    GThread *threads[4];
-    void *args[4][2];
+    VirtDriver *driver = *state;
+    g_autofree char *parent = virt_path("busy");
+    TransferCase cases[SENDERS];
+    Side sides[SENDERS];
 
-    for (unsigned i = 0; i < 4; i++) {
+    assert_true(dv_mkdirs(parent, 0755, NULL));
+    assert_int_equal(chown(parent, 4242, 4243), 0);
+    for (unsigned i = 0; i < SENDERS; i++) {
         transfer_case_init(&cases[i], 90 + i);
-        args[i][0] = *state;
-        args[i][1] = &cases[i].what;
+        g_free(cases[i].there);
+        cases[i].there = g_build_filename(parent, cases[i].uuid, NULL);
+        cases[i].what.folder = cases[i].there;
+        sides[i] = (Side){driver->ops->send_files, driver, &cases[i].what};
     }
-    for (unsigned i = 0; i < 4; i++)
-        threads[i] = g_thread_new("sender", send_in_thread, args[i]);
-    for (unsigned i = 0; i < 4; i++)
-        assert_int_equal(GPOINTER_TO_INT(g_thread_join(threads[i])), 1);
-    for (unsigned i = 0; i < 4; i++)
-        assert_arrived(&cases[i]);
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        run_all(sides);
+        for (unsigned i = 0; i < SENDERS; i++) {
+            assert_arrived(&cases[i]);
+            assert_owned_as_parent(&cases[i]);
+        }
+        for (unsigned i = 0; i < SENDERS; i++)
+            sides[i].run = driver->ops->remove_files;
+        run_all(sides);
+        for (unsigned i = 0; i < SENDERS; i++) {
+            assert_false(dv_exists(cases[i].there));
+            sides[i].run = driver->ops->send_files;
+        }
+    }
+    for (unsigned i = 0; i < SENDERS; i++) {
         assert_true(dv_mkdirs(cases[i].here, 0755, NULL)); /* they share it */
         transfer_case_done(&cases[i]);
     }
+    assert_true(dv_remove_tree(parent, NULL));
+}
+
+/* Base files of several servers lie in one folder. */
+static void several_fetch_from_one_folder(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GError) err = NULL;
+    TransferCase c;
+    VirtFile files[SENDERS];
+    char *uuids[SENDERS];
+    VirtTransfer whats[SENDERS];
+    Side sides[SENDERS];
+
+    transfer_case_init(&c, 98);
+    must(driver->ops->send_files(driver->self, NULL, &c.what, &err), err);
+    for (unsigned i = 0; i < SENDERS; i++) {
+        g_autofree char *name = g_strdup_printf("back-%u", i);
+
+        files[i] = (VirtFile){g_build_filename(c.here, name, NULL), c.files[i % 2].name};
+        uuids[i] = g_strdup_printf("00000000-0000-4000-8000-%012u", 100 + i);
+        whats[i] = c.what;
+        whats[i].uuid = uuids[i];
+        whats[i].files = &files[i];
+        whats[i].file_count = 1;
+        sides[i] = (Side){driver->ops->fetch_files, driver, &whats[i]};
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        run_all(sides);
+        for (unsigned i = 0; i < SENDERS; i++) {
+            assert_same_file(files[i].path, c.paths[i % 2]);
+            assert_int_equal(remove(files[i].path), 0);
+        }
+    }
+    for (unsigned i = 0; i < SENDERS; i++) {
+        g_free((char *)files[i].path);
+        g_free(uuids[i]);
+    }
+    transfer_case_done(&c);
 }
 
 /* Where libvirtd is, which has mounts of its own. */
@@ -224,6 +315,7 @@ int main(void)
         TEST(a_guest_that_runs_there_is_left_alone),
         TEST(pools_of_others_are_used_and_left),
         TEST(several_at_once_do_not_disturb_each_other),
+        TEST(several_fetch_from_one_folder),
         TEST(a_full_disk_there_is_told_apart),
     };
 

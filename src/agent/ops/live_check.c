@@ -95,46 +95,42 @@ static bool check_guest(void *self, GError **err)
 }
 
 /* The features of either form: objects with name and policy, or plain names. */
-static VirtPeerCpuFeature *features_of(const Ovo *cpu, size_t *out_count)
+static void add_features(const Ovo *cpu, VirtCpu *out)
 {
-    size_t count = ovo_count(cpu, "features");
-    VirtPeerCpuFeature *features = g_new0(VirtPeerCpuFeature, count + 1);
-    size_t n = 0;
-
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < ovo_count(cpu, "features"); i++) {
         g_autoptr(Ovo) feature = ovo_at(cpu, "features", i);
         const char *name = feature ? ovo_str_or(feature, "name", NULL)
                                    : ovo_str_at(cpu, "features", i);
 
-        if (name) /* the tree holds the strings */
-            features[n++] = (VirtPeerCpuFeature){name, feature ? ovo_str_or(feature, "policy", NULL)
-                                                               : NULL};
+        if (name)
+            virt_cpu_add_feature(out, name, feature ? ovo_str_or(feature, "policy", NULL) : NULL);
     }
-    *out_count = n;
-    return features;
+}
+
+static VirtCpu *cpu_of(const Ovo *cpu)
+{
+    g_autoptr(Ovo) topology = ovo_child(cpu, "topology");
+    VirtCpu *out = virt_cpu_new();
+
+    out->arch = g_strdup(ovo_str_or(cpu, "arch", NULL));
+    out->model = g_strdup(ovo_str_or(cpu, "model", NULL));
+    out->vendor = g_strdup(ovo_str_or(cpu, "vendor", NULL));
+    out->mode = g_strdup(ovo_str_or(cpu, "mode", NULL));
+    out->match = g_strdup(ovo_str_or(cpu, "match", NULL));
+    out->sockets = topology ? (unsigned)ovo_i64_or(topology, "sockets", 0) : 0;
+    out->cores = topology ? (unsigned)ovo_i64_or(topology, "cores", 0) : 0;
+    out->threads = topology ? (unsigned)ovo_i64_or(topology, "threads", 0) : 0;
+    add_features(cpu, out);
+    return out;
 }
 
 static bool compare(Check *check, const Ovo *cpu, GError **err)
 {
     const VirtDriver *virt = check->agent->virt;
-    g_autoptr(Ovo) topology = ovo_child(cpu, "topology");
-    size_t count = 0;
-    g_autofree VirtPeerCpuFeature *features = features_of(cpu, &count);
-    const VirtPeerCpu asked = {
-        .arch = ovo_str_or(cpu, "arch", NULL),
-        .model = ovo_str_or(cpu, "model", NULL),
-        .vendor = ovo_str_or(cpu, "vendor", NULL),
-        .mode = ovo_str_or(cpu, "mode", NULL),
-        .match = ovo_str_or(cpu, "match", NULL),
-        .sockets = topology ? (unsigned)ovo_i64_or(topology, "sockets", 0) : 0,
-        .cores = topology ? (unsigned)ovo_i64_or(topology, "cores", 0) : 0,
-        .threads = topology ? (unsigned)ovo_i64_or(topology, "threads", 0) : 0,
-        .features = features,
-        .feature_count = count,
-    };
+    g_autoptr(VirtCpu) asked = cpu_of(cpu);
     g_autoptr(GError) why = NULL;
 
-    if (virt->ops->compare_cpu(virt->self, check->ctx, &asked, &why))
+    if (virt->ops->compare_cpu(virt->self, check->ctx, asked, &why))
         return true;
     if (dv_is(why, DV_E_CPU_MODEL))
         return dv_fail(err, DV_E_MIGRATION_PRECHECK,

@@ -22,15 +22,6 @@ bool disk_read_format(GHashTable *formats, DiskSpec *disk, GError **err)
     return disk->format == DISK_FORMAT_RAW || disk_backing_read(disk, err);
 }
 
-static bool is_base_of(const char *name, const ImageSource *image)
-{
-    g_autofree char *digest = image && image->id
-                                  ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, image->id, -1)
-                                  : NULL;
-
-    return g_strcmp0(name, digest) == 0;
-}
-
 /* By the base file's name, as nova tells them apart. */
 static bool make_base(const Disks *disks, const DvCtx *ctx, const char *os_type, DiskSpec *disk,
                       const ImageSource *image, DiskBase *out, GError **err)
@@ -46,7 +37,7 @@ static bool make_base(const Disks *disks, const DvCtx *ctx, const char *os_type,
     }
     if (g_str_has_prefix(name, "swap_"))
         return disk_cache_generated(disks, name, disk, disk_fill_swap, out, err);
-    if (!is_base_of(name, image))
+    if (!disk_is_base_of(name, image))
         return dv_fail(err, DV_E_INVALID_DISK, "its base file %s is gone", disk->backing_path);
     return disk_cache_image(disks, ctx, image, 0, out, err);
 }

@@ -53,79 +53,18 @@ static void add_told(GHashTable *own, const char *dir, const GPtrArray *facts)
 /* ---- each disk ---- */
 
 typedef struct Arrival {
-    const Disks *disks;
-    const DvCtx *ctx;
+    DiskForeign foreign;
     const DiskArrival *what;
-    const char *dir;
 } Arrival;
 
-#define BASE_COPY "base.incoming"
-
-static bool is_of_image(const Arrival *a, const char *name)
-{
-    const char *id = a->what->image ? a->what->image->id : NULL;
-    g_autofree char *digest = id ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, id, -1) : NULL;
-
-    return g_strcmp0(name, digest) == 0;
-}
-
-/* The whole disk, on a base that is not to stay. */
-static bool make_whole(const char *path, const DiskCopy *copy, GError **err)
-{
-    g_autofree char *made = g_strconcat(path, "_whole", NULL);
-    const DiskTarget target = {.path = made, .format = "qcow2"};
-    bool ok = disk_tool_rebase(path, copy->path, copy->format, err) &&
-              disk_tool_convert(path, DISK_FORMAT_QCOW2, &target, err) &&
-              (rename(made, path) == 0 || dv_fail_errno(err, errno, "renaming", made));
-
-    if (!ok)
-        (void)unlink(made);
-    return ok;
-}
-
-/* The source's base file becomes one of ours, unless we have another of that name. *out_whole: the
- * disk has none any more. */
-static bool take_base(const Arrival *a, const DiskSpec *disk, const char *name, bool *out_whole,
-                      GError **err)
-{
-    g_autofree char *path = g_build_filename(a->dir, BASE_COPY, NULL);
-    DiskCopy copy = {.path = path};
-    g_auto(DiskBase) base = {0};
-    bool ok;
-
-    if (!a->what->fetch)
-        return dv_fail(err, DV_E_INVALID_DISK, "its base file %s is the source's own", name);
-    (void)unlink(path); /* of an earlier try */
-    dv_info(a->ctx, "base file %s is copied from the source", name);
-    ok = a->what->fetch(a->what->fetch_arg, disk->backing_path, path, err) &&
-         disk_cache_adopt(a->disks, name, &copy, &base, err) &&
-         (!copy.differs || make_whole(disk->path, &copy, err));
-    *out_whole = copy.differs;
-    (void)unlink(path);
-    return ok;
-}
-
-/* Its image may be gone from glance since. */
-static bool image_base(const Arrival *a, const DiskSpec *disk, const char *name, bool *out_whole,
-                       GError **err)
-{
-    g_auto(DiskBase) base = {0};
-    g_autoptr(GError) cause = NULL;
-
-    if (disk_cache_image(a->disks, a->ctx, a->what->image, 0, &base, &cause))
-        return base.format == disk->backing_format || take_base(a, disk, name, out_whole, err);
-    if (dv_is(cause, DV_E_IMAGE_NOT_FOUND))
-        return take_base(a, disk, name, out_whole, err);
-    g_propagate_error(err, g_steal_pointer(&cause));
-    return false;
-}
-
-/* An overlay stands on the base in our cache that is what it stood on at the source. */
+/* An overlay comes to stand on the base in our cache that is what it stood on at the source. */
 static bool settle_overlay(const Arrival *a, const char *path, GError **err)
 {
     DiskSpec disk = {.path = (char *)path};
-    g_autofree char *name = NULL, *base = NULL, *backing = NULL;
-    bool whole = false;
+    g_auto(DiskBase) base = {0}, theirs = {0};
+    g_auto(DiskLock) lock = {-1};
+    g_autofree char *name = NULL, *backing = NULL;
+    bool ok;
 
     if (!disk_backing_read(&disk, err))
         return false;
@@ -133,14 +72,17 @@ static bool settle_overlay(const Arrival *a, const char *path, GError **err)
     if (!backing || a->what->shared)
         return true;
     name = g_path_get_basename(backing);
-    base = g_build_filename(a->disks->base_path, name, NULL);
-    if (is_of_image(a, name) ? !image_base(a, &disk, name, &whole, err)
-                             : !take_base(a, &disk, name, &whole, err))
+    if (!disk_foreign_base(&a->foreign, name, backing, 0, &base, &theirs, err) ||
+        !disk_lock_take(&lock, a->foreign.disks, base.lock_name, DISK_LOCK_USE, err))
         return false;
-    if (whole || strcmp(base, backing) == 0)
+    if (!theirs.path && strcmp(base.path, backing) == 0 && base.format == disk.backing_format)
         return true;
-    dv_info(a->ctx, "disk %s comes to stand on %s", path, base);
-    return disk_tool_rebase(path, base, disk.backing_format, err);
+    dv_info(a->foreign.ctx, "disk %s comes to stand on %s", path, base.path);
+    if (!theirs.path)
+        return disk_tool_rebase(path, &base, true, err);
+    ok = disk_tool_rebase(path, &theirs, true, err) && disk_tool_rebase(path, &base, false, err);
+    (void)unlink(theirs.path);
+    return ok;
 }
 
 static bool to_qcow2(const DvCtx *ctx, const char *path, GError **err)
@@ -164,11 +106,11 @@ static bool put_right(const Arrival *a, const char *path, char **format, GError 
         return true;
     if (strcmp(*format, "qcow2") == 0)
         return settle_overlay(a, path, err);
-    if (a->disks->backend != &disk_backend_qcow2)
+    if (a->foreign.disks->backend != &disk_backend_qcow2)
         return true;
     g_free(*format);
     *format = g_strdup("qcow2");
-    return to_qcow2(a->ctx, path, err);
+    return to_qcow2(a->foreign.ctx, path, err);
 }
 
 bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *what, GError **err)
@@ -177,12 +119,12 @@ bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *what, GErr
     g_autoptr(GHashTable) formats = NULL;
     g_autoptr(GHashTable) own = NULL;
     g_autoptr(GList) paths = NULL;
-    Arrival arrival = {disks, ctx, what, NULL};
+    Arrival arrival = {{disks, ctx, NULL, what->image, what->fetch, what->fetch_arg}, what};
 
     if (!disk_uuid_ok(what->uuid, err))
         return false;
     dir = disks_instance_dir(disks, what->uuid);
-    arrival.dir = dir;
+    arrival.foreign.dir = dir;
     if (!disk_info_read(dir, &formats, err))
         return false;
     own = with_own_paths(dir, formats);
@@ -199,21 +141,6 @@ bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *what, GErr
 }
 
 /* ---- where they are ---- */
-
-bool disks_drop(Disks *disks, const char *uuid, GError **err)
-{
-    g_autofree char *dir = NULL, *deleted = NULL;
-
-    if (!disk_uuid_ok(uuid, err))
-        return false;
-    dir = disks_instance_dir(disks, uuid);
-    deleted = g_strconcat(dir, "_del", NULL);
-    if (!dv_remove_tree(deleted, err))
-        return false;
-    if (rename(dir, deleted) < 0)
-        return errno == ENOENT || dv_fail_errno(err, errno, "renaming", dir);
-    return dv_remove_tree(deleted, err);
-}
 
 bool disks_probe(Disks *disks, const char *uuid, char **out, GError **err)
 {

@@ -182,12 +182,24 @@ void disk_base_touch(const char *path)
     (void)utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW);
 }
 
+char *disk_base_name(const char *image_id)
+{
+    return g_compute_checksum_for_string(G_CHECKSUM_SHA1, image_id, -1);
+}
+
+bool disk_is_base_of(const char *name, const ImageSource *image)
+{
+    g_autofree char *base = image && image->id ? disk_base_name(image->id) : NULL;
+
+    return base && g_strcmp0(name, base) == 0;
+}
+
 static bool base_of(const Disks *disks, const DvCtx *ctx, const ImageSource *image,
                     const FetchUse *use, DiskBase *base, GError **err)
 {
     if (!image || !image->id || !*image->id)
         return dv_fail(err, DV_E_BAD_INPUT, "a disk without an image");
-    base->lock_name = g_compute_checksum_for_string(G_CHECKSUM_SHA1, image->id, -1);
+    base->lock_name = disk_base_name(image->id);
     base->path = g_build_filename(disks->base_path, base->lock_name, NULL);
     return dv_exists(base->path) || fetch_missing(disks, ctx, image, use, base, err);
 }
@@ -286,32 +298,35 @@ static bool same_content(int a, int b, bool *out, GError **err)
 }
 
 /* Under the base's lock. */
-static bool keep_or_compare(const DiskBase *base, DiskCopy *copy, GError **err)
+static bool keep_or_compare(const DiskBase *base, const char *copy, DiskBase *out_theirs,
+                            GError **err)
 {
-    dv_autofd int fd = open(copy->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), there = -1;
-    g_auto(DiskBase) foreign = {.path = g_strdup(copy->path)};
+    dv_autofd int fd = open(copy, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), there = -1;
+    g_auto(DiskBase) theirs = {.path = g_strdup(copy)};
     bool same = false;
 
     /* What is below a guest must be a disk, whoever sent it. */
     if (fd < 0)
-        return dv_fail_errno(err, errno, "opening", copy->path);
-    if (!base_check(&foreign, NULL, err))
+        return dv_fail_errno(err, errno, "opening", copy);
+    if (!base_check(&theirs, NULL, err))
         return false;
-    copy->format = foreign.format;
     there = open(base->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (there < 0)
-        return errno == ENOENT ? sync_and_rename(fd, copy->path, base->path, err)
+        return errno == ENOENT ? sync_and_rename(fd, copy, base->path, err)
                                : dv_fail_errno(err, errno, "opening", base->path);
     if (!same_content(fd, there, &same, err))
         return false;
-    copy->differs = !same;
-    if (same)
-        unlink_quietly(copy->path);
+    if (same) {
+        unlink_quietly(copy);
+        return true;
+    }
+    *out_theirs = theirs;
+    theirs = (DiskBase){0};
     return true;
 }
 
-bool disk_cache_adopt(const Disks *disks, const char *name, DiskCopy *copy, DiskBase *out,
-                      GError **err)
+bool disk_cache_adopt(const Disks *disks, const char *name, const char *copy, DiskBase *out,
+                      DiskBase *out_theirs, GError **err)
 {
     g_auto(DiskBase) base = {0};
     g_auto(DiskLock) lock = {-1};
@@ -320,7 +335,7 @@ bool disk_cache_adopt(const Disks *disks, const char *name, DiskCopy *copy, Disk
     base.path = g_build_filename(disks->base_path, name, NULL);
     if (!dv_mkdirs(disks->base_path, DISK_DIR_MODE, err) ||
         !disk_lock_take(&lock, disks, name, DISK_LOCK_CHANGE, err) ||
-        !keep_or_compare(&base, copy, err) || !base_check(&base, NULL, err))
+        !keep_or_compare(&base, copy, out_theirs, err) || !base_check(&base, NULL, err))
         return dv_within(err, "base file %s", name);
     disk_base_touch(base.path);
     *out = base;

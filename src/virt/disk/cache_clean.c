@@ -178,15 +178,10 @@ static bool note_disks(const Disks *disks, GHashTable *used, GError **err)
     return true;
 }
 
-static char *base_name_of(const char *image_id)
-{
-    return g_compute_checksum_for_string(G_CHECKSUM_SHA1, image_id, -1);
-}
-
 static void note_images(const char *const *images, GHashTable *used)
 {
     for (size_t i = 0; images[i]; i++)
-        g_hash_table_add(used, base_name_of(images[i]));
+        g_hash_table_add(used, disk_base_name(images[i]));
 }
 
 static bool is_used(GHashTable *used, const char *name)
@@ -267,7 +262,7 @@ bool disks_cache_clean(Disks *disks, const DvCtx *ctx, const char *const *images
 
 bool disks_cache_has(Disks *disks, const char *image_id)
 {
-    g_autofree char *name = base_name_of(image_id);
+    g_autofree char *name = disk_base_name(image_id);
     g_autofree char *path = g_build_filename(disks->base_path, name, NULL);
 
     if (!dv_exists(path))

@@ -132,23 +132,28 @@ bool disks_prepare_dir(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char 
 
 /* The directory is renamed first: what is left of a removal that was cut short is then no instance
  * any more. */
-bool disks_remove(Disks *disks, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
+bool disks_drop(Disks *disks, const char *uuid, GError **err)
 {
-    g_autofree char *dir = NULL, *deleted = NULL, *resize = NULL;
+    g_autofree char *dir = NULL, *deleted = NULL;
 
     if (!disk_uuid_ok(uuid, err))
         return false;
     dir = disks_instance_dir(disks, uuid);
-    deleted = g_strdup_printf("%s_del", dir);
-    resize = g_strdup_printf("%s_resize", dir);
+    deleted = g_strconcat(dir, "_del", NULL);
     if (!dv_remove_tree(deleted, err))
         return false;
-    if (rename(dir, deleted) < 0 && errno != ENOENT)
-        return dv_fail_errno(err, errno, "renaming", dir);
-    return dv_remove_tree(deleted, err) && dv_remove_tree(resize, err);
+    if (rename(dir, deleted) < 0)
+        return errno == ENOENT || dv_fail_errno(err, errno, "renaming", dir);
+    return dv_remove_tree(deleted, err);
 }
 
-bool disks_list(Disks *disks, char ***out, GError **err)
+bool disks_remove(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err)
+{
+    return disks_drop(disks, uuid, err) && disks_forget_aside(disks, ctx, uuid, err);
+}
+
+/* uuids of the directories whose names are one and `suffix`. */
+static bool list_dirs(const Disks *disks, const char *suffix, char ***out, GError **err)
 {
     g_autoptr(GPtrArray) uuids = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GDir) entries = NULL;
@@ -161,12 +166,27 @@ bool disks_list(Disks *disks, char ***out, GError **err)
         if (!entries)
             return dv_fail(err, DV_E_IO, "%s", reason->message);
     }
-    while (entries && (name = g_dir_read_name(entries)))
-        if (g_uuid_string_is_valid(name))
-            g_ptr_array_add(uuids, g_strdup(name));
+    while (entries && (name = g_dir_read_name(entries))) {
+        g_autofree char *uuid = g_str_has_suffix(name, suffix)
+                                    ? g_strndup(name, strlen(name) - strlen(suffix))
+                                    : NULL;
+
+        if (uuid && g_uuid_string_is_valid(uuid))
+            g_ptr_array_add(uuids, g_steal_pointer(&uuid));
+    }
     g_ptr_array_add(uuids, NULL);
     *out = (char **)g_ptr_array_free(g_steal_pointer(&uuids), FALSE);
     return true;
+}
+
+bool disks_list(Disks *disks, char ***out, GError **err)
+{
+    return list_dirs(disks, "", out, err);
+}
+
+bool disks_list_aside(Disks *disks, char ***out, GError **err)
+{
+    return list_dirs(disks, DISK_ASIDE, out, err);
 }
 
 /* ---- creation ---- */

@@ -81,6 +81,9 @@ bool disks_fetch_plain(Disks *disks, const DvCtx *ctx, const ImageSource *image,
 bool disks_remove(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
 /* uuids of the instance directories present. NULL-terminated, g_strfreev. */
 bool disks_list(Disks *disks, char ***out, GError **err);
+/* uuids of the directories that a resize has set aside, by whichever host that shares this folder.
+ * NULL-terminated, g_strfreev. */
+bool disks_list_aside(Disks *disks, char ***out, GError **err);
 /* Sum of what the disks of these instances may still grow by (virtual - allocated), for
  * disk_available_least. NULL-terminated; instances without a directory count nothing. */
 bool disks_overcommit_of(Disks *disks, const char *const *uuids, uint64_t *out, GError **err);
@@ -101,9 +104,6 @@ DisksPresence disks_presence(Disks *disks, const char *uuid);
 bool disks_mark_made(Disks *disks, const char *uuid, GError **err);
 void disks_unmark_made(Disks *disks, const DvCtx *ctx, const char *uuid);
 bool disks_are_marked(Disks *disks, const char *uuid);
-/* uuids of the directories that a resize has set aside, by whichever host that shares this folder.
- * NULL-terminated, g_strfreev. */
-bool disks_list_aside(Disks *disks, char ***out, GError **err);
 
 /* ---- rescue (rescue.c) ---- */
 
@@ -170,9 +170,9 @@ typedef struct DiskArrival {
 
 /* Destination: what has come is put right. disk.info names this host's paths, with the formats of
  * `told` where it had none. Overlays stand on the same bases as at the source, in this host's
- * cache: where a base here has its name but another content, the disk becomes whole. Raw disks
+ * cache: where a base here has its name but another content, the disk gets what differs. Raw disks
  * become overlays' format where the host makes qcow2 disks, as whoever takes them for nova's does
- * not ask disk.info. DV_E_INVALID_DISK: a base cannot be had. */
+ * not ask disk.info. DV_E_MIGRATION_PRECHECK: a base cannot be had. */
 bool disks_arrived(Disks *disks, const DvCtx *ctx, const DiskArrival *arrival, GError **err);
 /* Destination: the instance directory goes, and nothing else. Absent: success. */
 bool disks_drop(Disks *disks, const char *uuid, GError **err);

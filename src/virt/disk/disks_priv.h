@@ -8,6 +8,7 @@
 
 #define DISK_DIR_MODE 0755
 #define DISK_FILE_MODE 0644
+#define DISK_ASIDE "_resize" /* behind the name of a directory that a resize has set aside */
 
 typedef struct DiskBackend DiskBackend;
 
@@ -62,6 +63,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DiskBase, disk_base_done)
     "Flavor's disk is too small for requested image. Flavor disk is %" G_GUINT64_FORMAT \
     " bytes, image is %" G_GUINT64_FORMAT " bytes."
 
+/* The name of the base file of an image; caller frees. */
+char *disk_base_name(const char *image_id);
+/* image may be NULL: false. */
+bool disk_is_base_of(const char *name, const ImageSource *image);
 /* The image's base file, fetched when missing. One whose disk is larger than `max_bytes` (0: any)
  * is DV_E_IMAGE_TOO_LARGE, and is not even converted: a small file can describe a disk that fills
  * the host. */
@@ -75,16 +80,40 @@ bool disk_fetch_plain(const Disks *disks, const DvCtx *ctx, const ImageSource *i
 typedef bool (*DiskFillFn)(const char *path, const DiskSpec *disk, GError **err);
 bool disk_cache_generated(const Disks *disks, const char *name, const DiskSpec *disk,
                           DiskFillFn fill, DiskBase *out, GError **err);
-/* What another host has under the name of a base file. */
-typedef struct DiskCopy {
-    const char *path;
-    bool differs;      /* this host's base file has another content; else `path` is gone */
-    DiskFormat format; /* where it differs */
-} DiskCopy;
+/* The base file `name`; `copy`, which another host has under that name, becomes it when it is
+ * missing. *out_theirs: the copy, checked, where this host's has another content; else `copy` is
+ * gone. */
+bool disk_cache_adopt(const Disks *disks, const char *name, const char *copy, DiskBase *out,
+                      DiskBase *out_theirs, GError **err);
 
-/* The base file `name`; it is made of the copy when it is missing. */
-bool disk_cache_adopt(const Disks *disks, const char *name, DiskCopy *copy, DiskBase *out,
-                      GError **err);
+/* ---- shared.c ---- */
+
+/* Marks: files that say of an instance's directory why it is there. To clear one that is not there:
+ * success. */
+bool disk_mark_set(const char *dir, const char *mark, GError **err);
+bool disk_mark_clear(const char *dir, const char *mark, GError **err);
+bool disk_mark_is_set(const char *dir, const char *mark);
+
+/* ---- foreign.c ---- */
+
+/* A guest whose disks come from another host. Everything borrowed. */
+typedef struct DiskForeign {
+    const Disks *disks;
+    const DvCtx *ctx;
+    const char *dir;          /* the guest's directory, where a copy of a base file may lie */
+    const ImageSource *image; /* of the root disk's base; NULL: none */
+    /* Makes the new file `here` of a file at the source; NULL: there is no way to. */
+    bool (*fetch)(void *arg, const char *there, const char *here, GError **err);
+    void *fetch_arg;
+} DiskForeign;
+
+/* A name that came from another host is one of a file. */
+bool disk_base_name_ok(const char *name, GError **err);
+/* This host's base file for a disk that stands on `name`, `there` at the source. *out_theirs: where
+ * the source's has another content, a copy of it in `dir`, for the caller to remove. max_bytes as
+ * for disk_cache_image. DV_E_MIGRATION_PRECHECK: it would have to be fetched. */
+bool disk_foreign_base(const DiskForeign *foreign, const char *name, const char *there,
+                       uint64_t max_bytes, DiskBase *out, DiskBase *out_theirs, GError **err);
 
 /* ---- backends: qcow2.c, raw.c ---- */
 
@@ -117,11 +146,10 @@ bool disk_tool_convert(const char *source, DiskFormat source_format, const DiskT
 bool disk_tool_create_qcow2(const char *path, uint64_t size_bytes, GError **err);
 bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t size_bytes,
                               GError **err);
-/* Puts the overlay on another base; what the guest sees stays. */
-bool disk_tool_change_base(const char *path, const DiskBase *base, GError **err);
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err);
-/* The overlay's header names another base, of the same content; nothing is copied. */
-bool disk_tool_rebase(const char *path, const char *base, DiskFormat format, GError **err);
+/* Puts the overlay on another base: of the same content, then only its header changes; or of
+ * another, then what differs becomes the overlay's, and what the guest sees stays. */
+bool disk_tool_rebase(const char *path, const DiskBase *base, bool same_content, GError **err);
 /* fs: "ext4", "vfat" ..., or "swap"; label may be NULL. */
 bool disk_tool_mkfs(const char *path, const char *fs, const char *label, GError **err);
 bool disk_preallocate(const DvCtx *ctx, const char *path, uint64_t size_bytes, GError **err);

@@ -24,18 +24,7 @@ void disk_facts_free(DiskFacts *facts)
     g_free(facts);
 }
 
-static void facts_destroy(gpointer facts)
-{
-    disk_facts_free(facts);
-}
-
 /* ---- what is there ---- */
-
-static bool is_disk(const char *name)
-{
-    return strcmp(name, "disk") == 0 ||
-           (g_str_has_prefix(name, "disk.") && strcmp(name, "disk.info") != 0);
-}
 
 bool disk_facts_read(const char *path, DiskFormat format, DiskFacts *out, GError **err)
 {
@@ -68,7 +57,7 @@ static bool read_facts(const char *path, const char *format, DiskFacts *out, GEr
 static bool facts_in(const char *dir, GPtrArray **out, GError **err)
 {
     g_autoptr(GHashTable) formats = NULL;
-    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func(facts_destroy);
+    g_autoptr(GPtrArray) all = g_ptr_array_new_with_free_func((GDestroyNotify)disk_facts_free);
     g_autoptr(GList) paths = NULL;
 
     if (!disk_info_read(dir, &formats, err))
@@ -79,7 +68,7 @@ static bool facts_in(const char *dir, GPtrArray **out, GError **err)
         g_autofree char *path = g_build_filename(dir, name, NULL);
         DiskFacts *facts;
 
-        if (!is_disk(name) || !dv_exists(path))
+        if (!disk_is_disk_name(name) || !dv_exists(path))
             continue;
         facts = g_new0(DiskFacts, 1);
         g_ptr_array_add(all, facts);
@@ -121,7 +110,7 @@ bool disks_facts_aside(Disks *disks, const char *uuid, GPtrArray **out, GError *
 
 static char *aside_of(const char *dir)
 {
-    return g_strconcat(dir, "_resize", NULL);
+    return g_strconcat(dir, DISK_ASIDE, NULL);
 }
 
 /* Beside the disks of disk.info: a config drive keeps the password and files that were given to the
@@ -131,23 +120,45 @@ static bool moves_along(const char *name)
     static const char *const others[] = {"disk.info", "disk.config", "kernel", "ramdisk", NULL};
     static const char *const left[] = {"disk.swap", "disk.rescue", "disk.config.rescue", NULL};
 
-    return g_strv_contains(others, name) || (is_disk(name) && !g_strv_contains(left, name));
+    return g_strv_contains(others, name) ||
+           (disk_is_disk_name(name) && !g_strv_contains(left, name));
 }
 
-static bool copy_along(const char *aside, const char *dir, GError **err)
+static int by_name(gconstpointer a, gconstpointer b)
 {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool names_in(const char *aside, char ***out, GError **err)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     g_autoptr(GError) reason = NULL;
     g_autoptr(GDir) entries = g_dir_open(aside, 0, &reason);
     const char *name;
 
     if (!entries)
         return dv_fail(err, DV_E_IO, "%s", reason->message);
-    while ((name = g_dir_read_name(entries))) {
-        g_autofree char *from = g_build_filename(aside, name, NULL);
-        g_autofree char *to = g_build_filename(dir, name, NULL);
+    while ((name = g_dir_read_name(entries)))
+        if (moves_along(name))
+            g_ptr_array_add(names, g_strdup(name));
+    g_ptr_array_sort(names, by_name);
+    g_ptr_array_add(names, NULL);
+    *out = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
+    return true;
+}
 
-        if (moves_along(name) && !disk_copy_file(from, to, err))
-            return dv_within(err, "copying %s", name);
+static bool copy_along(const char *aside, const char *dir, GError **err)
+{
+    g_auto(GStrv) names = NULL;
+
+    if (!names_in(aside, &names, err))
+        return false;
+    for (size_t i = 0; names[i]; i++) {
+        g_autofree char *from = g_build_filename(aside, names[i], NULL);
+        g_autofree char *to = g_build_filename(dir, names[i], NULL);
+
+        if (!disk_copy_file(from, to, err))
+            return dv_within(err, "copying %s", names[i]);
     }
     return true;
 }
@@ -195,28 +206,11 @@ char *disks_aside_dir(Disks *disks, const char *uuid)
     return aside_of(dir);
 }
 
-static int by_name(gconstpointer a, gconstpointer b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
 bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err)
 {
     g_autofree char *aside = disks_aside_dir(disks, uuid);
-    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-    g_autoptr(GError) reason = NULL;
-    g_autoptr(GDir) entries = g_dir_open(aside, 0, &reason);
-    const char *name;
 
-    if (!entries)
-        return dv_fail(err, DV_E_IO, "%s", reason->message);
-    while ((name = g_dir_read_name(entries)))
-        if (moves_along(name))
-            g_ptr_array_add(names, g_strdup(name));
-    g_ptr_array_sort(names, by_name);
-    g_ptr_array_add(names, NULL);
-    *out = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
-    return true;
+    return names_in(aside, out, err);
 }
 
 bool disks_take_back(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err)
@@ -284,8 +278,7 @@ bool disks_flatten_aside(Disks *disks, const DvCtx *ctx, const char *uuid, const
                          GPtrArray *facts, GError **err)
 {
     g_autofree char *aside = disks_aside_dir(disks, uuid);
-    g_autofree char *base = image_id ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, image_id, -1)
-                                     : NULL;
+    g_autofree char *base = image_id ? disk_base_name(image_id) : NULL;
 
     for (guint i = 0; i < facts->len; i++) {
         DiskFacts *disk = facts->pdata[i];

@@ -1,13 +1,10 @@
 /* Disks on the way to this host while their guest runs; see disks.h.
  *
- * libvirt copies what a disk has above its base file, into a file that must be there. Below it, the
- * guest must find what it found at the source. An image of glance is the same on all hosts; a file
- * system that a host made itself is not, nor can the image be had that a shelved guest came back
- * from. Such base files are copied, and where this host has another of that name, the disk begins
- * with what differs between them. A disk that arrives is never made into a base: a guest could give
- * what it wrote to others (CVE-2013-7130's class).
+ * libvirt copies what a disk has above its base file, into a file that must be there, on the same
+ * base (foreign.c). A disk that arrives is never made into a base: a guest could give what it wrote
+ * to others (CVE-2013-7130's class).
  *
- * A marker tells a directory that was made for a guest that has not arrived from others, also over
+ * A mark tells a directory that was made for a guest that has not arrived from others, also over
  * a restart: what a failed migration removes is never a guest's.
  * Sources    nova virt/libvirt/driver.py pre_live_migration, _create_images_and_backing,
  *            _get_instance_disk_info_from_config (Zed). */
@@ -22,9 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MARKER "migration.incoming"
+#define INCOMING "migration.incoming"
 #define CONFIG_DRIVE "disk.config"
-#define BASE_COPY "base.incoming"
 
 /* ---- the source ---- */
 
@@ -55,10 +51,8 @@ bool disks_facts_of(const GPtrArray *guest_disks, const char *const *volumes, GP
 /* ---- the destination ---- */
 
 typedef struct Arrival {
-    const Disks *disks;
-    const DvCtx *ctx;
+    DiskForeign foreign;
     const DiskReceive *receive;
-    char *dir;
 } Arrival;
 
 static bool fetch(const Arrival *a, const char *there, const char *here, GError **err)
@@ -67,100 +61,47 @@ static bool fetch(const Arrival *a, const char *there, const char *here, GError 
            dv_within(err, "copying %s", there);
 }
 
-/* Names come from another host. */
-static bool name_ok(const char *name, GError **err)
-{
-    g_autofree char *base = g_path_get_basename(name);
-
-    if (*name && *name != '.' && g_str_equal(base, name))
-        return true;
-    return dv_fail(err, DV_E_INVALID_DISK, "'%s' is no file name", name);
-}
-
-static bool is_of_image(const char *backing, const ImageSource *image)
-{
-    g_autofree char *digest = image && image->id
-                                  ? g_compute_checksum_for_string(G_CHECKSUM_SHA1, image->id, -1)
-                                  : NULL;
-
-    return g_strcmp0(backing, digest) == 0;
-}
-
 /* Where the source keeps base files: beside its instance directories, as we do. */
-static char *foreign_base(const Arrival *a, const DiskFacts *facts)
+static char *path_there(const Arrival *a, const DiskFacts *facts)
 {
     g_autofree char *dir = g_path_get_dirname(facts->path);
     g_autofree char *instances = g_path_get_dirname(dir);
-    g_autofree char *folder = g_path_get_basename(a->disks->base_path);
+    g_autofree char *folder = g_path_get_basename(a->foreign.disks->base_path);
 
     return g_build_filename(instances, folder, facts->backing_file, NULL);
 }
 
-/* The source's base file lies in the guest's directory until it is known what it is good for. */
-static bool copy_base(const Arrival *a, const DiskFacts *facts, DiskBase *out, DiskCopy *copy,
-                      GError **err)
-{
-    g_autofree char *path = foreign_base(a, facts);
-
-    if (!a->receive->fetch)
-        return dv_fail(err, DV_E_MIGRATION_PRECHECK,
-                       "its base file %s is not made of the instance's image", facts->backing_file);
-    return fetch(a, path, copy->path, err) &&
-           disk_cache_adopt(a->disks, facts->backing_file, copy, out, err);
-}
-
-/* An image that is gone from glance may still be the base of the source's disk. */
-static bool image_base(const Arrival *a, const DiskFacts *facts, DiskBase *out, DiskCopy *copy,
-                       GError **err)
-{
-    g_autoptr(GError) cause = NULL;
-
-    if (disk_cache_image(a->disks, a->ctx, a->receive->image, facts->virtual_bytes, out, &cause))
-        return true;
-    if (dv_is(cause, DV_E_IMAGE_NOT_FOUND) && a->receive->fetch) {
-        dv_info(a->ctx, "%s: its base file is copied from the source", cause->message);
-        return copy_base(a, facts, out, copy, err);
-    }
-    g_propagate_error(err, g_steal_pointer(&cause));
-    return false;
-}
-
 /* What a swap area's base holds beside its first block does not matter. */
-static bool swap_base(const Arrival *a, const DiskFacts *facts, DiskBase *out,
-                      DiskCopy *copy G_GNUC_UNUSED, GError **err)
+static bool base_for(const Arrival *a, const DiskFacts *facts, DiskBase *out, DiskBase *out_theirs,
+                     GError **err)
 {
-    DiskSpec swap = {.size_bytes = facts->virtual_bytes};
+    const DiskSpec swap = {.size_bytes = facts->virtual_bytes};
+    g_autofree char *there = path_there(a, facts);
 
-    return disk_cache_generated(a->disks, facts->backing_file, &swap, disk_fill_swap, out, err);
+    if (!disk_base_name_ok(facts->backing_file, err))
+        return false;
+    return g_str_has_prefix(facts->backing_file, "swap_")
+               ? disk_cache_generated(a->foreign.disks, facts->backing_file, &swap, disk_fill_swap,
+                                      out, err)
+               : disk_foreign_base(&a->foreign, facts->backing_file, there, facts->virtual_bytes,
+                                   out, out_theirs, err);
 }
 
-typedef bool (*BaseFn)(const Arrival *a, const DiskFacts *facts, DiskBase *out, DiskCopy *copy,
-                       GError **err);
-
-static BaseFn base_for(const Arrival *a, const DiskFacts *facts)
-{
-    if (g_str_has_prefix(facts->backing_file, "swap_"))
-        return swap_base;
-    return is_of_image(facts->backing_file, a->receive->image) ? image_base : copy_base;
-}
-
+/* Where the source's base is another than ours, the disk begins with what differs. */
 static bool make_overlay(const Arrival *a, const char *path, const DiskFacts *facts, GError **err)
 {
-    g_autofree char *copy_path = g_build_filename(a->dir, BASE_COPY, NULL);
-    DiskCopy copy = {.path = copy_path};
-    g_auto(DiskBase) base = {0};
+    g_auto(DiskBase) base = {0}, theirs = {0};
     g_auto(DiskLock) lock = {-1};
     bool ok;
 
-    if (!name_ok(facts->backing_file, err) || !base_for(a, facts)(a, facts, &base, &copy, err) ||
-        !disk_lock_take(&lock, a->disks, base.lock_name, DISK_LOCK_USE, err))
+    if (!base_for(a, facts, &base, &theirs, err) ||
+        !disk_lock_take(&lock, a->foreign.disks, base.lock_name, DISK_LOCK_USE, err))
         return false;
-    if (!copy.differs)
+    if (!theirs.path)
         return disk_tool_create_overlay(path, &base, facts->virtual_bytes, err);
-    ok = disk_tool_create_overlay(path, &(DiskBase){.path = copy_path, .format = copy.format},
-                                  facts->virtual_bytes, err) &&
-         disk_tool_change_base(path, &base, err);
-    (void)unlink(copy_path);
+    ok = disk_tool_create_overlay(path, &theirs, facts->virtual_bytes, err) &&
+         disk_tool_rebase(path, &base, false, err);
+    (void)unlink(theirs.path);
     return ok;
 }
 
@@ -183,7 +124,7 @@ static bool make_empty(const char *path, const DiskFacts *facts, GError **err)
 static bool make_disk(const Arrival *a, const DiskFacts *facts, GError **err)
 {
     g_autofree char *name = g_path_get_basename(facts->path);
-    g_autofree char *path = g_build_filename(a->dir, name, NULL);
+    g_autofree char *path = g_build_filename(a->foreign.dir, name, NULL);
     bool ok;
 
     if (facts->virtual_bytes > INT64_MAX)
@@ -207,17 +148,17 @@ static bool write_disk_info(const Arrival *a, GError **err)
 
         if (!disk_is_disk_name(name))
             return dv_fail(err, DV_E_INVALID_DISK, "'%s' is not the name of a disk", name);
-        g_hash_table_replace(formats, g_build_filename(a->dir, name, NULL),
+        g_hash_table_replace(formats, g_build_filename(a->foreign.dir, name, NULL),
                              (gpointer)disk_format_name(facts->format));
     }
-    return disk_info_write(a->dir, formats, err);
+    return disk_info_write(a->foreign.dir, formats, err);
 }
 
 static bool fetch_plain(const Arrival *a, const ImageSource *image, const char *name, GError **err)
 {
-    g_autofree char *path = g_build_filename(a->dir, name, NULL);
+    g_autofree char *path = g_build_filename(a->foreign.dir, name, NULL);
 
-    return !image || disk_fetch_plain(a->disks, a->ctx, image, path, err) ||
+    return !image || disk_fetch_plain(a->foreign.disks, a->foreign.ctx, image, path, err) ||
            dv_within(err, "fetching the %s", name);
 }
 
@@ -233,19 +174,12 @@ static bool make_all(const Arrival *a, GError **err)
     }
     return fetch_plain(a, a->receive->kernel, "kernel", err) &&
            fetch_plain(a, a->receive->ramdisk, "ramdisk", err) &&
-           disk_ensure_console_log(a->dir, err);
+           disk_ensure_console_log(a->foreign.dir, err);
 }
 
-static char *marker_of(const char *dir)
-{
-    return g_build_filename(dir, MARKER, NULL);
-}
-
-/* The directory with its marker, which is there before anything else is. */
+/* The directory with its mark, which is there before anything else is. */
 static bool make_dir(const Disks *disks, const char *dir, GError **err)
 {
-    g_autofree char *marker = marker_of(dir);
-
     if (!dv_mkdirs(disks->instances_path, DISK_DIR_MODE, err))
         return false;
     if (mkdir(dir, DISK_DIR_MODE) < 0)
@@ -254,7 +188,7 @@ static bool make_dir(const Disks *disks, const char *dir, GError **err)
                                          "expected not to exist.",
                                          dir)
                                : dv_fail_errno(err, errno, "creating", dir);
-    if (dv_write_file(marker, "", 0, DISK_FILE_MODE, err))
+    if (disk_mark_set(dir, INCOMING, err))
         return true;
     (void)rmdir(dir);
     return false;
@@ -264,13 +198,16 @@ bool disks_receive(Disks *disks, const DvCtx *ctx, const DiskReceive *receive, G
 {
     g_autofree char *dir = NULL;
     g_autoptr(GError) left = NULL;
+    Arrival arrival;
 
     if (!disk_uuid_ok(receive->uuid, err))
         return false;
     dir = disks_instance_dir(disks, receive->uuid);
     if (!make_dir(disks, dir, err))
         return false;
-    if (make_all(&(Arrival){disks, ctx, receive, dir}, err))
+    arrival = (Arrival){{disks, ctx, dir, receive->image, receive->fetch, receive->fetch_arg},
+                        receive};
+    if (make_all(&arrival, err))
         return true;
     if (!dv_remove_tree(dir, &left))
         dv_warning(ctx, "a guest's directory stays behind: %s", left->message);
@@ -280,21 +217,18 @@ bool disks_receive(Disks *disks, const DvCtx *ctx, const DiskReceive *receive, G
 bool disks_is_receiving(Disks *disks, const char *uuid)
 {
     g_autofree char *dir = disk_uuid_ok(uuid, NULL) ? disks_instance_dir(disks, uuid) : NULL;
-    g_autofree char *marker = dir ? marker_of(dir) : NULL;
 
-    return marker && dv_exists(marker);
+    return dir && disk_mark_is_set(dir, INCOMING);
 }
 
 bool disks_receive_done(Disks *disks, const char *uuid, GError **err)
 {
     g_autofree char *dir = NULL;
-    g_autofree char *marker = NULL;
 
     if (!disk_uuid_ok(uuid, err))
         return false;
     dir = disks_instance_dir(disks, uuid);
-    marker = marker_of(dir);
-    return unlink(marker) == 0 || errno == ENOENT || dv_fail_errno(err, errno, "removing", marker);
+    return disk_mark_clear(dir, INCOMING, err);
 }
 
 bool disks_receive_undo(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err)

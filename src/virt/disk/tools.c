@@ -16,9 +16,9 @@
 
 #define TOOL_MEMORY_BYTES ((uint64_t)1024 * 1024 * 1024)
 #define TOOL_CPU_S 30
-#define CONVERT_MEMORY_BYTES (4 * TOOL_MEMORY_BYTES)
-#define CONVERT_CPU_S (4 * 3600)
-#define CONVERT_TIMEOUT_MS ((int64_t)4 * 3600 * 1000)
+#define LONG_MEMORY_BYTES (4 * TOOL_MEMORY_BYTES)
+#define LONG_CPU_S (4 * 3600)
+#define LONG_TIMEOUT_MS ((int64_t)4 * 3600 * 1000)
 #define TOOL_TIMEOUT_MS ((int64_t)600 * 1000) /* the host may be busy */
 #define DIRECT_IO_ALIGN 4096
 
@@ -40,6 +40,17 @@ static bool run(const char *const *argv, GError **err)
                                .max_cpu_s = TOOL_CPU_S},
                     NULL, err) ||
            tool_failed(err, DV_E_IO);
+}
+
+/* What reads or writes a whole disk. */
+static bool run_long(const char *const *argv, DvErrorCode otherwise, GError **err)
+{
+    return dv_spawn(&(DvSpawn){.argv = argv,
+                               .timeout_ms = LONG_TIMEOUT_MS,
+                               .max_memory_bytes = LONG_MEMORY_BYTES,
+                               .max_cpu_s = LONG_CPU_S},
+                    NULL, err) ||
+           tool_failed(err, otherwise);
 }
 
 /* tmpfs and others refuse O_DIRECT; qemu-img then fails with cache mode none. */
@@ -68,12 +79,7 @@ static bool convert(const char *source, const char *source_format, const DiskTar
 
     if (target->compressed)
         argv[10] = "-c"; /* options may follow the names */
-    return dv_spawn(&(DvSpawn){.argv = argv,
-                               .timeout_ms = CONVERT_TIMEOUT_MS,
-                               .max_memory_bytes = CONVERT_MEMORY_BYTES,
-                               .max_cpu_s = CONVERT_CPU_S},
-                    NULL, err) ||
-           tool_failed(err, otherwise);
+    return run_long(argv, otherwise, err);
 }
 
 bool disk_tool_convert_raw(const char *source, const char *source_format, const char *target,
@@ -122,15 +128,6 @@ bool disk_tool_create_overlay(const char *path, const DiskBase *base, uint64_t s
     return run(argv, err);
 }
 
-bool disk_tool_change_base(const char *path, const DiskBase *base, GError **err)
-{
-    const char *argv[] = {
-        "qemu-img", "rebase",   "-f", "qcow2", "-F", disk_format_name(base->format),
-        "-b",       base->path, path, NULL};
-
-    return run(argv, err);
-}
-
 bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, GError **err)
 {
     g_autofree char *size = g_strdup_printf("%" G_GUINT64_FORMAT, size_bytes);
@@ -139,12 +136,17 @@ bool disk_tool_resize(const char *path, DiskFormat format, uint64_t size_bytes, 
     return run(argv, err);
 }
 
-bool disk_tool_rebase(const char *path, const char *base, DiskFormat format, GError **err)
+/* Without -u both bases are read from end to end. */
+bool disk_tool_rebase(const char *path, const DiskBase *base, bool same_content, GError **err)
 {
-    const char *argv[] = {"qemu-img", "rebase", "-u", "-f", "qcow2", "-F", disk_format_name(format),
-                          "-b",       base,     path, NULL};
+    const char *argv[] = {"qemu-img", "rebase",
+                          "-f",       "qcow2",
+                          "-F",       disk_format_name(base->format),
+                          "-b",       base->path,
+                          path,       same_content ? "-u" : NULL, /* options may follow the names */
+                          NULL};
 
-    return run(argv, err);
+    return same_content ? run(argv, err) : run_long(argv, DV_E_IO, err);
 }
 
 bool disk_tool_mkfs(const char *path, const char *fs, const char *label, GError **err)

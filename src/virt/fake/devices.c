@@ -89,15 +89,12 @@ bool fake_console(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                   VirtConsoleKind kind, VirtConsole *out, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest;
+    const FakeGuest *guest = fake_enter_guest(fake, "console", uuid, err);
     const char *listen;
     int port = 0;
 
-    if (!fake_enter(fake, "console", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     listen = listen_of(guest, kind, &port);
     if (listen)
         *out = (VirtConsole){.host = g_strdup(listen), .port = port};
@@ -123,14 +120,11 @@ bool fake_attach_nic(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uui
                      const NicSpec *nic, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest;
+    FakeGuest *guest = fake_enter_guest(fake, "attach_nic", uuid, err);
     guint index;
 
-    if (!fake_enter(fake, "attach_nic", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     if (find_nic(guest, nic->mac, &index)) {
         fake_leave(fake);
         return dv_fail(err, DV_E_HYPERVISOR, "guest %s has a device with MAC %s", uuid, nic->mac);
@@ -144,14 +138,11 @@ bool fake_detach_nic(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uui
                      const NicSpec *nic, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest;
+    FakeGuest *guest = fake_enter_guest(fake, "detach_nic", uuid, err);
     guint index;
 
-    if (!fake_enter(fake, "detach_nic", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     if (find_nic(guest, nic->mac, &index))
         g_ptr_array_remove_index(guest->devices, index);
     fake_leave(fake);
@@ -162,13 +153,10 @@ bool fake_devices(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, 
                   GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest;
+    const FakeGuest *guest = fake_enter_guest(fake, "devices", uuid, err);
 
-    if (!fake_enter(fake, "devices", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     *out = g_ptr_array_new_with_free_func((GDestroyNotify)virt_device_free);
     for (guint i = 0; i < guest->devices->len; i++) {
         const VirtDevice *device = g_ptr_array_index(guest->devices, i);
@@ -188,13 +176,10 @@ bool fake_devices(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, 
 bool fake_disks(void *self, const char *uuid, GPtrArray **out, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest;
+    const FakeGuest *guest = fake_enter_guest(fake, "disks", uuid, err);
 
-    if (!fake_enter(fake, "disks", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     *out = g_ptr_array_new_with_free_func((GDestroyNotify)virt_disk_free);
     for (guint i = 0; i < guest->disks->len; i++)
         g_ptr_array_add(*out, copy_disk(g_ptr_array_index(guest->disks, i)));

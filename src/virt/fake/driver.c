@@ -122,10 +122,19 @@ FakeGuest *fake_find(FakeVirt *fake, const char *uuid)
     return g_hash_table_lookup(fake->guests, uuid);
 }
 
-bool fake_not_there(FakeVirt *fake, const char *uuid, GError **err) DV_NO_ANALYSIS
+FakeGuest *fake_enter_guest(FakeVirt *fake, const char *name, const char *uuid,
+                            GError **err) DV_NO_ANALYSIS
 {
+    FakeGuest *guest;
+
+    if (!fake_enter(fake, name, err))
+        return NULL;
+    guest = fake_find(fake, uuid);
+    if (guest)
+        return guest;
     fake_leave(fake);
-    return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
+    dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
+    return NULL;
 }
 
 /* --- the operations -------------------------------------------------------------------------- */
@@ -311,14 +320,11 @@ static bool fake_console_output(void *self, const DvCtx *ctx G_GNUC_UNUSED, cons
                                 GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest;
+    const FakeGuest *guest = fake_enter_guest(fake, "console_output", uuid, err);
     size_t length;
 
-    if (!fake_enter(fake, "console_output", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     length = strlen(guest->console);
     *out = g_strdup(guest->console + (length > max_bytes ? length - max_bytes : 0));
     if (out_length)
@@ -330,13 +336,10 @@ static bool fake_console_output(void *self, const DvCtx *ctx G_GNUC_UNUSED, cons
 static bool fake_describe(void *self, const char *uuid, char **out_xml, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest;
+    const FakeGuest *guest = fake_enter_guest(fake, "describe", uuid, err);
 
-    if (!fake_enter(fake, "describe", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     *out_xml = g_strdup(guest->xml);
     fake_leave(fake);
     return true;

@@ -6,7 +6,7 @@
  * migrate.c   moves between two of them
  * transfer.c  files to and from other fakes
  *
- * Threads    fake_enter takes the lock when it returns true, fake_leave and fake_not_there give it
+ * Threads    fake_enter and fake_enter_guest take the lock when they succeed, fake_leave gives it
  *            back; events are sent without it. */
 #pragma once
 
@@ -74,8 +74,8 @@ FakeOp *fake_op_of(FakeVirt *fake, const char *name) DV_REQUIRES(fake->lock);
 /* Every operation starts with it and goes on, with the lock, when it says so. */
 bool fake_enter(FakeVirt *fake, const char *name, GError **err);
 void fake_leave(FakeVirt *fake);
-/* Leaves, and fails. */
-bool fake_not_there(FakeVirt *fake, const char *uuid, GError **err);
+/* The same of an operation on a guest: NULL, without the lock, also when there is none. */
+FakeGuest *fake_enter_guest(FakeVirt *fake, const char *name, const char *uuid, GError **err);
 FakeGuest *fake_find(FakeVirt *fake, const char *uuid) DV_REQUIRES(fake->lock);
 FakeGuest *fake_add_guest(FakeVirt *fake, const char *uuid, const char *name, GuestState state)
     DV_REQUIRES(fake->lock);
@@ -128,7 +128,7 @@ bool fake_set_bandwidth(void *self, const DvCtx *ctx, const char *uuid, uint64_t
                         GError **err);
 bool fake_migration_xml(void *self, const char *uuid, const VirtDestination *destination,
                         char **out, GError **err);
-bool fake_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
+bool fake_compare_cpu(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err);
 
 /* --- inject.c */
 bool fake_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);

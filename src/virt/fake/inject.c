@@ -5,14 +5,11 @@ bool fake_inject_nmi(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uui
                      GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest;
+    FakeGuest *guest = fake_enter_guest(fake, "inject_nmi", uuid, err);
     bool active;
 
-    if (!fake_enter(fake, "inject_nmi", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     active = fake_is_active(guest);
     guest->nmis += active;
     fake_leave(fake);
@@ -23,14 +20,11 @@ bool fake_set_password(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *u
                        const char *user, const char *password, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest;
+    FakeGuest *guest = fake_enter_guest(fake, "set_password", uuid, err);
     bool has_agent;
 
-    if (!fake_enter(fake, "set_password", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     has_agent = guest->agent && fake_is_active(guest);
     if (has_agent) {
         g_free(guest->password);
@@ -74,13 +68,10 @@ static GuestStats *some_stats(const FakeGuest *guest)
 bool fake_stats(void *self, const char *uuid, GuestStats **out, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest;
+    const FakeGuest *guest = fake_enter_guest(fake, "stats", uuid, err);
 
-    if (!fake_enter(fake, "stats", err))
-        return false;
-    guest = fake_find(fake, uuid);
     if (!guest)
-        return fake_not_there(fake, uuid, err);
+        return false;
     *out = some_stats(guest);
     fake_leave(fake);
     return true;

@@ -402,25 +402,11 @@ static bool drive(FakeVirt *fake, const char *uuid, const VirtWatch *watch,
 
 /* ---- the operations ---- */
 
-/* The guest, with the lock; NULL with err, without it. */
-static FakeGuest *enter_guest(FakeVirt *fake, const char *op, const char *uuid,
-                              GError **err) DV_NO_ANALYSIS
-{
-    FakeGuest *guest;
-
-    if (!fake_enter(fake, op, err))
-        return NULL;
-    guest = fake_find(fake, uuid);
-    if (!guest)
-        fake_not_there(fake, uuid, err);
-    return guest;
-}
-
-/* The same, of a guest that is on its way. */
+/* As fake_enter_guest, of a guest that is on its way. */
 static FakeGuest *enter_move(FakeVirt *fake, const char *op, const char *uuid,
                              GError **err) DV_NO_ANALYSIS
 {
-    FakeGuest *guest = enter_guest(fake, op, uuid, err);
+    FakeGuest *guest = fake_enter_guest(fake, op, uuid, err);
 
     if (!guest || guest->move)
         return guest;
@@ -432,7 +418,7 @@ static FakeGuest *enter_move(FakeVirt *fake, const char *op, const char *uuid,
 static bool send_off(FakeVirt *fake, const char *op, const char *uuid,
                      const VirtMigration *migration, GError **err) DV_NO_ANALYSIS
 {
-    FakeGuest *guest = enter_guest(fake, op, uuid, err);
+    FakeGuest *guest = fake_enter_guest(fake, op, uuid, err);
     g_autofree char *name = NULL;
     FakeVirt *peer = NULL;
     bool ok;
@@ -463,7 +449,7 @@ bool fake_migrate_watch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *
                         const VirtWatch *watch, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest = enter_guest(fake, "migrate_watch", uuid, err);
+    const FakeGuest *guest = fake_enter_guest(fake, "migrate_watch", uuid, err);
     bool moves;
 
     if (!guest)
@@ -478,7 +464,7 @@ bool fake_migrate_watch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *
 bool fake_job(void *self, const char *uuid, VirtJob *out, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest = enter_guest(fake, "job", uuid, err);
+    const FakeGuest *guest = fake_enter_guest(fake, "job", uuid, err);
 
     if (!guest)
         return false;
@@ -596,7 +582,7 @@ bool fake_migration_xml(void *self, const char *uuid, const VirtDestination *des
                         char **out, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    const FakeGuest *guest = enter_guest(fake, "migration_xml", uuid, err);
+    const FakeGuest *guest = fake_enter_guest(fake, "migration_xml", uuid, err);
     bool ok;
 
     if (!guest)
@@ -607,8 +593,8 @@ bool fake_migration_xml(void *self, const char *uuid, const VirtDestination *des
 }
 
 /* Every CPU will do, unless the test says otherwise. */
-bool fake_compare_cpu(void *self, const DvCtx *ctx G_GNUC_UNUSED,
-                      const VirtPeerCpu *cpu G_GNUC_UNUSED, GError **err) DV_NO_ANALYSIS
+bool fake_compare_cpu(void *self, const DvCtx *ctx G_GNUC_UNUSED, const VirtCpu *cpu G_GNUC_UNUSED,
+                      GError **err) DV_NO_ANALYSIS
 {
     if (!fake_enter(self, "compare_cpu", err))
         return false;

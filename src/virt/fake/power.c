@@ -3,20 +3,6 @@
 
 #include <string.h>
 
-/* Enters and finds the guest: NULL when there is none or the operation is to fail. */
-static FakeGuest *enter_with(FakeVirt *fake, const char *op, const char *uuid,
-                             GError **err) DV_NO_ANALYSIS
-{
-    FakeGuest *guest;
-
-    if (!fake_enter(fake, op, err))
-        return NULL;
-    guest = fake_find(fake, uuid);
-    if (!guest)
-        fake_not_there(fake, uuid, err);
-    return guest;
-}
-
 static bool not_running(FakeVirt *fake, const char *uuid, GError **err) DV_NO_ANALYSIS
 {
     fake_leave(fake);
@@ -27,7 +13,7 @@ bool fake_resume(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                  GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest = enter_with(fake, "resume", uuid, err);
+    FakeGuest *guest = fake_enter_guest(fake, "resume", uuid, err);
     bool was_paused;
 
     if (!guest)
@@ -47,7 +33,7 @@ bool fake_shutdown(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                    GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest = enter_with(fake, "shutdown", uuid, err);
+    FakeGuest *guest = fake_enter_guest(fake, "shutdown", uuid, err);
     bool reacts;
 
     if (!guest)
@@ -86,7 +72,7 @@ bool fake_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, b
                  GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest = enter_with(fake, "launch", uuid, err);
+    FakeGuest *guest = fake_enter_guest(fake, "launch", uuid, err);
     bool was_saved;
 
     if (!guest)
@@ -111,7 +97,7 @@ bool fake_pause(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                 GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest = enter_with(fake, "pause", uuid, err);
+    FakeGuest *guest = fake_enter_guest(fake, "pause", uuid, err);
     bool was_running;
 
     if (!guest)
@@ -130,7 +116,7 @@ bool fake_save(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
-    FakeGuest *guest = enter_with(fake, "save", uuid, err);
+    FakeGuest *guest = fake_enter_guest(fake, "save", uuid, err);
 
     if (!guest)
         return false;

@@ -8,16 +8,9 @@
 static FakeGuest *enter_running(FakeVirt *fake, const char *op, const char *uuid,
                                 GError **err) DV_NO_ANALYSIS
 {
-    FakeGuest *guest;
+    FakeGuest *guest = fake_enter_guest(fake, op, uuid, err);
 
-    if (!fake_enter(fake, op, err))
-        return NULL;
-    guest = fake_find(fake, uuid);
-    if (!guest) {
-        fake_not_there(fake, uuid, err);
-        return NULL;
-    }
-    if (fake_is_active(guest))
+    if (!guest || fake_is_active(guest))
         return guest;
     fake_leave(fake);
     dv_fail(err, DV_E_HYPERVISOR, "guest %s is not running", uuid);

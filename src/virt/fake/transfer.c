@@ -150,24 +150,30 @@ bool fake_remove_files(void *self, const DvCtx *ctx G_GNUC_UNUSED, const VirtTra
     return true;
 }
 
+static bool fetch_file(const VirtTransfer *what, const char *folder, const VirtFile *file,
+                       GError **err)
+{
+    g_autofree char *from = g_build_filename(folder, file->name, NULL);
+
+    return !dv_exists(file->path) ? copy_file(what, from, file->path, err)
+                                  : dv_fail(err, DV_E_IO, "%s is there already", file->path);
+}
+
 bool fake_fetch_files(void *self, const DvCtx *ctx G_GNUC_UNUSED, const VirtTransfer *what,
                       GError **err)
 {
     g_auto(FakeWay) way = {0};
-    bool ok;
-    size_t i;
+    size_t made = 0;
 
-    ok = find_way(self, "fetch_files", what, &way, err);
-    for (i = 0; ok && i < what->file_count; i++) {
-        g_autofree char *from = g_build_filename(way.folder, what->files[i].name, NULL);
-
-        if (dv_exists(what->files[i].path))
-            return dv_fail(err, DV_E_IO, "%s is there already", what->files[i].path);
-        ok = copy_file(what, from, what->files[i].path, err);
-    }
-    while (!ok && i-- > 0)
-        (void)unlink(what->files[i].path);
-    return ok;
+    if (!find_way(self, "fetch_files", what, &way, err))
+        return false;
+    while (made < what->file_count && fetch_file(what, way.folder, &what->files[made], err))
+        made++;
+    if (made == what->file_count)
+        return true;
+    while (made-- > 0)
+        (void)unlink(what->files[made].path);
+    return false;
 }
 
 /* --- steering -------------------------------------------------------------------------------- */

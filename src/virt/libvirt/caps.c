@@ -311,27 +311,21 @@ bool caps_parse_host(HostCaps *caps, xmlDoc *doc, GError **err)
 static bool expand_cpu(virConnectPtr conn, const HostCaps *caps, const char *model,
                        const GPtrArray *features, GPtrArray **out, GError **err)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *cpu = xmlNewNode(NULL, BAD_CAST "cpu");
-    xmlNode *topology;
-    xmlChar *text = NULL;
-    int length = 0;
+    g_autoptr(VirtCpu) cpu = virt_cpu_new();
+    g_autofree char *text = NULL;
     char *expanded;
 
-    xmlDocSetRootElement(doc, cpu);
-    xml_add_text(cpu, "arch", caps->arch);
-    xml_add_text(cpu, "model", model);
-    xml_add_text(cpu, "vendor", caps->cpu_vendor);
-    topology = xml_add(cpu, "topology");
-    xml_attr_u64(topology, "sockets", (uint64_t)caps->sockets);
-    xml_attr_u64(topology, "cores", (uint64_t)caps->cores);
-    xml_attr_u64(topology, "threads", (uint64_t)caps->threads);
+    cpu->arch = g_strdup(caps->arch);
+    cpu->model = g_strdup(model);
+    cpu->vendor = g_strdup(caps->cpu_vendor);
+    cpu->sockets = (unsigned)caps->sockets;
+    cpu->cores = (unsigned)caps->cores;
+    cpu->threads = (unsigned)caps->threads;
     for (guint i = 0; features && i < features->len; i++)
-        xml_attr(xml_add(cpu, "feature"), "name", g_ptr_array_index(features, i));
-    xmlDocDumpMemory(doc, &text, &length);
+        virt_cpu_add_feature(cpu, g_ptr_array_index(features, i), NULL);
+    text = xml_cpu_text(cpu);
     expanded = virConnectBaselineCPU(conn, (const char **)&text, 1,
                                      VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES);
-    xmlFree(text);
     *out = NULL;
     if (!expanded)
         return virt_conn_last_code() == VIR_ERR_NO_SUPPORT ||

@@ -110,15 +110,6 @@ static bool find_nic(const Target *target, unsigned flags, char **out, char **ou
 
 /* ---- nova's metadata element ---- */
 
-static xmlNode *child_named(xmlNode *parent, const char *name)
-{
-    for (xmlNode *node = parent ? parent->children : NULL; node; node = node->next) {
-        if (node->type == XML_ELEMENT_NODE && g_str_equal((const char *)node->name, name))
-            return node;
-    }
-    return NULL;
-}
-
 static void remove_port(xmlNode *ports, const char *port_id)
 {
     for (xmlNode *node = ports->children, *next; node; node = next) {
@@ -139,31 +130,29 @@ static void update_metadata(const Target *target, bool there, unsigned affect)
 {
     g_autoptr(xmlDoc) doc = NULL;
     xmlNode *ports;
-    xmlChar *text = NULL;
+    g_autofree char *text = NULL;
     char *old = virDomainGetMetadata(target->domain, VIR_DOMAIN_METADATA_ELEMENT, XML_NOVA_NS, 0);
-    int length = 0;
 
     if (old && target->nic->port_id)
         doc = xml_parse(old, "the guest's metadata", NULL);
     free(old);
-    ports = doc ? child_named(xmlDocGetRootElement(doc), "ports") : NULL;
+    ports = doc ? xml_child(xmlDocGetRootElement(doc), "ports") : NULL;
     if (!ports)
         return;
     remove_port(ports, target->nic->port_id);
     if (there)
         xml_port_add(ports, target->nic);
-    xmlDocDumpMemoryEnc(doc, &text, &length, "UTF-8");
+    text = xml_text(doc);
     {
         VIRT_CALL(target->driver->conn, "set metadata");
-        if (virDomainSetMetadata(target->domain, VIR_DOMAIN_METADATA_ELEMENT, (const char *)text,
-                                 "nova", XML_NOVA_NS, affect) < 0) {
+        if (virDomainSetMetadata(target->domain, VIR_DOMAIN_METADATA_ELEMENT, text, "nova",
+                                 XML_NOVA_NS, affect) < 0) {
             g_autoptr(GError) err = NULL;
 
             virt_conn_fail(&err, "updating the guest's metadata");
             dv_warning(target->ctx, "%s", err->message);
         }
     }
-    xmlFree(text);
 }
 
 /* ---- attaching ---- */

@@ -10,7 +10,7 @@
 #include <libvirt/virterror.h>
 
 #define FLOW_WAIT_MS 10000
-#define FLOW_PAUSE_MS 20
+#define FLOW_LOOK_MS 1000 /* where libvirt does not tell of passes */
 
 /* ---- statistics ---- */
 
@@ -155,17 +155,20 @@ static bool find_moving(LibvirtDriver *driver, const char *uuid, virDomainPtr *o
 /* QEMU can switch only once memory flows: until then libvirt's job is there, and QEMU refuses. */
 static bool find_flowing(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
 {
+    g_autoptr(MoveWait) wait = move_wait_new(driver->events, uuid); /* before the first look */
     int64_t deadline_ms = dv_now_ms() + FLOW_WAIT_MS;
     VirtJob job = {0};
 
     if (!find_moving(driver, uuid, out, err))
         return false;
     while (job_of_domain(driver, *out, &job, err)) {
+        MoveNews news = {0};
+
         if (job.iteration > 0 || dv_now_ms() > deadline_ms)
             return true;
         if (job.state != VIRT_JOB_RUNNING)
             return dv_fail(err, DV_E_HYPERVISOR, "the migration of guest %s is over", uuid);
-        g_usleep(FLOW_PAUSE_MS * 1000UL);
+        move_wait(wait, FLOW_LOOK_MS, &news);
     }
     return false;
 }

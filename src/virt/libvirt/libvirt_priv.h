@@ -104,11 +104,10 @@ bool guest_set_bandwidth(void *self, const DvCtx *ctx, const char *uuid, uint64_
 /* --- migrate_xml.c */
 bool guest_migration_xml(void *self, const char *uuid, const VirtDestination *destination,
                          char **out, GError **err);
-bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err);
-/* The rewriting itself, and the description of a CPU; g_free. */
+bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err);
+/* The rewriting itself; g_free. */
 bool migrate_xml_rewrite(const char *xml, const VirtConfig *config,
                          const VirtDestination *destination, char **out, GError **err);
-char *migrate_cpu_write(const VirtPeerCpu *cpu);
 
 /* --- console.c */
 bool console_output(void *self, const DvCtx *ctx, const char *uuid, size_t max_bytes, char **out,

@@ -29,16 +29,6 @@ static bool for_each(xmlDoc *doc, const char *xpath, EachFn fn, void *arg, GErro
     return true;
 }
 
-static xmlNode *child_of(xmlNode *parent, const char *name)
-{
-    for (xmlNode *node = parent ? xmlFirstElementChild(parent) : NULL; node;
-         node = xmlNextElementSibling(node)) {
-        if (g_str_equal((const char *)node->name, name))
-            return node;
-    }
-    return NULL;
-}
-
 static char *attribute(xmlNode *node, const char *name)
 {
     xmlChar *text = node ? xmlGetNoNsProp(node, BAD_CAST name) : NULL;
@@ -62,7 +52,7 @@ static void remove_node(xmlNode *node)
 
 static void remove_child(xmlNode *parent, const char *name)
 {
-    xmlNode *node = child_of(parent, name);
+    xmlNode *node = xml_child(parent, name);
 
     if (node)
         remove_node(node);
@@ -74,7 +64,7 @@ static bool set_listen(xmlNode *graphics, void *arg, GError **err G_GNUC_UNUSED)
 {
     const char *address = arg;
     g_autofree char *listen = attribute(graphics, "listen");
-    xmlNode *element = child_of(graphics, "listen");
+    xmlNode *element = xml_child(graphics, "listen");
 
     if (element)
         replace_attribute(element, "address", address);
@@ -96,7 +86,7 @@ static void set_graphics(xmlDoc *doc, const VirtDestination *destination)
 static bool set_serial(xmlNode *source, void *arg, GError **err G_GNUC_UNUSED)
 {
     const VirtDestination *destination = arg;
-    xmlNode *target = child_of(source->parent, "target");
+    xmlNode *target = xml_child(source->parent, "target");
     g_autofree char *host = attribute(source, "host");
     g_autofree char *service = attribute(source, "service");
     g_autofree char *port = attribute(target, "port");
@@ -149,8 +139,8 @@ static const NicSpec *nic_of(const GPtrArray *nics, const char *mac, const char 
 /* What the guest sees of the device stays: its address, and whether it is told an MTU. */
 static void replace_interface(xmlNode *interface, xmlNode *with)
 {
-    xmlNode *address = child_of(interface, "address");
-    bool has_mtu = child_of(interface, "mtu");
+    xmlNode *address = xml_child(interface, "address");
+    bool has_mtu = xml_child(interface, "mtu");
 
     if (address)
         xmlUnlinkNode(address);
@@ -174,8 +164,8 @@ static void replace_interface(xmlNode *interface, xmlNode *with)
 static bool set_interface(xmlNode *interface, void *arg, GError **err)
 {
     const Ports *ports = arg;
-    g_autofree char *mac = attribute(child_of(interface, "mac"), "address");
-    g_autofree char *device = attribute(child_of(interface, "target"), "dev");
+    g_autofree char *mac = attribute(xml_child(interface, "mac"), "address");
+    g_autofree char *device = attribute(xml_child(interface, "target"), "dev");
     const NicSpec *nic = nic_of(ports->nics, mac, device);
     g_autofree char *text = NULL;
     g_autoptr(xmlDoc) doc = NULL;
@@ -197,7 +187,7 @@ static bool set_interface(xmlNode *interface, void *arg, GError **err)
 
 static void set_perf(xmlNode *domain, const VirtDestination *destination)
 {
-    xmlNode *perf = child_of(domain, "perf");
+    xmlNode *perf = xml_child(domain, "perf");
 
     while (perf && perf->children)
         remove_node(perf->children);
@@ -216,7 +206,7 @@ static void set_perf(xmlNode *domain, const VirtDestination *destination)
 static void set_memory_backing(xmlNode *domain, const VirtDestination *destination)
 {
     static const char *const of_files[] = {"access", "source", "allocation", "discard"};
-    xmlNode *backing = child_of(domain, "memoryBacking");
+    xmlNode *backing = xml_child(domain, "memoryBacking");
 
     for (size_t i = 0; i < G_N_ELEMENTS(of_files); i++)
         remove_child(backing, of_files[i]);
@@ -232,8 +222,8 @@ static void set_memory_backing(xmlNode *domain, const VirtDestination *destinati
 
 static void set_cpus(xmlNode *domain, const VirtDestination *destination)
 {
-    xmlNode *tune = child_of(domain, "cputune");
-    xmlNode *vcpu = child_of(domain, "vcpu");
+    xmlNode *tune = xml_child(domain, "cputune");
+    xmlNode *vcpu = xml_child(domain, "vcpu");
 
     if (!destination->keep_cpu_shares)
         remove_child(tune, "shares");
@@ -251,9 +241,7 @@ bool migrate_xml_rewrite(const char *xml, const VirtConfig *config,
 {
     g_autoptr(xmlDoc) doc = xml_parse(xml, "the guest's description", err);
     Ports ports = {destination->nics, config};
-    xmlChar *text = NULL;
     xmlNode *domain;
-    int length = 0;
 
     if (!doc)
         return false;
@@ -265,9 +253,7 @@ bool migrate_xml_rewrite(const char *xml, const VirtConfig *config,
     set_perf(domain, destination);
     set_memory_backing(domain, destination);
     set_cpus(domain, destination);
-    xmlDocDumpMemoryEnc(doc, &text, &length, "UTF-8");
-    *out = g_strdup((const char *)text);
-    xmlFree(text);
+    *out = xml_text(doc);
     return true;
 }
 
@@ -296,51 +282,13 @@ bool guest_migration_xml(void *self, const char *uuid, const VirtDestination *de
 
 /* ---- CPUs ---- */
 
-static void add_topology(xmlNode *node, const VirtPeerCpu *cpu)
-{
-    xmlNode *topology;
-
-    if (cpu->sockets == 0 || cpu->cores == 0 || cpu->threads == 0)
-        return;
-    topology = xml_add(node, "topology");
-    xml_attr_u64(topology, "sockets", cpu->sockets);
-    xml_attr_u64(topology, "cores", cpu->cores);
-    xml_attr_u64(topology, "threads", cpu->threads);
-}
-
-char *migrate_cpu_write(const VirtPeerCpu *cpu)
-{
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *node = xmlNewNode(NULL, BAD_CAST "cpu");
-    xmlChar *text = NULL;
-    char *out;
-
-    xmlDocSetRootElement(doc, node);
-    xml_attr(node, "mode", cpu->mode);
-    xml_attr(node, "match", cpu->match);
-    xml_add_text(node, "arch", cpu->arch);
-    xml_add_text(node, "model", cpu->model);
-    xml_add_text(node, "vendor", cpu->vendor);
-    add_topology(node, cpu);
-    for (size_t i = 0; i < cpu->feature_count; i++) {
-        xmlNode *feature = xml_add(node, "feature");
-
-        xml_attr(feature, "name", cpu->features[i].name);
-        xml_attr(feature, "policy", cpu->features[i].policy);
-    }
-    xmlDocDumpMemory(doc, &text, NULL);
-    out = g_strdup((const char *)text);
-    xmlFree(text);
-    return out;
-}
-
 #define CPU_TEXT                                                                \
     "Unacceptable CPU info: CPU doesn't have compatibility.\n\n%s\n\nRefer to " \
     "http://libvirt.org/html/libvirt-libvirt-host.html#virCPUCompareResult"
 
 /* Only real CPUs can be unfit: emulated ones run anywhere. Hosts of architectures whose CPUs
  * libvirt cannot compare take any, as with nova. */
-bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GError **err)
+bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtCpu *cpu, GError **err)
 {
     LibvirtDriver *driver = self;
     g_auto(virConnectPtr) conn = NULL;
@@ -356,7 +304,7 @@ bool guest_compare_cpu(void *self, const DvCtx *ctx, const VirtPeerCpu *cpu, GEr
         return false;
     if (g_strcmp0(caps->arch, "aarch64") == 0)
         return true;
-    xml = migrate_cpu_write(cpu);
+    xml = xml_cpu_text(cpu);
     dv_debug(ctx, "comparing CPU: %s", xml);
     VIRT_CALL(driver->conn, "compare CPU");
     result = virConnectCompareCPU(conn, xml, 0);

@@ -24,6 +24,9 @@ bool remote_conn_fail(GError **err, const char *what)
 
     if (full)
         return dv_fail(err, DV_E_NO_SPACE, "%s: libvirt: %s", what, text);
+    if (error && (error->code == VIR_ERR_NO_STORAGE_POOL ||
+                  (error->code == VIR_ERR_OPERATION_INVALID && strstr(text, "is not active"))))
+        return dv_fail(err, DV_E_CONFLICT, "%s: libvirt: %s", what, text);
     return virt_conn_fail(err, what);
 }
 
@@ -61,31 +64,29 @@ bool remote_check_idle(virConnectPtr conn, const char *uuid, GError **err)
 
 /* ---- pools ---- */
 
+void remote_add_permissions(xmlNode *target, const char *mode, int64_t owner, int64_t group)
+{
+    xmlNode *permissions = xml_add(target, "permissions");
+
+    xml_add_text(permissions, "mode", mode);
+    if (owner < 0 || group < 0)
+        return;
+    xml_add_u64(permissions, "owner", (uint64_t)owner);
+    xml_add_u64(permissions, "group", (uint64_t)group);
+}
+
 static char *pool_xml(const char *name, const char *folder, int64_t owner, int64_t group)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *pool = xmlNewNode(NULL, BAD_CAST "pool");
+    xmlNode *pool = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("pool", &pool);
     xmlNode *target;
-    xmlNode *permissions;
-    xmlChar *text = NULL;
-    int length = 0;
-    char *out;
 
-    xmlDocSetRootElement(doc, pool);
     xml_attr(pool, "type", "dir");
     xml_add_text(pool, "name", name);
     target = xml_add(pool, "target");
     xml_add_text(target, "path", folder);
-    permissions = xml_add(target, "permissions");
-    xml_add_text(permissions, "mode", FOLDER_MODE);
-    if (owner >= 0 && group >= 0) {
-        xml_add_u64(permissions, "owner", (uint64_t)owner);
-        xml_add_u64(permissions, "group", (uint64_t)group);
-    }
-    xmlDocDumpMemory(doc, &text, &length);
-    out = g_strndup((const char *)text, (gsize)length);
-    xmlFree(text);
-    return out;
+    remote_add_permissions(target, FOLDER_MODE, owner, group);
+    return xml_text(doc);
 }
 
 /* What an earlier process left under our name. */
@@ -134,21 +135,54 @@ static bool pool_on(virConnectPtr conn, const char *name, const char *folder, Re
     return false;
 }
 
-void remote_pool_owner(const RemotePool *pool, int64_t *out_owner, int64_t *out_group)
+bool remote_pool_owner(const RemotePool *pool, int64_t *out_owner, int64_t *out_group, GError **err)
 {
     char *text = virStoragePoolGetXMLDesc(pool->pool, 0);
     g_autoptr(xmlDoc) doc = text ? xml_parse(text, "a pool", NULL) : NULL;
     g_autofree char *owner = doc ? xml_find(doc, "/pool/target/permissions/owner") : NULL;
     g_autofree char *group = doc ? xml_find(doc, "/pool/target/permissions/group") : NULL;
 
+    if (!text)
+        return remote_conn_fail(err, "looking at the folder");
     free(text);
     *out_owner = owner ? g_ascii_strtoll(owner, NULL, 10) : -1;
     *out_group = group ? g_ascii_strtoll(group, NULL, 10) : -1;
+    return true;
+}
+
+bool remote_pool_retry(virConnectPtr conn, const char *name, const char *folder,
+                       bool (*fn)(const RemotePool *pool, void *arg, GError **err), void *arg,
+                       RemotePool *pool, GError **err)
+{
+    for (unsigned i = 0;; i++) {
+        g_autoptr(GError) cause = NULL;
+
+        if (!pool->pool && !pool_on(conn, name, folder, pool))
+            return remote_conn_fail(err, folder);
+        if (fn(pool, arg, &cause))
+            return true;
+        if (!dv_is(cause, DV_E_CONFLICT) || i >= POOL_TRIES) {
+            g_propagate_error(err, g_steal_pointer(&cause));
+            return false;
+        }
+        remote_pool_close(pool);
+    }
 }
 
 static char *parent_name(const char *name)
 {
     return g_strconcat(name, "-parent", NULL);
+}
+
+typedef struct Owner {
+    int64_t user, group;
+} Owner;
+
+static bool read_owner(const RemotePool *pool, void *arg, GError **err)
+{
+    Owner *owner = arg;
+
+    return remote_pool_owner(pool, &owner->user, &owner->group, err);
 }
 
 /* The folder does not exist: libvirtd makes it, for whoever owns its parent. */
@@ -159,14 +193,13 @@ static bool make_folder(virConnectPtr conn, const char *name, const char *folder
     g_autofree char *other = parent_name(name);
     g_autofree char *xml = NULL;
     RemotePool above = {0};
-    int64_t owner = -1;
-    int64_t group = -1;
+    Owner owner = {-1, -1};
+    bool ok = remote_pool_retry(conn, other, parent, read_owner, &owner, &above, err);
 
-    if (!pool_on(conn, other, parent, &above))
-        return remote_conn_fail(err, parent);
-    remote_pool_owner(&above, &owner, &group);
     remote_pool_close(&above);
-    xml = pool_xml(name, folder, owner, group);
+    if (!ok)
+        return false;
+    xml = pool_xml(name, folder, owner.user, owner.group);
     out->pool = virStoragePoolCreateXML(conn, xml, VIR_STORAGE_POOL_CREATE_WITH_BUILD);
     if (!out->pool)
         return remote_conn_fail(err, "making the folder");
@@ -207,20 +240,25 @@ void remote_pool_close(RemotePool *pool)
 }
 
 /* A folder is a volume of its parent's pool, and deleting that is rmdir. */
+static bool remove_volume(const RemotePool *pool, void *arg, GError **err)
+{
+    const char *name = arg;
+    g_auto(virStorageVolPtr) volume = virStorageVolLookupByName(pool->pool, name);
+
+    if (!volume)
+        return virt_conn_last_code() == VIR_ERR_NO_STORAGE_VOL || remote_conn_fail(err, name);
+    return virStorageVolDelete(volume, 0) == 0 || strstr(virGetLastErrorMessage(), "not empty") ||
+           remote_conn_fail(err, name);
+}
+
 bool remote_remove_folder(virConnectPtr conn, const char *folder, GError **err)
 {
     g_autofree char *parent = g_path_get_dirname(folder);
     g_autofree char *base = g_path_get_basename(folder);
     g_autofree char *name = g_strdup_printf("drover-%s-parent", base);
-    g_auto(virStorageVolPtr) volume = NULL;
     RemotePool above = {0};
-    bool ok = true;
+    bool ok = remote_pool_retry(conn, name, parent, remove_volume, base, &above, err);
 
-    if (!pool_on(conn, name, parent, &above))
-        return remote_conn_fail(err, parent);
-    volume = virStorageVolLookupByName(above.pool, base);
-    if (volume && virStorageVolDelete(volume, 0) < 0)
-        ok = strstr(virGetLastErrorMessage(), "not empty") || remote_conn_fail(err, folder);
     remote_pool_close(&above);
     return ok;
 }

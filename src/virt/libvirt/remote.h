@@ -31,8 +31,17 @@ bool remote_pool_free_bytes(const RemotePool *pool, uint64_t *out, GError **err)
 void remote_pool_close(RemotePool *pool);
 /* Removes the folder when it is empty; else it stays, which is success, too. */
 bool remote_remove_folder(virConnectPtr conn, const char *folder, GError **err);
+/* <permissions> of a pool's or a volume's <target>; without both ids libvirtd's own remain. */
+void remote_add_permissions(xmlNode *target, const char *mode, int64_t owner, int64_t group);
 /* Owner and group of what the folder's pool says of it, -1: not known. */
-void remote_pool_owner(const RemotePool *pool, int64_t *out_owner, int64_t *out_group);
+bool remote_pool_owner(const RemotePool *pool, int64_t *out_owner, int64_t *out_group,
+                       GError **err);
+/* Calls fn with the pool, opened when it is none, and again with another one when that has ended
+ * meanwhile (DV_E_CONFLICT): somebody's pool, which is used, ends when they are done. */
+bool remote_pool_retry(virConnectPtr conn, const char *name, const char *folder,
+                       bool (*fn)(const RemotePool *pool, void *arg, GError **err), void *arg,
+                       RemotePool *pool, GError **err);
 
-/* err from libvirt's last error; a full disk becomes DV_E_NO_SPACE. Always false. */
+/* err from libvirt's last error; a full disk becomes DV_E_NO_SPACE, a pool that has ended
+ * DV_E_CONFLICT. Always false. */
 bool remote_conn_fail(GError **err, const char *what);

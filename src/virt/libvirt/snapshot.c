@@ -186,23 +186,17 @@ static bool wait_until_same(LibvirtDriver *driver, const char *uuid, const VirtB
 
 static char *copy_xml(const char *path)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *disk = xmlNewNode(NULL, BAD_CAST "disk");
+    xmlNode *disk = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("disk", &disk);
     xmlNode *driver, *source;
-    xmlChar *text = NULL;
-    char *out;
 
-    xmlDocSetRootElement(doc, disk);
     xml_attr(disk, "type", "file");
     driver = xml_add(disk, "driver");
     xml_attr(driver, "name", "qemu");
     xml_attr(driver, "type", "qcow2");
     source = xml_add(disk, "source");
     xml_attr(source, "file", path);
-    xmlDocDumpMemory(doc, &text, NULL);
-    out = g_strdup((const char *)text);
-    xmlFree(text);
-    return out;
+    return xml_text(doc);
 }
 
 /* A job that is there already is none of a live agent's. Failing is no reason to stop: the copy

@@ -21,9 +21,10 @@ typedef struct Transfer {
     const DvCtx *ctx;
     const VirtTransfer *what;
     virConnectPtr conn;
+    char *name; /* of our pool on the folder */
     RemotePool pool;
     int64_t owner, group;
-    size_t done; /* files that this call has made */
+    size_t done; /* files that this call may have made */
 } Transfer;
 
 /* One file on its way, either way. */
@@ -40,6 +41,7 @@ static void transfer_done(Transfer *transfer)
     remote_pool_close(&transfer->pool);
     if (transfer->conn)
         virConnectClose(transfer->conn);
+    g_free(transfer->name);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Transfer, transfer_done)
@@ -70,11 +72,38 @@ static char *pool_name(const VirtTransfer *what)
 
 static bool begin(Transfer *transfer, bool make, GError **err)
 {
-    const VirtTransfer *what = transfer->what;
-    g_autofree char *name = pool_name(what);
+    return remote_pool_open(transfer->conn, transfer->name, transfer->what->folder, make,
+                            &transfer->pool, err);
+}
 
-    return remote_open(what->uri, &transfer->conn, err) &&
-           remote_pool_open(transfer->conn, name, what->folder, make, &transfer->pool, err);
+static bool connect_to(Transfer *transfer, GError **err)
+{
+    transfer->name = pool_name(transfer->what);
+    return remote_open(transfer->what->uri, &transfer->conn, err);
+}
+
+typedef bool (*StepFn)(Transfer *transfer, const VirtFile *file, GError **err);
+
+typedef struct Step {
+    Transfer *transfer;
+    const VirtFile *file;
+    StepFn fn;
+} Step;
+
+static bool run_step(const RemotePool *pool G_GNUC_UNUSED, void *arg, GError **err)
+{
+    const Step *step = arg;
+
+    return step->fn(step->transfer, step->file, err);
+}
+
+/* With the pool that there is, or another one. */
+static bool with_pool(Transfer *transfer, StepFn fn, const VirtFile *file, GError **err)
+{
+    Step step = {transfer, file, fn};
+
+    return remote_pool_retry(transfer->conn, transfer->name, transfer->what->folder, run_step,
+                             &step, &transfer->pool, err);
 }
 
 /* ---- sending ---- */
@@ -130,34 +159,22 @@ static int skip_hole(virStreamPtr stream G_GNUC_UNUSED, long long length, void *
 
 static char *volume_xml(const Transfer *transfer, const char *name, off_t size)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *volume = xmlNewNode(NULL, BAD_CAST "volume");
+    xmlNode *volume = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("volume", &volume);
     xmlNode *target;
-    xmlNode *permissions;
-    xmlChar *text = NULL;
-    int length = 0;
-    char *out;
 
-    xmlDocSetRootElement(doc, volume);
     xml_add_text(volume, "name", name);
     xml_add_u64(volume, "capacity", (uint64_t)size);
     xml_add_u64(volume, "allocation", 0);
     target = xml_add(volume, "target");
     xml_attr(xml_add(target, "format"), "type", "raw");
-    permissions = xml_add(target, "permissions");
-    xml_add_text(permissions, "mode", FILE_MODE);
-    if (transfer->owner >= 0 && transfer->group >= 0) {
-        xml_add_u64(permissions, "owner", (uint64_t)transfer->owner);
-        xml_add_u64(permissions, "group", (uint64_t)transfer->group);
-    }
-    xmlDocDumpMemory(doc, &text, &length);
-    out = g_strndup((const char *)text, (gsize)length);
-    xmlFree(text);
-    return out;
+    remote_add_permissions(target, FILE_MODE, transfer->owner, transfer->group);
+    return xml_text(doc);
 }
 
-static bool delete_volume(const Transfer *transfer, const char *name, GError **err)
+static bool delete_volume(Transfer *transfer, const VirtFile *file, GError **err)
 {
+    const char *name = file->name;
     g_auto(virStorageVolPtr) volume = virStorageVolLookupByName(transfer->pool.pool, name);
 
     if (!volume)
@@ -190,12 +207,11 @@ static bool send_file(Transfer *transfer, const VirtFile *file, GError **err)
         return dv_fail_errno(err, errno, "opening", file->path);
     flow.size = st.st_size;
     xml = volume_xml(transfer, file->name, st.st_size);
-    if (!delete_volume(transfer, file->name, err))
+    if (!delete_volume(transfer, file, err))
         return false;
     volume = virStorageVolCreateXML(transfer->pool.pool, xml, 0);
     if (!volume)
         return remote_conn_fail(err, file->name);
-    transfer->done++;
     return st.st_size == 0 || upload(transfer, volume, &flow, file->name, err);
 }
 
@@ -205,7 +221,7 @@ static void take_back(Transfer *transfer)
     g_autoptr(GError) left = NULL;
 
     for (size_t i = 0; i < transfer->done; i++)
-        if (!delete_volume(transfer, transfer->what->files[i].name, &left))
+        if (!with_pool(transfer, delete_volume, &transfer->what->files[i], &left))
             break;
     remote_pool_close(&transfer->pool);
     if (left ||
@@ -214,11 +230,13 @@ static void take_back(Transfer *transfer)
                    transfer->what->uri, left->message);
 }
 
-static bool has_room(const Transfer *transfer, GError **err)
+static bool look_at_folder(Transfer *transfer, const VirtFile *file G_GNUC_UNUSED, GError **err)
 {
     uint64_t available = 0;
     uint64_t need = transfer->what->need_bytes;
 
+    if (!remote_pool_owner(&transfer->pool, &transfer->owner, &transfer->group, err))
+        return false;
     if (!need)
         return true;
     return remote_pool_free_bytes(&transfer->pool, &available, err) &&
@@ -233,17 +251,16 @@ bool transfer_send(void *self G_GNUC_UNUSED, const DvCtx *ctx, const VirtTransfe
                    GError **err)
 {
     g_auto(Transfer) transfer = {.ctx = ctx, .what = what};
-    g_autofree char *name = pool_name(what);
     bool ok;
 
-    if (!remote_open(what->uri, &transfer.conn, err) ||
-        !remote_check_idle(transfer.conn, what->uuid, err) ||
-        !remote_pool_open(transfer.conn, name, what->folder, true, &transfer.pool, err))
+    if (!connect_to(&transfer, err) || !remote_check_idle(transfer.conn, what->uuid, err) ||
+        !begin(&transfer, true, err))
         return false;
-    remote_pool_owner(&transfer.pool, &transfer.owner, &transfer.group);
-    ok = has_room(&transfer, err);
-    for (size_t i = 0; ok && i < what->file_count; i++)
-        ok = send_file(&transfer, &what->files[i], err);
+    ok = with_pool(&transfer, look_at_folder, NULL, err);
+    for (size_t i = 0; ok && i < what->file_count; i++) {
+        transfer.done = i + 1;
+        ok = with_pool(&transfer, send_file, &what->files[i], err);
+    }
     if (!ok)
         take_back(&transfer);
     return ok;
@@ -253,20 +270,18 @@ bool transfer_remove(void *self G_GNUC_UNUSED, const DvCtx *ctx, const VirtTrans
                      GError **err)
 {
     g_auto(Transfer) transfer = {.ctx = ctx, .what = what};
-    g_autofree char *name = pool_name(what);
     g_autoptr(GError) cause = NULL;
 
-    if (!remote_open(what->uri, &transfer.conn, err) ||
-        !remote_check_idle(transfer.conn, what->uuid, err))
+    if (!connect_to(&transfer, err) || !remote_check_idle(transfer.conn, what->uuid, err))
         return false;
-    if (!remote_pool_open(transfer.conn, name, what->folder, false, &transfer.pool, &cause)) {
+    if (!begin(&transfer, false, &cause)) {
         if (dv_is(cause, DV_E_NOT_FOUND))
             return true;
         g_propagate_error(err, g_steal_pointer(&cause));
         return false;
     }
     for (size_t i = 0; i < what->file_count; i++)
-        if (!delete_volume(&transfer, what->files[i].name, err))
+        if (!with_pool(&transfer, delete_volume, &what->files[i], err))
             return false;
     remote_pool_close(&transfer.pool);
     return remote_remove_folder(transfer.conn, what->folder, err);
@@ -327,19 +342,23 @@ static bool fetch_file(Transfer *transfer, const VirtFile *file, GError **err)
     fd = open(file->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd < 0)
         return dv_fail_errno(err, errno, "creating", file->path);
-    transfer->done++;
     flow.fd = fd;
-    return download(transfer, volume, &flow, file->name, err);
+    if (download(transfer, volume, &flow, file->name, err))
+        return true;
+    (void)unlink(file->path);
+    return false;
 }
 
 bool transfer_fetch(void *self G_GNUC_UNUSED, const DvCtx *ctx, const VirtTransfer *what,
                     GError **err)
 {
     g_auto(Transfer) transfer = {.ctx = ctx, .what = what};
-    bool ok = begin(&transfer, false, err);
+    bool ok = connect_to(&transfer, err) && begin(&transfer, false, err);
 
-    for (size_t i = 0; ok && i < what->file_count; i++)
-        ok = fetch_file(&transfer, &what->files[i], err);
+    for (size_t i = 0; ok && i < what->file_count; i++) {
+        ok = with_pool(&transfer, fetch_file, &what->files[i], err);
+        transfer.done += ok;
+    }
     for (size_t i = 0; !ok && i < transfer.done; i++)
         (void)unlink(what->files[i].path);
     return ok;

@@ -176,6 +176,7 @@ bool xml_cpu_choose(const GuestSpec *spec, const VirtConfig *config, const XmlHo
     cpu = virt_cpu_new();
     cpu->mode = has_mode && !emulated ? g_strdup(mode) : NULL;
     cpu->model = g_strdup(model);
+    cpu->match = g_strdup("exact");
     cpu->sockets = spec->cpu_sockets ? spec->cpu_sockets : spec->vcpus;
     cpu->cores = spec->cpu_cores ? spec->cpu_cores : 1;
     cpu->threads = spec->cpu_threads ? spec->cpu_threads : 1;
@@ -185,28 +186,51 @@ bool xml_cpu_choose(const GuestSpec *spec, const VirtConfig *config, const XmlHo
     return true;
 }
 
-bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
-                 const XmlHost *host, GError **err)
+static void add_topology(xmlNode *cpu, const VirtCpu *of)
 {
-    g_autoptr(VirtCpu) chosen = NULL;
-    xmlNode *cpu, *topology;
+    xmlNode *topology;
 
-    if (!xml_cpu_choose(spec, config, host, &chosen, err))
-        return false;
-    cpu = xml_add(domain, "cpu");
-    xml_attr(cpu, "mode", chosen->mode);
-    xml_add_text(cpu, "model", chosen->model);
-    xml_attr(cpu, "match", "exact");
+    if (of->sockets == 0 || of->cores == 0 || of->threads == 0)
+        return;
     topology = xml_add(cpu, "topology");
-    xml_attr_u64(topology, "sockets", chosen->sockets);
-    xml_attr_u64(topology, "cores", chosen->cores);
-    xml_attr_u64(topology, "threads", chosen->threads);
-    for (guint i = 0; i < chosen->features->len; i++) {
-        const VirtCpuFeature *item = g_ptr_array_index(chosen->features, i);
+    xml_attr_u64(topology, "sockets", of->sockets);
+    xml_attr_u64(topology, "cores", of->cores);
+    xml_attr_u64(topology, "threads", of->threads);
+}
+
+static void fill_cpu(xmlNode *cpu, const VirtCpu *of)
+{
+    xml_attr(cpu, "mode", of->mode);
+    xml_attr(cpu, "match", of->match);
+    xml_add_text(cpu, "arch", of->arch);
+    xml_add_text(cpu, "model", of->model);
+    xml_add_text(cpu, "vendor", of->vendor);
+    add_topology(cpu, of);
+    for (guint i = 0; i < of->features->len; i++) {
+        const VirtCpuFeature *item = g_ptr_array_index(of->features, i);
         xmlNode *feature = xml_add(cpu, "feature");
 
         xml_attr(feature, "name", item->name);
         xml_attr(feature, "policy", item->policy);
     }
+}
+
+char *xml_cpu_text(const VirtCpu *cpu)
+{
+    xmlNode *node = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("cpu", &node);
+
+    fill_cpu(node, cpu);
+    return xml_text(doc);
+}
+
+bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
+                 const XmlHost *host, GError **err)
+{
+    g_autoptr(VirtCpu) chosen = NULL;
+
+    if (!xml_cpu_choose(spec, config, host, &chosen, err))
+        return false;
+    fill_cpu(xml_add(domain, "cpu"), chosen);
     return true;
 }

@@ -260,11 +260,10 @@ static bool add_nic(xmlNode *devices, const NicSpec *nic, const VirtConfig *conf
 
 bool xml_nic_write(const NicSpec *nic, const VirtConfig *config, char **out, GError **err)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *devices = xmlNewNode(NULL, BAD_CAST "devices");
+    xmlNode *devices = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("devices", &devices);
     xmlBuffer *buffer;
 
-    xmlDocSetRootElement(doc, devices);
     if (!add_nic(devices, nic, config, err))
         return false;
     buffer = xmlBufferCreate();

@@ -223,13 +223,12 @@ static bool check_spec(const GuestSpec *spec, const XmlHost *host, GError **err)
 bool xml_domain_write(const GuestSpec *spec, const VirtConfig *config, const XmlHost *host,
                       char **out, GError **err)
 {
-    g_autoptr(xmlDoc) doc = xmlNewDoc(BAD_CAST "1.0");
-    xmlNode *domain = xmlNewNode(NULL, BAD_CAST "domain");
+    xmlNode *domain = NULL;
+    g_autoptr(xmlDoc) doc = xml_new("domain", &domain);
     xmlChar *text = NULL;
     int length = 0;
     bool smm = false;
 
-    xmlDocSetRootElement(doc, domain);
     if (!check_spec(spec, host, err))
         return false;
     xml_attr(domain, "type", domain_type(spec, config, host));

@@ -53,6 +53,8 @@ bool xml_cpu_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *confi
 /* What <cpu> says; *out is the caller's. xml_cpu.c. */
 bool xml_cpu_choose(const GuestSpec *spec, const VirtConfig *config, const XmlHost *host,
                     VirtCpu **out, GError **err);
+/* One <cpu> as text, to ask libvirt about; caller frees. xml_cpu.c. */
+char *xml_cpu_text(const VirtCpu *cpu);
 bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *config,
                      const XmlHost *host, GError **err);
 
@@ -73,5 +75,10 @@ void xml_add_number(xmlNode *parent, const char *name, const SpecNumber *number)
 void xml_attr_number(xmlNode *node, const char *name, const SpecNumber *number);
 /* The string value of the first match of `xpath` below `node`, or NULL. Caller frees. */
 char *xml_find(xmlDoc *doc, const char *xpath);
+/* The first child element of that name, or NULL; parent may be NULL. */
+xmlNode *xml_child(xmlNode *parent, const char *name);
+/* A document of one element, which is *out_root; and a document's text. The caller frees. */
+xmlDoc *xml_new(const char *name, xmlNode **out_root);
+char *xml_text(xmlDoc *doc);
 /* Parses what libvirt sent: bounded, no network, no entities. NULL with err. */
 xmlDoc *xml_parse(const char *text, const char *what, GError **err);

@@ -73,6 +73,37 @@ void xml_attr_number(xmlNode *node, const char *name, const SpecNumber *number)
     xml_attr(node, name, number->set ? text : NULL);
 }
 
+xmlNode *xml_child(xmlNode *parent, const char *name)
+{
+    for (xmlNode *node = parent ? xmlFirstElementChild(parent) : NULL; node;
+         node = xmlNextElementSibling(node)) {
+        if (g_str_equal((const char *)node->name, name))
+            return node;
+    }
+    return NULL;
+}
+
+xmlDoc *xml_new(const char *name, xmlNode **out_root)
+{
+    xmlDoc *doc = xmlNewDoc(BAD_CAST "1.0");
+
+    *out_root = xmlNewNode(NULL, BAD_CAST name);
+    xmlDocSetRootElement(doc, *out_root);
+    return doc;
+}
+
+char *xml_text(xmlDoc *doc)
+{
+    xmlChar *text = NULL;
+    int length = 0;
+    char *out;
+
+    xmlDocDumpMemoryEnc(doc, &text, &length, "UTF-8");
+    out = g_strdup((const char *)text);
+    xmlFree(text);
+    return out;
+}
+
 char *xml_find(xmlDoc *doc, const char *xpath)
 {
     g_autoptr(xmlXPathContext) context = xmlXPathNewContext(doc);

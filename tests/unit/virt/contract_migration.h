@@ -123,9 +123,12 @@ static void contract_emulated_cpus_run_anywhere(void **state)
 {
     VirtDriver *driver = *state;
     g_autoptr(GError) err = NULL;
-    const VirtPeerCpu cpu = {.arch = "x86_64", .model = "no-such-model", .vendor = "Nobody"};
+    g_autoptr(VirtCpu) cpu = virt_cpu_new();
 
-    must(driver->ops->compare_cpu(driver->self, NULL, &cpu, &err), err);
+    cpu->arch = g_strdup("x86_64");
+    cpu->model = g_strdup("no-such-model");
+    cpu->vendor = g_strdup("Nobody");
+    must(driver->ops->compare_cpu(driver->self, NULL, cpu, &err), err);
 }
 
 /* ---- two hypervisors ---- */

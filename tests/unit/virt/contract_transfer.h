@@ -232,6 +232,24 @@ static void contract_what_is_not_there_cannot_be_fetched(void **state)
     transfer_case_done(&c);
 }
 
+/* Neither the file that was there goes, nor does the one stay that came before it. */
+static void contract_a_file_that_is_there_ends_a_fetch(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GError) err = NULL;
+    g_autofree char *back = NULL;
+    TransferCase c;
+
+    transfer_case_init(&c, 68);
+    must(driver->ops->send_files(driver->self, NULL, &c.what, &err), err);
+    back = g_build_filename(c.here, "back", NULL);
+    c.what.files = (const VirtFile[]){{back, "disk"}, {c.paths[1], "disk.info"}};
+    assert_false(driver->ops->fetch_files(driver->self, NULL, &c.what, &err));
+    assert_false(dv_exists(back));
+    assert_true(dv_exists(c.paths[1]));
+    transfer_case_done(&c);
+}
+
 static void contract_room_is_asked_for_first(void **state)
 {
     VirtDriver *driver = *state;
@@ -255,6 +273,7 @@ static void contract_room_is_asked_for_first(void **state)
         cmocka_unit_test(contract_a_transfer_can_be_stopped),                \
         cmocka_unit_test(contract_files_can_be_fetched),                     \
         cmocka_unit_test(contract_what_is_not_there_cannot_be_fetched),      \
+        cmocka_unit_test(contract_a_file_that_is_there_ends_a_fetch),        \
         cmocka_unit_test(contract_room_is_asked_for_first)
 /* clang-format on */
 

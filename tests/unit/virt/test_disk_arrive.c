@@ -254,7 +254,8 @@ static void a_base_of_the_same_name_is_not_taken_for_the_same(void **state)
     send_overlay(f);
     arrive_with(f, theirs);
     assert_true(disk_backing_read(&disk, NULL));
-    assert_null(disk.backing_path);
+    assert_string_equal(disk.backing_path, ours);
+    g_free(disk.backing_path);
     assert_begins(f, "their file system");
     assert_format(f, "disk", "qcow2");
     assert_true(g_file_get_contents(ours, &kept, NULL, NULL));
@@ -270,6 +271,18 @@ static void a_base_that_cannot_be_had_is_an_error(void **state)
     send_overlay(f);
     assert_false(try_arrive(f, NULL, &err));
     assert_int_equal(err->code, DV_E_NOT_FOUND);
+}
+
+static void a_base_without_a_name_is_refused(void **state)
+{
+    const Fixture *f = *state;
+    g_autofree char *theirs = make_base(f, "theirs", "a file system");
+    g_autoptr(GError) err = NULL;
+
+    make_disk(f, "-u -f qcow2 -F raw -b /srv/other/..", "disk");
+    put(f, "disk.info", "{\"" THEIRS "/disk\": \"qcow2\"}");
+    assert_false(try_arrive(f, theirs, &err));
+    assert_int_equal(err->code, DV_E_INVALID_DISK);
 }
 
 static void shared_bases_are_taken_as_they_are(void **state)
@@ -442,6 +455,7 @@ int main(void)
         TEST(an_overlay_comes_to_stand_on_our_base),
         TEST(a_base_of_the_same_name_is_not_taken_for_the_same),
         TEST(a_base_that_cannot_be_had_is_an_error),
+        TEST(a_base_without_a_name_is_refused),
         TEST(shared_bases_are_taken_as_they_are),
         TEST(raw_disks_become_what_the_host_makes),
         cmocka_unit_test_setup_teardown(a_host_of_raw_disks_leaves_them_as_they_are, set_up_raw,

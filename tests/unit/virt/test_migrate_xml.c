@@ -158,24 +158,27 @@ static void equal_macs_are_told_apart_by_their_taps(void **state G_GNUC_UNUSED)
 
 static void a_cpu_is_described_as_libvirt_compares_it(void **state G_GNUC_UNUSED)
 {
-    static const VirtPeerCpuFeature features[] = {{"avx", "require"}, {"sse2", NULL}};
-    g_autofree char *text = migrate_cpu_write(&(VirtPeerCpu){.arch = "x86_64",
-                                                             .model = "Haswell",
-                                                             .vendor = "Intel",
-                                                             .mode = "custom",
-                                                             .match = "exact",
-                                                             .sockets = 1,
-                                                             .cores = 2,
-                                                             .threads = 1,
-                                                             .features = features,
-                                                             .feature_count = 2});
-    g_autofree char *is = xml_canonical(text, NULL);
+    g_autoptr(VirtCpu) cpu = virt_cpu_new();
+    g_autofree char *text = NULL;
+    g_autofree char *is = NULL;
     g_autofree char *wanted = xml_canonical(
         "<cpu mode='custom' match='exact'><arch>x86_64</arch><model>Haswell</model>"
         "<vendor>Intel</vendor><topology sockets='1' cores='2' threads='1'/>"
         "<feature name='avx' policy='require'/><feature name='sse2'/></cpu>",
         NULL);
 
+    cpu->arch = g_strdup("x86_64");
+    cpu->model = g_strdup("Haswell");
+    cpu->vendor = g_strdup("Intel");
+    cpu->mode = g_strdup("custom");
+    cpu->match = g_strdup("exact");
+    cpu->sockets = 1;
+    cpu->cores = 2;
+    cpu->threads = 1;
+    virt_cpu_add_feature(cpu, "avx", "require");
+    virt_cpu_add_feature(cpu, "sse2", NULL);
+    text = xml_cpu_text(cpu);
+    is = xml_canonical(text, NULL);
     assert_string_equal(is, wanted);
 }
 
