@@ -79,8 +79,8 @@ class Guest(lib.Server):
 class MoveBench(lib.Bench):
     """`source` and `dest` are the two hosts of the test; `hosts` are all."""
 
-    def __init__(self, cloud, scratch, names):
-        super().__init__(cloud, scratch)
+    def __init__(self, cloud, names):
+        super().__init__(cloud, None)
         self.hosts = [Host(name) for name in names]
         self.source, self.dest = self.hosts[:2]
         self.agent = self.source.agent
