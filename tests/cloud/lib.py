@@ -65,6 +65,16 @@ def eventually(seconds, what, probe, pause=0.5):
         time.sleep(max(pause, 2 * (time.monotonic() - began)))
 
 
+def refused(function, *codes):
+    """Calls function(), which nova must refuse with one of these HTTP codes; returns nova's words."""
+    try:
+        function()
+    except RestError as err:
+        check(err.status in codes, f"refused with {err.status} {err.text[:200]}, expected {codes}")
+        return err.text
+    raise Failure("nova did not refuse")
+
+
 def run(*argv, **kwargs):
     """Runs a command; returns its output, fails with its errors."""
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **kwargs)

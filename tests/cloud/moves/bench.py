@@ -4,7 +4,7 @@ import time
 import lib
 from guest import Console, check_writes, disk_sums
 from hosts import Host, check_books, check_definitions, check_files, check_on, find_leaks, settled
-from lib import RestError, check, check_equal, eventually
+from lib import check, check_equal, eventually
 
 MOVE_S = 180 * lib.PATIENCE
 LIVE_ENDED = ("completed", "error", "failed", "cancelled")
@@ -178,13 +178,3 @@ class MoveBench(lib.Bench):
                 break
             time.sleep(2)
         return found
-
-
-def refused(function, *codes):
-    """Calls function(), which nova must refuse with one of these HTTP codes; returns nova's words."""
-    try:
-        function()
-    except RestError as err:
-        check(err.status in codes, f"refused with {err.status} {err.text[:200]}, expected {codes}")
-        return err.text
-    raise lib.Failure("nova did not refuse")

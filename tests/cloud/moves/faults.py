@@ -8,8 +8,8 @@ import signal
 import time
 
 import lib
-from bench import LIVE_ENDED, refused
-from lib import check, check_equal, cloud_command, eventually
+from bench import LIVE_ENDED
+from lib import check, check_equal, cloud_command, eventually, refused
 
 SLOW_KBIT = 40000          # a guest of 128 MiB then takes about half a minute
 
