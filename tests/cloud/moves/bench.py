@@ -1,6 +1,7 @@
 """What a test of a move works with: two hosts with an agent each, guests that bear witness, and the move itself."""
 import time
 
+import leaks
 import lib
 from guest import Console, check_writes, disk_sums
 from hosts import Host, check_books, check_definitions, check_files, check_on, find_leaks, settled
@@ -170,11 +171,4 @@ class MoveBench(lib.Bench):
         return trouble
 
     def leaks(self):
-        """Leaks that stay: what is just being cleaned up gets half a minute."""
-        found = []
-        for _ in range(15):
-            found = find_leaks(self.cloud, self.hosts)
-            if not found:
-                break
-            time.sleep(2)
-        return found
+        return leaks.lasting(lambda: find_leaks(self.cloud, self.hosts))
