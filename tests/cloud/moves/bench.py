@@ -66,14 +66,12 @@ class Guest(lib.Server):
         if downtime_s is not None:
             check_equal(whole, self.sums[0], "checksum of the disk's fixed part")
 
-    def check_settled(self, host, state="running", others=(None,), kept=()):
+    def check_settled(self, host, state="running"):
         """Hypervisors, nova, placement, neutron and files agree that the guest is on `host` and nowhere else."""
         hosts = self.bench.hosts
-        eventually(30, f"guest {self.uuid} to be on {host} only: {[(h, h.state(self.uuid)) for h in hosts]}",
-                   lambda: all(h.state(self.uuid) in ((state,) if h is host else others) for h in hosts))
-        check_on(self, host, hosts, state, others)
+        check_on(self, host, hosts, state)
         check_books(self, host, hosts)
-        check_files(self, host, hosts, kept)
+        check_files(self, host, hosts)
         check_definitions(host, self.uuid)
 
 
