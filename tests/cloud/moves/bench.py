@@ -17,6 +17,7 @@ class Guest(lib.Server):
     def __init__(self, bench, uuid):
         super().__init__(bench, uuid)
         self.console_log = Console([h.instances for h in bench.hosts], uuid)
+        self.port_ids = set()
         self.sums = None
         self.since = 0
 
@@ -111,6 +112,8 @@ class MoveBench(lib.Bench):
         request = {"server": body, **options}
         guest = self.own(self.cloud.post("compute", "/servers", request, timeout=180)["server"]["id"])
         guest.wait("ACTIVE")
+        guest.port_ids = {port["id"] for port in guest.ports()}
+        check_equal(len(guest.port_ids), len(body["networks"]), "ports")
         guest.console_log.wait_boot()
         return guest
 

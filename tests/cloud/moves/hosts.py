@@ -207,13 +207,15 @@ def check_books(server, host, hosts):
     def held():
         return [providers[uuid].split(".")[0] for uuid in server.allocations()]
     eventually(20, f"allocations of {server.uuid} on {host} only", lambda: held() == [host.name])
-    for port in server.ports():
+    ports = server.ports()
+    check_equal({port["id"] for port in ports}, server.port_ids, "ports")
+    for port in ports:
         def bindings(port=port):
             answer = cloud.get("network", f"/ports/{port['id']}/bindings")["bindings"]
             return sorted((b["host"], b["status"]) for b in answer)
         eventually(20, lambda p=port, b=bindings: f"one binding of port {p['id']} on {host}: {b()}",
                    lambda b=bindings: b() == [(host.name, "ACTIVE")])
-    tap_names = {"tap" + port["id"][:11] for port in server.ports()}
+    tap_names = {"tap" + port["id"][:11] for port in ports}
     for other in hosts:
         if other is not host:
             eventually(20, f"taps of {server.uuid} to go from {other}",
