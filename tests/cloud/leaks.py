@@ -6,6 +6,7 @@ Runs alone (against the running cloud), after each cloud test, and after each ru
 import os
 import re
 import sys
+import time
 
 import lib
 
@@ -99,6 +100,17 @@ def find(cloud):
 def find_all(cloud):
     """The same with what takes its time to find out."""
     return [*find(cloud), *queues()]
+
+
+def lasting(probe):
+    """What probe() finds and that stays: what is just being cleaned up gets half a minute."""
+    found = []
+    for _ in range(15):
+        found = probe()
+        if not found:
+            break
+        time.sleep(2)
+    return found
 
 
 def main():

@@ -52,6 +52,7 @@ def check_equal(got, want, what):
 def eventually(seconds, what, probe, pause=0.5):
     """Returns the first true result of probe(); fails after `seconds`. What probe raises is a failure at once.
 
+    what: a text, or a function that says at the end how things are.
     Asking costs the services that are asked: on a busy machine the pause grows with what an answer takes.
     """
     deadline = time.monotonic() + seconds
@@ -61,8 +62,18 @@ def eventually(seconds, what, probe, pause=0.5):
         if result:
             return result
         if time.monotonic() > deadline:
-            raise Failure(f"{what}: not after {seconds:.0f} s")
+            raise Failure(f"{what() if callable(what) else what}: not after {seconds:.0f} s")
         time.sleep(max(pause, 2 * (time.monotonic() - began)))
+
+
+def refused(function, *codes):
+    """Calls function(), which nova must refuse with one of these HTTP codes; returns nova's words."""
+    try:
+        function()
+    except RestError as err:
+        check(err.status in codes, f"refused with {err.status} {err.text[:200]}, expected {codes}")
+        return err.text
+    raise Failure("nova did not refuse")
 
 
 def run(*argv, **kwargs):

@@ -2,20 +2,13 @@
  * conductor does between the two, and how to look at the outcome. */
 #pragma once
 
-#include "fakes/agent.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "flow/moves.h"
 
 #include "../unit/services/neutron_recorded.h"
 #include "agent/live_queue.h"
 #include "agent/ops/live.h"
 
-#define UUID FLOW_UUID
 #define DEST "vm2"
-#define MIGRATION "7a368118-6d32-41f8-ab26-c8b9ddf7b761"
-#define ALLOCATIONS FLOW_PLACEMENT "/allocations"
 #define BINDING_A FLOW_NEUTRON "/ports/" FLOW_PORT_A "/bindings/" DEST
 #define BINDING_B FLOW_NEUTRON "/ports/" FLOW_PORT_B "/bindings/" DEST
 
@@ -48,11 +41,6 @@ static void script_bindings(HttpServer *server)
                      FLOW_NEUTRON "/ports?device_id=" UUID
                                   "&tenant_id=3900c7d49ef84784b86607ae092a97bc&binding:host_id=*",
                      200, recorded_ports);
-    http_server_json(server, "GET", ALLOCATIONS "/*", 200,
-                     "{\"allocations\":{\"99277029-31f8-4475-a67f-8835f13afc70\":{\"resources\":"
-                     "{\"VCPU\":1},\"generation\":3}},\"project_id\":\"p\",\"user_id\":\"u\","
-                     "\"consumer_generation\":1}");
-    http_server_json(server, "POST", ALLOCATIONS, 204, "");
 }
 
 /* ---- the cloud ---- */
@@ -74,14 +62,12 @@ static Cloud *cloud_new(const CloudOptions *options)
     g_autofree char *path = NULL;
     g_autofree char *dest = NULL;
 
-    cloud->source = fake_agent_new(options->source);
+    cloud->source = booted(options->source);
     path = g_strdup_printf("instances_path = %s\n", fake_agent_instances_path(cloud->source));
     dest = g_strconcat(options->shared ? path : "", options->dest, NULL);
     cloud->dest = fake_agent_new_beside(cloud->source, DEST, dest);
+    script_allocations(fake_agent_server(cloud->source));
     script_bindings(fake_agent_server(cloud->source));
-    fake_agent_boot(cloud->source, fake_agent_boot_request());
-    fake_agent_wait(cloud->source, UUID);
-    fake_agent_assert_row(cloud->source, "vm_state", "active");
     cloud->events = events_ended(cloud->source);
     return cloud;
 }
@@ -94,37 +80,37 @@ static void cloud_free(Cloud *cloud)
     g_free(cloud);
 }
 
+static int teardown(void **state)
+{
+    cloud_free(*state);
+    return 0;
+}
+
+static FakeVirt *source_virt(Cloud *cloud)
+{
+    return fake_agent_virt(cloud->source);
+}
+
 /* ---- what API and conductor do ---- */
 
 static json_t *make_migration(const char *status)
 {
-    return fake_agent_object(
-        "Migration", "1.7",
-        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:n, s:i, s:i, s:s, s:s, s:s}", "id", 3, "uuid",
-                  MIGRATION, "source_compute", FLOW_NODE, "dest_compute", DEST, "source_node",
-                  FLOW_NODE, "dest_node", DEST, "dest_host", "old_instance_type_id", 1,
-                  "new_instance_type_id", 1, "instance_uuid", UUID, "status", status,
-                  "migration_type", "live-migration"));
+    return migration_record("live-migration", 1, status, FLOW_NODE, DEST);
 }
 
 /* The call to the destination. block: "true", "false" or "null". */
 static bool check(Cloud *cloud, const char *block, GError **err)
 {
-    Agent *agent = fake_agent(cloud->source);
     json_t *args;
-    g_autoptr(Ovo) dict = NULL;
 
     fake_conductor_set(fake_agent_conductor(cloud->source), UUID, "task_state", "migrating");
     args = json_pack("{s:o, s:o, s:n, s:o, s:n}", "instance",
                      fake_agent_instance(cloud->source, UUID), "block_migration",
                      json_loads(block, JSON_DECODE_ANY, NULL), "disk_over_commit", "migration",
                      make_migration("accepted"), "limits");
-    dict = ovo_view_dict(args, NULL);
-    json_decref(args);
     json_decref(cloud->data);
     cloud->data = NULL;
-    return peer_call(agent->peers, fake_agent_ctx(cloud->source), DEST,
-                     "check_can_live_migrate_destination", "6.0", dict, PEER_LONG, &cloud->data,
+    return call_host(cloud->source, DEST, "check_can_live_migrate_destination", args, &cloud->data,
                      err);
 }
 
@@ -183,21 +169,12 @@ G_GNUC_UNUSED static void migrate(Cloud *cloud, const char *block)
 
 /* ---- looking at the outcome ---- */
 
-static GuestState state_on(FakeAgent *host)
-{
-    VirtDriver *virt = fake_agent(host)->virt;
-    GuestState state = GUEST_STATE_NONE;
-
-    assert_true(virt->ops->state(virt->self, UUID, &state, NULL));
-    return state;
-}
-
 static void assert_runs_on(Cloud *cloud, FakeAgent *host)
 {
     FakeAgent *other = host == cloud->source ? cloud->dest : cloud->source;
 
-    assert_int_equal(state_on(host), GUEST_STATE_RUNNING);
-    assert_int_equal(state_on(other), GUEST_STATE_NONE);
+    assert_int_equal(guest(host), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(other), GUEST_STATE_NONE);
     fake_agent_assert_row(cloud->source, "host", host == cloud->source ? FLOW_NODE : DEST);
     fake_agent_assert_row(cloud->source, "node", host == cloud->source ? FLOW_NODE : DEST);
     fake_agent_assert_row(cloud->source, "task_state", "");

@@ -3,26 +3,9 @@
 #pragma once
 
 #include "fakes/notifications.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
+#include "flow/moves.h"
 
 #include "util/fs.h"
-
-#define UUID FLOW_UUID
-#define MIGRATION "7a368118-6d32-41f8-ab26-c8b9ddf7b761"
-#define ALLOCATIONS FLOW_PLACEMENT "/allocations"
-
-/* Both consumers have something: the migration the old flavor's, the instance the new one's. */
-static inline void script_allocations(HttpServer *server)
-{
-    http_server_json(server, "GET", ALLOCATIONS "/*", 200,
-                     "{\"allocations\":{\"99277029-31f8-4475-a67f-8835f13afc70\":{\"resources\":"
-                     "{\"VCPU\":1},\"generation\":3}},\"project_id\":\"p\",\"user_id\":\"u\","
-                     "\"consumer_generation\":1}");
-    http_server_json(server, "POST", ALLOCATIONS, 204, "");
-}
 
 /* ---- requests ---- */
 
@@ -46,13 +29,7 @@ static inline json_t *make_flavor(const NewFlavor *want)
 
 static inline json_t *make_migration(const char *status, const char *source, const char *dest)
 {
-    json_t *data = json_pack("{s:i, s:s, s:s, s:s?, s:s, s:s?, s:n, s:i, s:i, s:s, s:s, s:s}", "id",
-                             3, "uuid", MIGRATION, "source_compute", source, "dest_compute", dest,
-                             "source_node", source, "dest_node", dest, "dest_host",
-                             "old_instance_type_id", 1, "new_instance_type_id", 2, "instance_uuid",
-                             UUID, "status", status, "migration_type", "resize");
-
-    return fake_agent_object("Migration", "1.7", data);
+    return migration_record("resize", 2, status, source, dest);
 }
 
 /* Without a server group, as the boot's. */
@@ -87,15 +64,6 @@ static inline void end_with(FakeAgent *fake, const char *method, const char *sta
 }
 
 /* ---- looking ---- */
-
-static inline GuestState guest_state(FakeAgent *fake)
-{
-    VirtDriver *virt = fake_agent(fake)->virt;
-    GuestState state = GUEST_STATE_NONE;
-
-    assert_true(virt->ops->state(virt->self, UUID, &state, NULL));
-    return state;
-}
 
 static inline void assert_guest_says(FakeAgent *fake, const char *text)
 {
@@ -159,21 +127,9 @@ static inline int64_t node_figure(FakeAgent *fake, const char *field)
     return json_integer_value(json_object_get(data, field));
 }
 
-static inline unsigned allocations_moved(FakeAgent *fake)
-{
-    return http_server_count(fake_agent_server(fake), "POST", ALLOCATIONS);
-}
-
 static inline unsigned migration_allocations_deleted(FakeAgent *fake)
 {
     return http_server_count(fake_agent_server(fake), "DELETE", ALLOCATIONS "/" MIGRATION);
-}
-
-static inline char *states_since(FakeAgent *fake, const char *before)
-{
-    g_autofree char *all = fake_conductor_states(fake_agent_conductor(fake));
-
-    return g_strdup(all + strlen(before));
 }
 
 static inline void assert_fault(FakeAgent *fake, const char *text)

@@ -30,6 +30,17 @@ G_GNUC_UNUSED static json_t *with(json_t *args, const char *name, json_t *value)
     return args;
 }
 
+/* Args in JSON, where ' stands for ". */
+G_GNUC_UNUSED static json_t *args_from(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "'", -1);
+    g_autofree char *json = g_strjoinv("\"", parts);
+    json_t *args = json_loads(json, 0, NULL);
+
+    assert_non_null(args);
+    return args;
+}
+
 /* The args of a request as the API sends it, which has set the task state. */
 G_GNUC_UNUSED static json_t *args_of(FakeAgent *fake, const char *task)
 {

@@ -43,16 +43,18 @@ static void mark_disk(Pair *pair)
     assert_true(g_file_set_contents(path, MARK, -1, NULL));
 }
 
-static int setup_with(void **state, const char *source_options, const char *dest_options)
+/* shared: both see one folder. */
+static int setup_with(void **state, const char *dest_options, bool shared)
 {
     Pair *pair = g_new0(Pair, 1);
+    g_autofree char *options = NULL;
 
-    pair->source = fake_agent_new(source_options);
+    pair->source = booted(NULL);
     script_allocations(fake_agent_server(pair->source));
-    fake_agent_boot(pair->source, fake_agent_boot_request());
-    fake_agent_wait(pair->source, UUID);
-    fake_agent_assert_row(pair->source, "vm_state", "active");
-    pair->dest = fake_agent_new_beside(pair->source, DEST, dest_options);
+    if (shared)
+        options = g_strdup_printf("%sinstances_path = %s\n", dest_options,
+                                  fake_agent_instances_path(pair->source));
+    pair->dest = fake_agent_new_beside(pair->source, DEST, shared ? options : dest_options);
     join(pair);
     mark_disk(pair);
     *state = pair;
@@ -61,31 +63,17 @@ static int setup_with(void **state, const char *source_options, const char *dest
 
 static int setup(void **state)
 {
-    return setup_with(state, NULL, PEER_OPTIONS);
+    return setup_with(state, PEER_OPTIONS, false);
 }
 
 static int setup_window(void **state)
 {
-    return setup_with(state, NULL, PEER_OPTIONS "resize_confirm_window = 60\n");
+    return setup_with(state, PEER_OPTIONS "resize_confirm_window = 60\n", false);
 }
 
-/* Both see one folder. */
 static int setup_shared(void **state)
 {
-    Pair *pair = g_new0(Pair, 1);
-    g_autofree char *options = NULL;
-
-    pair->source = fake_agent_new(NULL);
-    script_allocations(fake_agent_server(pair->source));
-    fake_agent_boot(pair->source, fake_agent_boot_request());
-    fake_agent_wait(pair->source, UUID);
-    options = g_strdup_printf(PEER_OPTIONS "instances_path = %s\n",
-                              fake_agent_instances_path(pair->source));
-    pair->dest = fake_agent_new_beside(pair->source, DEST, options);
-    join(pair);
-    mark_disk(pair);
-    *state = pair;
-    return 0;
+    return setup_with(state, PEER_OPTIONS, true);
 }
 
 static int teardown(void **state)
@@ -102,14 +90,12 @@ static int teardown(void **state)
 
 static json_t *migration_of(const NewFlavor *flavor, const char *status, const char *dest)
 {
-    json_t *migration = make_migration(status, "vm", dest);
-    json_t *data = json_object_get(migration, "nova_object.data");
+    const char *type = flavor->id == 1 ? "migration" : "resize";
+    json_t *migration = migration_record(type, flavor->id, status, "vm", dest);
 
-    json_object_set_new(data, "new_instance_type_id", json_integer(flavor->id));
-    if (flavor->id == 1)
-        json_object_set_new(data, "migration_type", json_string("migration"));
     if (dest)
-        json_object_set_new(data, "dest_host", json_string(DEST_IP));
+        json_object_set_new(json_object_get(migration, "nova_object.data"), "dest_host",
+                            json_string(DEST_IP));
     return migration;
 }
 
@@ -176,9 +162,9 @@ static bool holds_mark(FakeAgent *fake, const char *suffix)
 /* The server runs on one host, and the other has no guest that does. */
 static void assert_runs_only(FakeAgent *here, FakeAgent *not_here)
 {
-    GuestState other = guest_state(not_here);
+    GuestState other = guest(not_here);
 
-    assert_int_equal(guest_state(here), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(here), GUEST_STATE_RUNNING);
     assert_true(other == GUEST_STATE_OFF || other == GUEST_STATE_NONE);
 }
 
@@ -266,8 +252,8 @@ static void a_confirmed_move_leaves_nothing_at_the_source(void **state)
     assert_row(pair, "host", DEST);
     assert_row(pair, "old_flavor", "");
     assert_row(pair, "migration_context", "");
-    assert_int_equal(guest_state(pair->source), GUEST_STATE_NONE);
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(pair->source), GUEST_STATE_NONE);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_RUNNING);
     assert_false(is_aside(pair->source));
     assert_false(fake_agent_has_disks(pair->source, UUID));
     assert_true(holds_mark(pair->dest, ""));
@@ -294,7 +280,7 @@ static void a_reverted_move_is_the_old_server(void **state)
     assert_row(pair, "memory_mb", "128");
     assert_row(pair, "migration_context", "");
     assert_runs_only(pair->source, pair->dest);
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_NONE);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_NONE);
     assert_false(fake_agent_has_disks(pair->dest, UUID));
     assert_true(holds_mark(pair->source, ""));
     assert_false(is_aside(pair->source));
@@ -329,11 +315,11 @@ static void a_stopped_server_moves_and_stays_off(void **state)
     fake_conductor_set(fake_agent_conductor(pair->source), UUID, "vm_state", "stopped");
     move_to(pair, &same);
     assert_row(pair, "vm_state", "resized");
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_OFF);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_OFF);
     revert(pair, &same);
     assert_row(pair, "vm_state", "stopped");
-    assert_int_equal(guest_state(pair->source), GUEST_STATE_OFF);
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_NONE);
+    assert_int_equal(guest(pair->source), GUEST_STATE_OFF);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_NONE);
 }
 
 static void the_destination_confirms_by_itself_with_the_source(void **state)
@@ -371,7 +357,7 @@ static void a_server_whose_image_is_gone_takes_its_whole_disk(void **state)
     forget_image(pair);
     move_to(pair, &same);
     assert_row(pair, "vm_state", "resized");
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_RUNNING);
     assert_true(disks_facts(fake_agent(pair->dest)->disks, UUID, &disks, NULL));
     assert_null(((const DiskFacts *)disks->pdata[0])->backing_file);
     revert(pair, &same);
@@ -398,7 +384,7 @@ static void a_base_without_an_image_is_fetched_from_the_source(void **state)
     forget_image(pair); /* the source has seen it */
     settle(pair);
     assert_row(pair, "vm_state", "resized");
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_RUNNING);
     assert_true(disks_facts(fake_agent(pair->dest)->disks, UUID, &disks, NULL));
     name = ((const DiskFacts *)disks->pdata[0])->backing_file;
     base = g_build_filename(fake_agent_instances_path(pair->dest), "_base", name, NULL);
@@ -429,7 +415,7 @@ static void a_confirmed_move_leaves_shared_disks(void **state)
     assert_row(pair, "vm_state", "active");
     assert_false(is_aside(pair->source));
     assert_true(holds_mark(pair->dest, ""));
-    assert_int_equal(guest_state(pair->source), GUEST_STATE_NONE);
+    assert_int_equal(guest(pair->source), GUEST_STATE_NONE);
 }
 
 static void a_reverted_move_leaves_shared_disks(void **state)
@@ -567,7 +553,7 @@ static void disks_that_cannot_be_sent_come_back(void **state)
     assert_true(holds_mark(pair->source, ""));
     assert_true(fake_agent_has_file(pair->source, UUID, "disk"));
     assert_false(fake_agent_has_disks(pair->dest, UUID));
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_NONE);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_NONE);
     assert_int_equal(allocations_moved(pair->source), 1);
     assert_int_equal(migration_allocations_deleted(pair->source), 0);
 }
@@ -579,7 +565,7 @@ static void a_hard_reboot_mends_it(FakeAgent *at)
                   json_pack("{s:o, s:n, s:s}", "instance", fake_agent_instance(at, UUID),
                             "block_device_info", "reboot_type", "HARD"));
     fake_agent_assert_row(at, "vm_state", "active");
-    assert_int_equal(guest_state(at), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(at), GUEST_STATE_RUNNING);
 }
 
 static void what_came_back_can_be_started(void **state)
@@ -636,7 +622,7 @@ static void a_guest_that_does_not_start_there_keeps_its_disks(void **state)
     assert_true(holds_mark(pair->dest, ""));
     assert_int_equal(migration_allocations_deleted(pair->source), 1);
     a_hard_reboot_mends_it(pair->dest);
-    assert_true(guest_state(pair->source) != GUEST_STATE_RUNNING);
+    assert_true(guest(pair->source) != GUEST_STATE_RUNNING);
 }
 
 static void a_disk_that_did_not_arrive_is_an_error(void **state)
@@ -675,7 +661,7 @@ static void a_delete_ends_the_copy(void **state)
     assert_false(fake_agent_has_disks(pair->source, UUID));
     assert_false(fake_agent_has_disks(pair->dest, UUID));
     assert_false(is_aside(pair->source));
-    assert_int_equal(guest_state(pair->source), GUEST_STATE_NONE);
+    assert_int_equal(guest(pair->source), GUEST_STATE_NONE);
     assert_int_equal(fake_agent_casts(pair->source, "finish_resize", NULL), 0);
 }
 

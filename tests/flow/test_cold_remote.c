@@ -48,10 +48,8 @@ static int setup_with(void **state, const char *options)
     Pair *pair = g_new0(Pair, 1);
     g_autofree char *disk = NULL;
 
-    pair->source = fake_agent_new(options);
+    pair->source = booted(options);
     script_allocations(fake_agent_server(pair->source));
-    fake_agent_boot(pair->source, fake_agent_boot_request());
-    fake_agent_wait(pair->source, UUID);
     pair->dest = fake_agent_new_beside(pair->source, DEST, "my_ip = " DEST_IP "\n");
     disk = instance_path(pair->source, "", "disk.eph0");
     assert_true(g_file_set_contents(disk, MARK, -1, NULL));
@@ -87,13 +85,10 @@ static int teardown(void **state)
 static void move(Pair *pair)
 {
     json_t *args = prep_args(pair->source, &same, "vm");
-    json_t *migration = make_migration("pre-migrating", "vm", NULL);
-    json_t *data = json_object_get(migration, "nova_object.data");
 
-    json_object_set_new(data, "new_instance_type_id", json_integer(1));
-    json_object_set_new(data, "migration_type", json_string("migration"));
     json_object_set_new(args, "node", json_string(DEST));
-    json_object_set_new(args, "migration", migration);
+    json_object_set_new(args, "migration",
+                        migration_record("migration", same.id, "pre-migrating", "vm", NULL));
     fake_agent_request(pair->dest, "prep_resize", args);
     for (int i = 0; i < 3; i++) {
         fake_agent_wait(pair->dest, UUID);
@@ -117,7 +112,7 @@ static void assert_moved(Pair *pair, const char *command)
 
     fake_agent_assert_row(pair->source, "vm_state", "resized");
     fake_agent_assert_row(pair->source, "host", DEST);
-    assert_int_equal(guest_state(pair->dest), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(pair->dest), GUEST_STATE_RUNNING);
     assert_true(is_aside(pair->source));
     assert_true(g_file_get_contents(path, &text, NULL, NULL));
     assert_string_equal(text, MARK);
@@ -150,7 +145,7 @@ static void a_host_that_ssh_cannot_reach_is_refused(void **state)
     move(pair);
     fake_agent_assert_row(pair->source, "vm_state", "active");
     fake_agent_assert_row(pair->source, "host", "vm");
-    assert_int_equal(guest_state(pair->source), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(pair->source), GUEST_STATE_RUNNING);
     assert_false(is_aside(pair->source));
     assert_fault(pair->source, "Resize error: not able to reach the destination host.");
 }

@@ -75,24 +75,11 @@ static json_t *migration(const char *status)
     return make_migration(status, "vm", DEST);
 }
 
-/* One of its calls to a host. `args` is stolen. */
-static bool call(Cells *cells, const char *host, const char *method, json_t *args,
-                 json_t **out_result, GError **err)
-{
-    g_autoptr(Ovo) dict = ovo_view_dict(args, NULL);
-    Agent *agent = fake_agent(cells->source);
-    bool ok = peer_call(agent->peers, fake_agent_ctx(cells->source), host, method, "6.0", dict,
-                        PEER_LONG, out_result, err);
-
-    json_decref(args);
-    return ok;
-}
-
 static void must_call(Cells *cells, const char *host, const char *method, json_t *args)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!call(cells, host, method, args, NULL, &err))
+    if (!call_host(cells->source, host, method, args, NULL, &err))
         fail_msg("%s: %s", method, err->message);
 }
 
@@ -175,14 +162,14 @@ static void the_destination_answers_with_the_claim(void **state)
     g_autoptr(Ovo) context = NULL;
     json_t *result = NULL;
 
-    if (!call(cells, DEST, "prep_snapshot_based_resize_at_dest", prep_dest_args(cells), &result,
-              &err))
+    if (!call_host(cells->source, DEST, "prep_snapshot_based_resize_at_dest", prep_dest_args(cells),
+                   &result, &err))
         fail_msg("%s", err->message);
     context = ovo_take(result, "MigrationContext", &err);
     if (!context)
         fail_msg("%s", err->message);
     assert_string_equal(ovo_str_or(context, "instance_uuid", ""), UUID);
-    assert_int_equal(guest_state(cells->source), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(cells->source), GUEST_STATE_RUNNING);
     assert_row(cells, "task_state", "resize_prep");
 }
 
@@ -195,7 +182,7 @@ static void the_source_becomes_an_image_and_keeps_its_disks(void **state)
     assert_row(cells, "task_state", "resize_migrated");
     assert_row(cells, "vm_state", "active");
     assert_row(cells, "host", "vm");
-    assert_int_equal(guest_state(cells->source), GUEST_STATE_NONE);
+    assert_int_equal(guest(cells->source), GUEST_STATE_NONE);
     assert_true(fake_agent_has_file(cells->source, UUID, "disk"));
     assert_int_equal(requests(cells, "PUT", SNAP "/file"), 1);
     assert_int_equal(requests(cells, "PUT", BINDINGS(FLOW_PORT_A, DEST "/activate")), 1);
@@ -215,11 +202,11 @@ static void the_server_arrives_with_its_new_flavor(void **state)
     assert_row(cells, "node", DEST);
     assert_row(cells, "image_ref", FLOW_IMAGE); /* the snapshot stands for it only meanwhile */
     assert_row(cells, "memory_mb", "192");
-    assert_int_equal(guest_state(cells->dest), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(cells->dest), GUEST_STATE_RUNNING);
     assert_guest_says(cells->dest, "<memory unit='MiB'>192</memory>");
     assert_int_equal(disk_gib(cells->dest), 2);
     assert_int_equal(requests(cells, "DELETE", SNAP), 1);
-    assert_int_equal(guest_state(cells->source), GUEST_STATE_NONE);
+    assert_int_equal(guest(cells->source), GUEST_STATE_NONE);
 }
 
 static void a_stopped_server_arrives_off(void **state)
@@ -234,7 +221,7 @@ static void a_stopped_server_arrives_off(void **state)
     must_call(cells, DEST, "finish_snapshot_based_resize_at_dest",
               with_snapshot(cells, "post-migrating"));
     assert_row(cells, "vm_state", "resized");
-    assert_int_equal(guest_state(cells->dest), GUEST_STATE_OFF);
+    assert_int_equal(guest(cells->dest), GUEST_STATE_OFF);
 }
 
 static void a_confirm_forgets_the_source(void **state)
@@ -245,7 +232,7 @@ static void a_confirm_forgets_the_source(void **state)
     must_call(cells, "vm", "confirm_snapshot_based_resize_at_source", plain(cells, "confirming"));
     assert_false(fake_agent_has_disks(cells->source, UUID));
     assert_true(fake_agent_has_disks(cells->dest, UUID));
-    assert_int_equal(guest_state(cells->dest), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(cells->dest), GUEST_STATE_RUNNING);
     assert_int_equal(migration_allocations_deleted(cells->source), 1);
     assert_int_equal(requests(cells, "DELETE", BINDINGS(FLOW_PORT_A, "vm")), 1);
     assert_row(cells, "migration_context", "");
@@ -271,9 +258,9 @@ static void a_revert_brings_the_old_server_back(void **state)
     assert_row(cells, "host", "vm");
     assert_row(cells, "memory_mb", "128");
     assert_row(cells, "old_flavor", "");
-    assert_int_equal(guest_state(cells->source), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(cells->source), GUEST_STATE_RUNNING);
     assert_int_equal(disk_gib(cells->source), 1);
-    assert_int_equal(guest_state(cells->dest), GUEST_STATE_NONE);
+    assert_int_equal(guest(cells->dest), GUEST_STATE_NONE);
     assert_false(fake_agent_has_disks(cells->dest, UUID));
     assert_int_equal(allocations_moved(cells->source), 1);
     assert_int_equal(requests(cells, "PUT", BINDINGS(FLOW_PORT_A, "vm/activate")), 1);
@@ -305,7 +292,8 @@ static void a_host_that_cannot_make_the_guest_says_so_in_novas_words(void **stat
     g_autoptr(GError) err = NULL;
 
     json_object_set_new(flavor, "extra_specs", json_pack("{s:s}", "hw:cpu_policy", "dedicated"));
-    assert_false(call(cells, DEST, "prep_snapshot_based_resize_at_dest", args, NULL, &err));
+    assert_false(
+        call_host(cells->source, DEST, "prep_snapshot_based_resize_at_dest", args, NULL, &err));
     assert_int_equal(err->code, DV_E_MIGRATION_PRECHECK);
     assert_non_null(strstr(err->message, "Pre-checks failed on host '" DEST "'"));
     /* conductor goes on to the next host: nothing is decided here */
@@ -323,8 +311,9 @@ static void a_server_with_volumes_is_refused(void **state)
     remember(cells);
     args = with_snapshot(cells, "pre-migrating");
     json_object_set_new(args, "snapshot_id", json_null());
-    assert_false(call(cells, "vm", "prep_snapshot_based_resize_at_source", args, NULL, &err));
-    assert_int_equal(guest_state(cells->source), GUEST_STATE_RUNNING);
+    assert_false(
+        call_host(cells->source, "vm", "prep_snapshot_based_resize_at_source", args, NULL, &err));
+    assert_int_equal(guest(cells->source), GUEST_STATE_RUNNING);
     assert_row(cells, "vm_state", "active");
 }
 
@@ -337,9 +326,9 @@ static void an_upload_that_fails_leaves_the_guest_off_and_no_image(void **state)
     must_call(cells, DEST, "prep_snapshot_based_resize_at_dest", prep_dest_args(cells));
     remember(cells);
     http_server_json(fake_agent_server(cells->source), "PUT", SNAP "/fil*", 413, "");
-    assert_false(call(cells, "vm", "prep_snapshot_based_resize_at_source",
-                      with_snapshot(cells, "pre-migrating"), NULL, &err));
-    assert_int_equal(guest_state(cells->source), GUEST_STATE_OFF);
+    assert_false(call_host(cells->source, "vm", "prep_snapshot_based_resize_at_source",
+                           with_snapshot(cells, "pre-migrating"), NULL, &err));
+    assert_int_equal(guest(cells->source), GUEST_STATE_OFF);
     assert_true(fake_agent_has_file(cells->source, UUID, "disk"));
     assert_int_equal(requests(cells, "DELETE", SNAP), 1);
     assert_row(cells, "vm_state", "active");
@@ -357,10 +346,10 @@ static void a_guest_that_is_not_powered_off_is_told_by_its_class(void **state)
     remember(cells);
     fake_virt_fail(fake_agent_virt(cells->source), "shutdown", DV_E_HYPERVISOR, G_MAXUINT);
     fake_virt_fail(fake_agent_virt(cells->source), "power_off", DV_E_HYPERVISOR, G_MAXUINT);
-    assert_false(call(cells, "vm", "prep_snapshot_based_resize_at_source",
-                      with_snapshot(cells, "pre-migrating"), NULL, &err));
+    assert_false(call_host(cells->source, "vm", "prep_snapshot_based_resize_at_source",
+                           with_snapshot(cells, "pre-migrating"), NULL, &err));
     assert_non_null(strstr(err->message, "Failed to power off instance"));
-    assert_int_equal(guest_state(cells->source), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(cells->source), GUEST_STATE_RUNNING);
     assert_int_equal(requests(cells, "PUT", SNAP "/file"), 0);
 }
 
@@ -371,12 +360,12 @@ static void a_guest_that_does_not_start_there_leaves_nothing(void **state)
 
     prepare(cells);
     fake_virt_fail(fake_agent_virt(cells->dest), "start", DV_E_HYPERVISOR, 1);
-    assert_false(call(cells, DEST, "finish_snapshot_based_resize_at_dest",
-                      with_snapshot(cells, "post-migrating"), NULL, &err));
+    assert_false(call_host(cells->source, DEST, "finish_snapshot_based_resize_at_dest",
+                           with_snapshot(cells, "post-migrating"), NULL, &err));
     assert_row(cells, "vm_state", "error");
     assert_row(cells, "host", "vm");
     assert_row(cells, "image_ref", FLOW_IMAGE);
-    assert_int_equal(guest_state(cells->dest), GUEST_STATE_NONE);
+    assert_int_equal(guest(cells->dest), GUEST_STATE_NONE);
     assert_false(fake_agent_has_disks(cells->dest, UUID));
     assert_true(fake_agent_has_file(cells->source, UUID, "disk"));
     assert_int_equal(requests(cells, "PUT", BINDINGS(FLOW_PORT_A, "vm/activate")), 1);
@@ -390,8 +379,8 @@ static void a_source_that_cannot_clean_up_holds_no_room_all_the_same(void **stat
 
     arrive(cells);
     fake_virt_fail(fake_agent_virt(cells->source), "destroy", DV_E_POWER_OFF, 1);
-    assert_false(call(cells, "vm", "confirm_snapshot_based_resize_at_source",
-                      plain(cells, "confirming"), NULL, &err));
+    assert_false(call_host(cells->source, "vm", "confirm_snapshot_based_resize_at_source",
+                           plain(cells, "confirming"), NULL, &err));
     assert_row(cells, "vm_state", "error");
     assert_int_equal(migration_allocations_deleted(cells->source), 1);
     assert_true(fake_agent_has_file(cells->source, UUID, "disk"));

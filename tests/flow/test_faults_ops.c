@@ -85,11 +85,8 @@ static FakeAgent *scene_of(const Operation *op)
 
 static json_t *request_of(FakeAgent *fake, const Operation *op)
 {
-    g_auto(GStrv) parts = g_strsplit(op->args, "'", -1);
-    g_autofree char *text = g_strjoinv("\"", parts);
-    json_t *args = json_loads(text, 0, NULL);
+    json_t *args = args_from(op->args);
 
-    assert_non_null(args);
     fake_conductor_set(fake_agent_conductor(fake), UUID, "task_state", op->task);
     return with(args, "instance", fake_agent_instance(fake, UUID));
 }

@@ -18,17 +18,6 @@ static int setup_local(void **state)
     return 0;
 }
 
-static int teardown(void **state)
-{
-    cloud_free(*state);
-    return 0;
-}
-
-static FakeVirt *source_virt(Cloud *cloud)
-{
-    return fake_agent_virt(cloud->source);
-}
-
 /* ---- as it should go ---- */
 
 static void a_guest_on_shared_storage_moves(void **state)
@@ -416,7 +405,7 @@ static void a_forced_guest_that_stays_runs_on(void **state)
     force_it(cloud);
     fake_agent_wait_live(cloud->source, UUID);
     assert_rolled_back(cloud);
-    assert_int_equal(state_on(cloud->source), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(cloud->source), GUEST_STATE_RUNNING);
 }
 
 static void nothing_to_force_is_a_fault(void **state)
@@ -706,8 +695,8 @@ static void a_delete_ends_the_migration_first(void **state)
     fake_agent_terminate(cloud->source, UUID);
     fake_agent_wait_live(cloud->source, UUID);
     fake_agent_wait(cloud->source, UUID);
-    assert_int_equal(state_on(cloud->source), GUEST_STATE_NONE);
-    assert_int_equal(state_on(cloud->dest), GUEST_STATE_NONE);
+    assert_int_equal(guest(cloud->source), GUEST_STATE_NONE);
+    assert_int_equal(guest(cloud->dest), GUEST_STATE_NONE);
     assert_int_equal(fake_conductor_count(fake_agent_conductor(cloud->source), "Instance.destroy"),
                      1);
 }

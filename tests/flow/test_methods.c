@@ -146,11 +146,8 @@ static bool wait_reply(FakeAgent *fake, char **out_failure)
 
 static json_t *arguments(FakeAgent *fake, const Row *row)
 {
-    g_auto(GStrv) parts = g_strsplit(row->args, "'", -1);
-    g_autofree char *text = g_strjoinv("\"", parts);
-    json_t *args = json_loads(text, 0, NULL);
+    json_t *args = args_from(row->args);
 
-    assert_non_null(args);
     if (g_strcmp0(row->task, "-") == 0)
         return args;
     fake_conductor_set(fake_agent_conductor(fake), UUID, "task_state", row->task);

@@ -3,35 +3,15 @@
 #include "agent/recovery.h"
 #include "agent/recovery_moves.h"
 #include "agent/startup.h"
-#include "server.h"
+#include "flow/moves.h"
 
-#define MIGRATION 25
-#define MIGRATION_UUID "f9b5bdb6-86e5-463e-b5b2-9b076ed75d08"
-#define ALLOCATIONS FLOW_PLACEMENT "/allocations"
 #define OTHER "cmp2"
-
-/* Both consumers have something: the migration the old place's, the instance the new one's. */
-static void script_allocations(FakeAgent *fake)
-{
-    HttpServer *server = fake_agent_server(fake);
-
-    http_server_json(server, "GET", ALLOCATIONS "/*", 200,
-                     "{\"allocations\":{\"99277029-31f8-4475-a67f-8835f13afc70\":{\"resources\":"
-                     "{\"VCPU\":1},\"generation\":3}},\"project_id\":\"p\",\"user_id\":\"u\","
-                     "\"consumer_generation\":1}");
-    http_server_json(server, "POST", ALLOCATIONS, 204, "");
-}
-
-static unsigned allocations_moved(FakeAgent *fake)
-{
-    return http_server_count(fake_agent_server(fake), "POST", ALLOCATIONS);
-}
 
 static int setup(void **state)
 {
     FakeAgent *fake = booted(NULL);
 
-    script_allocations(fake);
+    script_allocations(fake_agent_server(fake));
     *state = fake;
     return 0;
 }
@@ -46,11 +26,9 @@ static int teardown(void **state)
 
 static json_t *migration(const char *status, const char *source, const char *dest)
 {
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:n, s:i, s:i}", "id",
-                     MIGRATION, "uuid", MIGRATION_UUID, "instance_uuid", UUID, "status", status,
-                     "migration_type", "migration", "source_compute", source, "source_node", source,
-                     "dest_compute", dest, "dest_node", dest, "dest_host", "old_instance_type_id",
-                     1, "new_instance_type_id", 1);
+    json_auto_t *object = migration_record("migration", 1, status, source, dest);
+
+    return json_incref(json_object_get(object, "nova_object.data"));
 }
 
 /* The instance is at `host` with that task, between `source` and `dest`. */
@@ -97,14 +75,6 @@ static void start(FakeAgent *fake)
         fail_msg("%s", err->message);
     recovery_moves(agent, fake_agent_ctx(fake));
     fake_agent_wait(fake, UUID);
-}
-
-static void assert_status(FakeAgent *fake, const char *wanted)
-{
-    g_autofree char *status = fake_conductor_migration_status(fake_agent_conductor(fake),
-                                                              MIGRATION);
-
-    assert_string_equal(status, wanted);
 }
 
 /* ---- before the source has begun ---- */

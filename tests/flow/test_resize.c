@@ -7,12 +7,9 @@
 
 static int setup_with(void **state, const char *options)
 {
-    FakeAgent *fake = fake_agent_new(options);
+    FakeAgent *fake = booted(options);
 
     script_allocations(fake_agent_server(fake));
-    fake_agent_boot(fake, fake_agent_boot_request());
-    fake_agent_wait(fake, UUID);
-    fake_agent_assert_row(fake, "vm_state", "active");
     *state = fake;
     return 0;
 }
@@ -90,7 +87,7 @@ static void a_resized_server_has_the_new_flavor(void **state)
     fake_agent_assert_row(fake, "vm_state", "resized");
     assert_int_equal(flavor_id(fake), 2);
     fake_agent_assert_row(fake, "memory_mb", "192");
-    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
     assert_guest_says(fake, "<memory unit='MiB'>192</memory>");
     assert_int_equal(disk_gib(fake), 2);
     assert_true(is_aside(fake));
@@ -125,7 +122,7 @@ static void a_confirmed_resize_leaves_nothing_of_the_old(void **state)
     fake_agent_assert_row(fake, "migration_context", "");
     assert_int_equal(flavor_id(fake), 2);
     assert_false(is_aside(fake));
-    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
     assert_int_equal(migration_allocations_deleted(fake), 1);
     assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "destroy"), 0);
 }
@@ -175,7 +172,7 @@ static void a_reverted_resize_is_the_old_server(void **state)
     fake_agent_assert_row(fake, "memory_mb", "128");
     fake_agent_assert_row(fake, "old_flavor", "");
     fake_agent_assert_row(fake, "migration_context", "");
-    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
     assert_guest_says(fake, "<memory unit='MiB'>128</memory>");
     assert_false(is_aside(fake));
     assert_int_equal(disk_gib(fake), 1);
@@ -214,7 +211,7 @@ static void a_stopped_server_stays_off(void **state)
     stop_first(fake);
     resize_to(fake, &larger);
     fake_agent_assert_row(fake, "vm_state", "resized");
-    assert_int_equal(guest_state(fake), GUEST_STATE_OFF);
+    assert_int_equal(guest(fake), GUEST_STATE_OFF);
     assert_guest_says(fake, "<memory unit='MiB'>192</memory>");
 }
 
@@ -227,7 +224,7 @@ static void a_stopped_server_is_stopped_after_a_revert(void **state)
     revert(fake);
     fake_agent_assert_row(fake, "vm_state", "stopped");
     fake_agent_assert_row(fake, "task_state", "");
-    assert_int_equal(guest_state(fake), GUEST_STATE_OFF);
+    assert_int_equal(guest(fake), GUEST_STATE_OFF);
     assert_guest_says(fake, "<memory unit='MiB'>128</memory>");
 }
 
@@ -249,7 +246,7 @@ static void assert_untouched(FakeAgent *fake)
     fake_agent_assert_row(fake, "vm_state", "active");
     fake_agent_assert_row(fake, "task_state", "");
     assert_int_equal(flavor_id(fake), 1);
-    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
     assert_false(is_aside(fake));
     assert_int_equal(allocations_moved(fake), 1);
     assert_int_equal(fake_conductor_count(fake_agent_conductor(fake), "InstanceFault.create"), 1);
@@ -342,7 +339,7 @@ static void a_cast_that_cannot_be_sent_gives_the_claim_back(void **state)
     fake_agent_fail_cast(fake, "resize_instance");
     resize_to(fake, &larger);
     assert_error(fake, 1);
-    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
     assert_int_equal(node_figure(fake, "memory_mb_used"), used);
     assert_int_equal(allocations_moved(fake), 1);
     fake_agent_assert_row(fake, "migration_context", "");
@@ -355,7 +352,7 @@ static void a_guest_that_does_not_power_off_keeps_running(void **state)
     fake_virt_fail(fake_agent_virt(fake), "power_off", DV_E_POWER_OFF, 1);
     resize_to(fake, &larger);
     assert_error(fake, 1);
-    assert_int_equal(guest_state(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
     assert_false(is_aside(fake));
     assert_int_equal(allocations_moved(fake), 1);
 }

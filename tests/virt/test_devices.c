@@ -11,7 +11,6 @@
 
 #include <libxml/xpath.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #define BRIDGE "brqcontract"
 #define DISK_BYTES (1024 * 1024)
@@ -65,8 +64,9 @@ static int open_driver(void **state)
                                 .device_detach_timeout_s = 1};
     g_autoptr(GError) err = NULL;
 
-    folder = g_dir_make_tmp("devices-XXXXXX", NULL);
-    g_assert(folder && chmod(folder, 0755) == 0);
+    folder = g_build_filename(g_getenv("DROVER_VIRT_DIR"), "devices", NULL);
+    if (!dv_mkdirs(folder, 0755, &err))
+        fail_msg("%s", err->message);
     config.connection_uri = uri = g_strdup_printf("qemu+unix:///system?socket=%s/run/libvirt-sock",
                                                   g_getenv("DROVER_VIRT_DIR"));
     config.instances_path = folder;
@@ -79,7 +79,7 @@ static int open_driver(void **state)
 static int close_driver(void **state)
 {
     virt_driver_free(*state);
-    dv_remove_tree(folder, NULL);
+    assert_true(dv_remove_tree(folder, NULL));
     g_free(folder);
     g_free(uri);
     return 0;

@@ -4,6 +4,7 @@ import time
 from guest import check_writes
 from lib import check, check_equal
 
+
 def memory_mib(guest):
     return int(guest.wait_console(r"GUEST-CPUS \d+ MEMKB (\d+)").group(1)) // 1024
 
@@ -32,26 +33,24 @@ def went(t, guest):
     check(guest.uuid + "_resize" in t.source.files(guest.uuid), "nothing was set aside")
 
 
-def cold(t):
-    """The guest starts on the other host with its disk; confirming leaves nothing on the first."""
+def moved(t, where):
     guest = t.boot_guest()
     guest.witness()
-    figures = ask(guest, {"migrate": None})
+    figures = ask(guest, {"migrate": where})
     went(t, guest)
     confirm(guest)
     guest.check_settled(t.dest)
     return figures
+
+
+def cold(t):
+    """The guest starts on the other host with its disk; confirming leaves nothing on the first."""
+    return moved(t, None)
 
 
 def cold_named_host(t):
     """The same to a host that the caller names."""
-    guest = t.boot_guest()
-    guest.witness()
-    figures = ask(guest, {"migrate": {"host": t.dest.name}})
-    went(t, guest)
-    confirm(guest)
-    guest.check_settled(t.dest)
-    return figures
+    return moved(t, {"host": t.dest.name})
 
 
 def cold_stopped(t):

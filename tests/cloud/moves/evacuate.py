@@ -24,8 +24,8 @@ def bring_back(t, host):
     t.ready()
 
 
-def ask(t, guest, body):
-    """POST evacuate; returns when the server is ACTIVE on the other host."""
+def ask(t, guest, body, status="ACTIVE"):
+    """POST evacuate; returns when the server has this status on the other host."""
     began = time.monotonic()
     guest.action({"evacuate": body})
 
@@ -34,7 +34,7 @@ def ask(t, guest, body):
         check(shown["status"] != "ERROR", f"server is in ERROR: {shown.get('fault', {}).get('message')}")
         return shown["OS-EXT-SRV-ATTR:host"] == t.dest.name and not shown["OS-EXT-STS:task_state"]
     eventually(lib.BOOT_S, "evacuation", arrived)
-    guest.wait("ACTIVE")
+    guest.wait(status)
     return {"total_s": round(time.monotonic() - began, 2)}
 
 
@@ -48,12 +48,11 @@ def only_there(t, guest):
         eventually(60, "first boot of a new disk", lambda: "GUEST-BOOTCOUNT 1" in guest.console(), 1)
 
 
-def evacuate(t):
-    """On shared storage with its disk, on local storage from its image; the host that returns cleans up."""
+def evacuated(t, body):
     guest = t.boot_guest()
     guest.witness()
     lose(t, t.source)
-    figures = ask(t, guest, {"host": t.dest.name})
+    figures = ask(t, guest, body)
     only_there(t, guest)
     bring_back(t, t.source)
     eventually(60, f"{t.source} to forget the guest", lambda: t.source.state(guest.uuid) is None, 1)
@@ -62,16 +61,14 @@ def evacuate(t):
     return figures
 
 
+def evacuate(t):
+    """On shared storage with its disk, on local storage from its image; the host that returns cleans up."""
+    return evacuated(t, {"host": t.dest.name})
+
+
 def evacuate_no_host(t):
     """The scheduler finds the host."""
-    guest = t.boot_guest()
-    guest.witness()
-    lose(t, t.source)
-    figures = ask(t, guest, {})
-    only_there(t, guest)
-    bring_back(t, t.source)
-    guest.check_settled(t.dest)
-    return figures
+    return evacuated(t, {})
 
 
 def evacuate_stopped(t):
@@ -81,12 +78,11 @@ def evacuate_stopped(t):
     guest.action({"os-stop": None})
     guest.wait("SHUTOFF")
     lose(t, t.source)
-    guest.action({"evacuate": {"host": t.dest.name}})
-    eventually(lib.BOOT_S, "evacuation",
-               lambda: guest.show()["OS-EXT-SRV-ATTR:host"] == t.dest.name and not guest.show()["OS-EXT-STS:task_state"])
-    guest.wait("SHUTOFF")
+    ask(t, guest, {"host": t.dest.name}, "SHUTOFF")
     bring_back(t, t.source)
     guest.check_settled(t.dest, state="shut off")
+    if t.shared:
+        guest.check_same(t.dest)
 
 
 CASES = {

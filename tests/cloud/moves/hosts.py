@@ -187,12 +187,13 @@ def check_definitions(host, uuid):
           f"the console of {uuid} listens on {live['graphics']}, {host} is {host.address}")
 
 
-def check_on(server, host, hosts, state="running", others=(None,)):
-    """The hypervisors say that the guest is on `host` only; on the others it is one of `others`."""
-    for other in hosts:
-        got = other.state(server.uuid)
-        want = (state,) if other is host else others
-        check(got in want, f"guest {server.uuid} on {other}: {got}, expected {' or '.join(map(str, want))}")
+def check_on(server, host, hosts, state="running"):
+    """The hypervisors say that the guest is on `host` only."""
+    want = {h.name: state if h is host else None for h in hosts}
+
+    def states():
+        return {h.name: h.state(server.uuid) for h in hosts}
+    eventually(30, lambda: f"guest {server.uuid} to be on {host} only: {states()}", lambda: states() == want)
 
 
 def check_books(server, host, hosts):
@@ -206,27 +207,29 @@ def check_books(server, host, hosts):
     def held():
         return [providers[uuid].split(".")[0] for uuid in server.allocations()]
     eventually(20, f"allocations of {server.uuid} on {host} only", lambda: held() == [host.name])
-    for port in server.ports():
+    ports = server.ports()
+    check_equal({port["id"] for port in ports}, server.port_ids, "ports")
+    for port in ports:
         def bindings(port=port):
             answer = cloud.get("network", f"/ports/{port['id']}/bindings")["bindings"]
             return sorted((b["host"], b["status"]) for b in answer)
-        eventually(20, f"one binding of port {port['id']} on {host}: {bindings()}",
+        eventually(20, lambda p=port, b=bindings: f"one binding of port {p['id']} on {host}: {b()}",
                    lambda b=bindings: b() == [(host.name, "ACTIVE")])
-    tap_names = {"tap" + port["id"][:11] for port in server.ports()}
+    tap_names = {"tap" + port["id"][:11] for port in ports}
     for other in hosts:
         if other is not host:
             eventually(20, f"taps of {server.uuid} to go from {other}",
                        lambda o=other: not tap_names & set(o.taps()))
 
 
-def check_files(server, host, hosts, kept=()):
-    """The guest's files are where it is; elsewhere there is none (local storage), nor any set aside but `kept`."""
+def check_files(server, host, hosts):
+    """The guest's files are where it is; elsewhere there is none (local storage), nor any set aside."""
     shared = os.environ["DROVER_CLOUD_STORAGE"] == "shared"
-    for other in hosts:
-        want = [server.uuid] if shared or other is host else []
-        want += [server.uuid + suffix for suffix in kept] if shared else []
-        eventually(30, f"files of {server.uuid} on {other} to be {want}: {other.files(server.uuid)}",
-                   lambda o=other, w=want: o.files(server.uuid) == sorted(w))
+    want = {h.name: [server.uuid] if shared or h is host else [] for h in hosts}
+
+    def files():
+        return {h.name: h.files(server.uuid) for h in hosts}
+    eventually(30, lambda: f"files of {server.uuid} to be {want}: {files()}", lambda: files() == want)
 
 
 def find_leaks(cloud, hosts):

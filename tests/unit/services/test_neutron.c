@@ -1,65 +1,20 @@
 /* The neutron client: against the recorded answers of a real neutron, and against failures. */
-#include "services/neutron.h"
+#include "neutron_fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
 #include <jansson.h>
-
-#include "fakes/keystone.h"
-#include "neutron_recorded.h"
-#include "services/auth_priv.h"
 
 #define NET_A "97b743f8-44ce-490f-bd22-f802a1fa9333"
 #define NET_B "5cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa31"
-#define PORT_A "73d86ab9-e033-41c0-b279-c17b6e5dfed0"
-#define PORT_B "4ac04e8f-646f-45fc-a511-16ef311af6c7"
-#define VM "353645e8-9125-47a8-9571-53655fd8b5dc"
-#define PROJECT "3900c7d49ef84784b86607ae092a97bc"
-#define V2 "/network/v2.0"
 #define OWN_PORTS V2 "/ports?tenant_id=" PROJECT "&device_id=" VM
 #define DEVICE_PORTS V2 "/ports?device_id=" VM
 
-typedef struct Fixture {
-    HttpServer *server;
-    HttpClient *http;
-    ServiceConfig config;
-    Service *s;
-    DvCtx *ctx;
-    NetworkInstance vm;
-} Fixture;
-
 static int setup(void **state)
 {
-    Fixture *f = g_new0(Fixture, 1);
+    DvCtx *ctx = dv_ctx_new_blank();
 
-    f->server = http_server_new();
-    f->http = http_client_new();
-    f->config = keystone_config(f->server, "neutron", "network");
-    f->s = service_new(f->http, &f->config, NULL);
-    f->ctx = dv_ctx_new_blank();
-    f->ctx->request_id = g_strdup("req-1");
-    f->ctx->auth_token = g_strdup("users");
-    f->vm = (NetworkInstance){.uuid = VM,
-                              .project_id = PROJECT,
-                              .hostname = "vm-1",
-                              .availability_zone = "az1",
-                              .host = "vm"};
-    keystone_grant(f->server, "own", 3600);
-    http_server_json(f->server, "GET", V2 "/extensions", 200, recorded_extensions);
-    *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Fixture *f = *state;
-
-    dv_ctx_unref(f->ctx);
-    service_free(f->s);
-    http_client_free(f->http);
-    http_server_free(f->server);
-    g_free(f);
+    ctx->request_id = g_strdup("req-1");
+    ctx->auth_token = g_strdup("users");
+    *state = fixture_new(ctx);
     return 0;
 }
 

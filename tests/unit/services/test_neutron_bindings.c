@@ -1,73 +1,18 @@
 /* Bindings of ports that move to another host: made active, told of, and given up. */
-#include "services/neutron.h"
+#include "neutron_fixture.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <cmocka.h>
-#include <jansson.h>
-
-#include "fakes/keystone.h"
-#include "neutron_recorded.h"
-#include "services/auth_priv.h"
-
-#define PORT_A "73d86ab9-e033-41c0-b279-c17b6e5dfed0"
-#define PORT_B "4ac04e8f-646f-45fc-a511-16ef311af6c7"
-#define VM "353645e8-9125-47a8-9571-53655fd8b5dc"
-#define PROJECT "3900c7d49ef84784b86607ae092a97bc"
-#define V2 "/network/v2.0"
 #define BOUND V2 "/ports?device_id=" VM "&tenant_id=" PROJECT "&binding:host_id=vm"
 #define BINDING_A V2 "/ports/" PORT_A "/bindings/there"
 #define BINDING_B V2 "/ports/" PORT_B "/bindings/there"
 #define INACTIVE "{\"binding\":{\"host\":\"there\",\"status\":\"INACTIVE\"}}"
 #define ACTIVE "{\"binding\":{\"host\":\"there\",\"status\":\"ACTIVE\"}}"
 
-typedef struct Fixture {
-    HttpServer *server;
-    HttpClient *http;
-    ServiceConfig config;
-    Service *s;
-    DvCtx *ctx;
-    NetworkInstance vm;
-    NetworkInfo *ports;
-} Fixture;
-
-static NetworkInfo *two_ports(void)
-{
-    return network_info_parse("[{\"id\":\"" PORT_A "\",\"address\":\"fa:16:3e:cb:6b:b7\"},"
-                              "{\"id\":\"" PORT_B "\",\"address\":\"fa:16:3e:a0:81:47\"}]",
-                              NULL);
-}
-
 static int setup(void **state)
 {
-    Fixture *f = g_new0(Fixture, 1);
+    Fixture *f = fixture_new(dv_ctx_new_admin());
 
-    f->server = http_server_new();
-    f->http = http_client_new();
-    f->config = keystone_config(f->server, "neutron", "network");
-    f->s = service_new(f->http, &f->config, NULL);
-    f->ctx = dv_ctx_new_admin();
-    f->vm = (NetworkInstance){
-        .uuid = VM, .project_id = PROJECT, .availability_zone = "az1", .host = "vm"};
-    f->ports = two_ports();
-    assert_non_null(f->ports);
-    keystone_grant(f->server, "own", 3600);
-    http_server_json(f->server, "GET", V2 "/extensions", 200, recorded_extensions);
     http_server_json(f->server, "GET", BOUND, 200, recorded_ports);
     *state = f;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    Fixture *f = *state;
-
-    network_info_free(f->ports);
-    dv_ctx_unref(f->ctx);
-    service_free(f->s);
-    http_client_free(f->http);
-    http_server_free(f->server);
-    g_free(f);
     return 0;
 }
 
@@ -83,7 +28,13 @@ static unsigned count(Fixture *f, const char *method, const char *target)
 
 static bool activate(Fixture *f, GError **err)
 {
-    return neutron_activate_bindings(f->s, f->ctx, f->ports, "there", err);
+    g_autoptr(NetworkInfo)
+        ports = network_info_parse("[{\"id\":\"" PORT_A "\",\"address\":\"fa:16:3e:cb:6b:b7\"},"
+                                   "{\"id\":\"" PORT_B "\",\"address\":\"fa:16:3e:a0:81:47\"}]",
+                                   NULL);
+
+    assert_non_null(ports);
+    return neutron_activate_bindings(f->s, f->ctx, ports, "there", err);
 }
 
 /* ---- activating ---- */

@@ -3,16 +3,11 @@
 #include "virt/disk/disks.h"
 #include "virt/disk/disks_priv.h"
 
+#include "tool.h"
 #include "util/fs.h"
-#include "util/spawn.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define MIB ((uint64_t)1024 * 1024)
 #define UUID "0f5e5a8c-3b7c-4b62-9a53-0d9c5a5ed1a7"
@@ -25,16 +20,6 @@ typedef struct Fixture {
     DvCtx *ctx;
     GPtrArray *told;
 } Fixture;
-
-static void tool(const char *line)
-{
-    g_auto(GStrv) argv = g_strsplit(line, " ", -1);
-    g_autoptr(GError) err = NULL;
-    g_autofree char *out = NULL;
-
-    if (!dv_spawn(&(DvSpawn){.argv = (const char *const *)argv}, &out, &err))
-        fail_msg("%s: %s", line, err->message);
-}
 
 static int set_up_with(void **state, const char *images_type)
 {
@@ -96,9 +81,8 @@ static void put(const Fixture *f, const char *name, const char *text)
 static void make_disk(const Fixture *f, const char *args, const char *name)
 {
     g_autofree char *path = in_dir(f, name);
-    g_autofree char *line = g_strdup_printf("qemu-img create -q %s %s 8M", args, path);
 
-    tool(line);
+    tool("qemu-img create -q %s %s 8M", args, path);
 }
 
 static void tell(const Fixture *f, const char *name, DiskFormat format)
@@ -199,10 +183,9 @@ static void disk_info_counts_more_than_what_was_told(void **state)
 static char *make_base(const Fixture *f, const char *name, const char *text)
 {
     char *path = g_build_filename(f->folder, name, NULL);
-    g_autofree char *line = g_strdup_printf("truncate -s 4M %s", path);
 
     assert_true(g_file_set_contents(path, text, -1, NULL));
-    tool(line);
+    tool("truncate -s 4M %s", path);
     return path;
 }
 
@@ -216,10 +199,9 @@ static void assert_begins(const Fixture *f, const char *text)
 {
     g_autofree char *path = in_dir(f, "disk");
     g_autofree char *raw = in_dir(f, "as-raw");
-    g_autofree char *line = g_strdup_printf("qemu-img convert -f qcow2 -O raw %s %s", path, raw);
     g_autofree char *content = NULL;
 
-    tool(line);
+    tool("qemu-img convert -f qcow2 -O raw %s %s", path, raw);
     assert_true(g_file_get_contents(raw, &content, NULL, NULL));
     assert_string_equal(content, text);
 }
@@ -391,7 +373,6 @@ static void what_moves_along_is_named(void **state)
 static void what_stands_on_our_own_base_is_copied_whole(void **state)
 {
     const Fixture *f = *state;
-    g_autofree char *base = g_strdup_printf("qemu-img create -q -f raw %s 4M", f->base);
     g_autofree char *on_base = g_strdup_printf("-f qcow2 -F raw -b %s", f->base);
     g_autoptr(GPtrArray) facts = NULL;
     g_autofree char *info = NULL;
@@ -399,7 +380,7 @@ static void what_stands_on_our_own_base_is_copied_whole(void **state)
     g_autofree char *ephemeral = NULL;
     DiskSpec flat = {0};
 
-    tool(base);
+    tool("qemu-img create -q -f raw %s 4M", f->base);
     make_disk(f, on_base, "disk");
     make_disk(f, on_base, "disk.eph0");
     info = g_strdup_printf("{\"%s/disk\": \"qcow2\", \"%s/disk.eph0\": \"qcow2\"}", f->dir, f->dir);
@@ -426,13 +407,12 @@ static void what_stands_on_our_own_base_is_copied_whole(void **state)
 static void without_its_image_a_disk_is_copied_whole(void **state)
 {
     const Fixture *f = *state;
-    g_autofree char *base = g_strdup_printf("qemu-img create -q -f raw %s 4M", f->base);
     g_autofree char *on_base = g_strdup_printf("-f qcow2 -F raw -b %s", f->base);
     g_autofree char *info = NULL;
     g_autofree char *root = NULL;
     g_autoptr(GPtrArray) facts = NULL;
 
-    tool(base);
+    tool("qemu-img create -q -f raw %s 4M", f->base);
     make_disk(f, on_base, "disk");
     info = g_strdup_printf("{\"%s/disk\": \"qcow2\"}", f->dir);
     put(f, "disk.info", info);

@@ -3,17 +3,12 @@
 #include "virt/disk/disks.h"
 #include "virt/disk/disks_priv.h"
 
+#include "tool.h"
 #include "util/fs.h"
-#include "util/spawn.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define MIB ((uint64_t)1024 * 1024)
 #define UUID "0f5e5a8c-3b7c-4b62-9a53-0d9c5a5ed1a7"
@@ -23,16 +18,6 @@ typedef struct Fixture {
     Disks *disks;
     DvCtx *ctx;
 } Fixture;
-
-static void tool(const char *line)
-{
-    g_auto(GStrv) argv = g_strsplit(line, " ", -1);
-    g_autoptr(GError) err = NULL;
-    g_autofree char *out = NULL;
-
-    if (!dv_spawn(&(DvSpawn){.argv = (const char *const *)argv}, &out, &err))
-        fail_msg("%s: %s", line, err->message);
-}
 
 static char *in(const char *folder, const char *name)
 {
@@ -65,9 +50,8 @@ static void holds(const char *folder, const char *name, const char *text)
 static void create(const Fixture *f, const char *args, const char *name, const char *size)
 {
     g_autofree char *path = in(f->dir, name);
-    g_autofree char *line = g_strdup_printf("qemu-img create -q %s %s %s", args, path, size);
 
-    tool(line);
+    tool("qemu-img create -q %s %s %s", args, path, size);
 }
 
 /* As a host that began with raw images and went over to qcow2 has it. */
@@ -138,10 +122,9 @@ static void a_header_in_a_raw_disk_is_content(void **state)
     const Fixture *f = *state;
     g_autoptr(GPtrArray) disks = NULL;
     g_autofree char *path = in(f->dir, "disk.eph0");
-    g_autofree char *line = g_strdup_printf("qemu-img create -q -f qcow2 %s 1T", path);
     struct stat st;
 
-    tool(line);
+    tool("qemu-img create -q -f qcow2 %s 1T", path);
     assert_int_equal(stat(path, &st), 0);
     assert_true(disks_facts(f->disks, UUID, &disks, NULL));
     assert_int_equal(((const DiskFacts *)disks->pdata[1])->virtual_bytes, st.st_size);
@@ -291,10 +274,9 @@ static void a_raw_disk_with_a_qcow2_header_grows_as_raw(void **state)
     const Fixture *f = *state;
     g_autoptr(GuestSpec) spec = guest_spec_new();
     g_autofree char *path = in(f->dir, "disk.eph0");
-    g_autofree char *line = g_strdup_printf("qemu-img create -q -f qcow2 %s 64M", path);
     struct stat st;
 
-    tool(line);
+    tool("qemu-img create -q -f qcow2 %s 64M", path);
     want(spec, f, DISK_ROLE_EPHEMERAL, "disk.eph0", DISK_FORMAT_RAW, 6 * MIB);
     assert_true(disks_grow(f->disks, f->ctx, spec, NULL));
     assert_int_equal(stat(path, &st), 0);

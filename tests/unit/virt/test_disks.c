@@ -1,173 +1,12 @@
-/* The disks of an instance, with real qemu-img, genisoimage and mkfs on a temporary folder. */
-#include "virt/disk/disks.h"
-#include "virt/disk/disks_priv.h"
+/* Root disks and what they stand on, disks that are there already, and the folders of instances,
+ * with real qemu-img on a temporary folder. */
+#include "disks_fixture.h"
 
-#include "util/fs.h"
-#include "util/spawn.h"
 #include "util/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#define MIB ((uint64_t)1024 * 1024)
-#define GIB (1024 * MIB)
-#define UUID "0f5e5a8c-3b7c-4b62-9a53-0d9c5a5ed1a7"
-#define OTHER_UUID "1f5e5a8c-3b7c-4b62-9a53-0d9c5a5ed1a7"
-#define IMAGE_ID "505d6221-7feb-4a34-8eb4-7e98c30dc857"
-
-typedef struct Fixture {
-    char *folder;
-    char *source; /* the image's file, what "glance" sends */
-    Disks *disks;
-    DvCtx *ctx;
-    GuestSpec *spec;
-    ImageSource image;
-    gint fetches;
-    bool fetch_fails;
-} Fixture;
-
-static char *tool(const char *line)
-{
-    g_auto(GStrv) argv = g_strsplit(line, " ", -1);
-    g_autoptr(GError) err = NULL;
-    char *out = NULL;
-
-    if (!dv_spawn(&(DvSpawn){.argv = (const char *const *)argv}, &out, &err))
-        fail_msg("%s: %s", line, err->message);
-    return out;
-}
-
-static void G_GNUC_PRINTF(2, 3) says(const char *text, const char *fmt, ...)
-{
-    g_autofree char *want = NULL;
-    va_list args;
-
-    va_start(args, fmt);
-    want = g_strdup_vprintf(fmt, args);
-    va_end(args);
-    if (!strstr(text, want))
-        fail_msg("'%s' is not in:\n%s", want, text);
-}
-
-static bool fetch(void *arg, int fd, GError **err)
-{
-    Fixture *f = arg;
-    g_autofree char *data = NULL;
-    gsize length = 0;
-
-    g_atomic_int_inc(&f->fetches);
-    if (f->fetch_fails)
-        return dv_fail(err, DV_E_IMAGE_NOT_FOUND, "glance: no such image");
-    assert_true(g_file_get_contents(f->source, &data, &length, NULL));
-    return dv_write_all(fd, data, length, err);
-}
-
-static void make_source(Fixture *f, const char *args, const char *size)
-{
-    g_autofree char *line = g_strdup_printf("qemu-img create -q %s %s %s", args, f->source, size);
-
-    (void)unlink(f->source);
-    g_free(tool(line));
-}
-
-static void start(Fixture *f, DisksConfig config)
-{
-    disks_free(f->disks);
-    config.instances_path = f->folder;
-    config.deep_inspection = true;
-    config.use_cow_images = true;
-    f->disks = disks_new(&config);
-}
-
-static int set_up(void **state)
-{
-    Fixture *f = g_new0(Fixture, 1);
-
-    f->folder = g_dir_make_tmp("drover,disks-XXXXXX", NULL); /* a comma must do no harm */
-    f->source = g_build_filename(f->folder, "image", NULL);
-    f->ctx = dv_ctx_new_admin();
-    f->spec = guest_spec_new();
-    f->spec->uuid = g_strdup(UUID);
-    f->image = (ImageSource){.id = IMAGE_ID, .disk_format = "qcow2", .fetch = fetch, .arg = f};
-    start(f, (DisksConfig){.images_type = "default", .force_raw_images = true});
-    make_source(f, "-f qcow2", "32M");
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    Fixture *f = *state;
-
-    disks_free(f->disks);
-    guest_spec_free(f->spec);
-    dv_ctx_unref(f->ctx);
-    assert_true(dv_remove_tree(f->folder, NULL));
-    g_free(f->folder);
-    g_free(f->source);
-    g_free(f);
-    return 0;
-}
-
-static DiskSpec *add_disk(Fixture *f, DiskRole role, uint64_t size_bytes)
-{
-    DiskSpec *disk = guest_spec_add_disk(f->spec, role);
-
-    disk->size_bytes = size_bytes;
-    return disk;
-}
-
-static void create(Fixture *f)
-{
-    g_autoptr(GError) err = NULL;
-
-    if (!disks_create(f->disks, f->ctx, f->spec, &f->image, NULL, 0, &err))
-        fail_msg("disks_create: %s", err->message);
-}
-
-static void refuses(Fixture *f, DvErrorCode code)
-{
-    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
-    g_autofree char *disk = g_build_filename(dir, "disk", NULL);
-    g_autoptr(GError) err = NULL;
-
-    assert_false(disks_create(f->disks, f->ctx, f->spec, &f->image, NULL, 0, &err));
-    if (dv_code(err) != code)
-        fail_msg("not the code %d: %s", (int)code, err->message);
-    assert_false(dv_exists(disk));
-}
-
-static char *base_path(const Fixture *f, const char *suffix)
-{
-    g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA1, IMAGE_ID, -1);
-
-    return g_strdup_printf("%s/_base/%s%s", f->folder, sum, suffix);
-}
-
-static unsigned files_in(const char *folder)
-{
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    unsigned n = 0;
-
-    while (dir && g_dir_read_name(dir))
-        n++;
-    return n;
-}
-
-static char *info_of(const char *path, const char *format)
-{
-    g_autofree char *line = g_strdup_printf("qemu-img info -U -f %s %s", format, path);
-
-    return tool(line);
-}
 
 /* ---- root disk ---- */
 
@@ -246,7 +85,7 @@ static void a_flat_root_disk_is_a_grown_sparse_copy(void **state)
 {
     Fixture *f = *state;
     DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, 64 * MIB);
-    g_autofree char *base = base_path(f, ""), *line = NULL;
+    g_autofree char *base = base_path(f, "");
     struct stat st;
     int fd;
 
@@ -263,14 +102,13 @@ static void a_flat_root_disk_is_a_grown_sparse_copy(void **state)
     assert_null(root->backing_path);
     assert_int_equal(stat(root->path, &st), 0);
     assert_int_equal(st.st_size, 64 * MIB);
-    line = g_strdup_printf("cmp -n %" G_GUINT64_FORMAT " %s %s", 32 * MIB, base, root->path);
-    g_free(tool(line));
+    tool("cmp -n %" G_GUINT64_FORMAT " %s %s", 32 * MIB, base, root->path);
 }
 
 static void a_flat_copy_keeps_holes(void **state)
 {
     Fixture *f = *state;
-    g_autofree char *copy = g_build_filename(f->folder, "copy", NULL), *line = NULL;
+    g_autofree char *copy = g_build_filename(f->folder, "copy", NULL);
     struct stat st;
     int fd;
 
@@ -282,8 +120,7 @@ static void a_flat_copy_keeps_holes(void **state)
     assert_int_equal(stat(copy, &st), 0);
     assert_int_equal(st.st_size, 64 * MIB);
     assert_true((uint64_t)st.st_blocks * 512 < MIB);
-    line = g_strdup_printf("cmp %s %s", f->source, copy);
-    g_free(tool(line));
+    tool("cmp %s %s", f->source, copy);
 }
 
 static void preallocation_takes_the_space(void **state)
@@ -464,15 +301,12 @@ static void hostile_images_leave_nothing_behind(void **state)
 static void a_disk_that_looks_like_an_image_once_converted_is_refused(void **state)
 {
     Fixture *f = *state;
-    g_autofree char *inner = g_build_filename(f->folder, "inner", NULL), *line = NULL;
+    g_autofree char *inner = g_build_filename(f->folder, "inner", NULL);
     g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
 
-    line = g_strdup_printf("qemu-img create -q -f qcow2 -u -F raw -b /etc/shadow %s 1M", inner);
-    g_free(tool(line));
-    g_free(line);
-    line = g_strdup_printf("qemu-img convert -f raw -O qcow2 %s %s", inner, f->source);
+    tool("qemu-img create -q -f qcow2 -u -F raw -b /etc/shadow %s 1M", inner);
     (void)unlink(f->source);
-    g_free(tool(line));
+    tool("qemu-img convert -f raw -O qcow2 %s %s", inner, f->source);
     add_disk(f, DISK_ROLE_ROOT, GIB);
     refuses(f, DV_E_IMAGE_UNACCEPTABLE);
     assert_int_equal(files_in(base_folder), 0);
@@ -481,12 +315,11 @@ static void a_disk_that_looks_like_an_image_once_converted_is_refused(void **sta
 static void a_cached_base_that_became_unacceptable_is_refused(void **state)
 {
     Fixture *f = *state;
-    g_autofree char *base = base_path(f, ""), *line = NULL;
+    g_autofree char *base = base_path(f, "");
     g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
 
     assert_true(dv_mkdirs(base_folder, 0755, NULL));
-    line = g_strdup_printf("qemu-img create -q -f qcow2 -u -F raw -b /etc/shadow %s 1M", base);
-    g_free(tool(line));
+    tool("qemu-img create -q -f qcow2 -u -F raw -b /etc/shadow %s 1M", base);
     add_disk(f, DISK_ROLE_ROOT, GIB);
     refuses(f, DV_E_IMAGE_UNACCEPTABLE);
     assert_int_equal(f->fetches, 0);
@@ -569,166 +402,6 @@ static void a_lock_of_nova_is_respected(void **state)
     close(fd);
 }
 
-/* ---- the other disks ---- */
-
-static void ephemeral_and_swap_disks_are_overlays_on_shared_bases(void **state)
-{
-    Fixture *f = *state;
-    DiskSpec *root = add_disk(f, DISK_ROLE_ROOT, GIB);
-    DiskSpec *first = add_disk(f, DISK_ROLE_EPHEMERAL, GIB);
-    DiskSpec *second = add_disk(f, DISK_ROLE_EPHEMERAL, GIB);
-    DiskSpec *swap = add_disk(f, DISK_ROLE_SWAP, 64 * MIB);
-    g_autofree char *text = NULL, *line = NULL;
-
-    first->fs_label = g_strdup("ephemeral0");
-    second->fs_label = g_strdup("ephemeral1");
-    f->spec->os_type = g_strdup("linux");
-    create(f);
-    assert_true(g_str_has_suffix(root->path, "/disk"));
-    assert_true(g_str_has_suffix(first->path, "/disk.eph0"));
-    assert_true(g_str_has_suffix(second->path, "/disk.eph1"));
-    assert_true(g_str_has_suffix(swap->path, "/disk.swap"));
-    /* md5("ext4") */
-    assert_true(g_str_has_suffix(first->backing_path, "/_base/ephemeral_1_40d1d2c"));
-    assert_string_not_equal(first->backing_path, second->backing_path);
-    assert_true(g_str_has_suffix(swap->backing_path, "/_base/swap_64"));
-    line = g_strdup_printf("blkid -p -o value -s LABEL -s TYPE %s %s", first->backing_path,
-                           second->backing_path);
-    text = tool(line);
-    assert_string_equal(text, "ephemeral0\next4\nephemeral1\next4\n");
-    g_free(line);
-    g_free(text);
-    line = g_strdup_printf("blkid -p -o value -s TYPE %s", swap->backing_path);
-    text = tool(line);
-    assert_string_equal(text, "swap\n");
-}
-
-static void flat_ephemeral_disks_are_made_in_place(void **state)
-{
-    Fixture *f = *state;
-    DiskSpec *disk = add_disk(f, DISK_ROLE_EPHEMERAL, 40 * MIB);
-    g_autofree char *base_folder = g_build_filename(f->folder, "_base", NULL);
-    g_autofree char *text = NULL, *line = NULL;
-
-    start(f, (DisksConfig){.images_type = "flat", .default_ephemeral_format = "vfat"});
-    create(f);
-    assert_int_equal(disk->format, DISK_FORMAT_RAW);
-    assert_null(disk->backing_path);
-    assert_int_equal(files_in(base_folder), 0);
-    line = g_strdup_printf("blkid -p -o value -s LABEL -s TYPE %s", disk->path);
-    text = tool(line);
-    assert_string_equal(text, "ephemeral0\nvfat\n");
-}
-
-static const ConfigDriveFile files[] = {
-    {"openstack/latest/meta_data.json", "{\"uuid\": \"x\"}", 13},
-    {"openstack/latest/user_data", "\x00\x01\xff", 3},
-    {"ec2/2009-04-04/meta-data.json", "{}", 2},
-};
-
-static DiskSpec *create_config(Fixture *f)
-{
-    DiskSpec *disk = add_disk(f, DISK_ROLE_CONFIG, 0);
-    g_autoptr(GError) err = NULL;
-
-    if (!disks_create(f->disks, f->ctx, f->spec, NULL, files, G_N_ELEMENTS(files), &err))
-        fail_msg("config drive: %s", err->message);
-    assert_int_equal(disk->format, DISK_FORMAT_RAW);
-    assert_true(g_str_has_suffix(disk->path, "/disk.config"));
-    return disk;
-}
-
-static void the_config_drive_is_an_iso_with_the_files(void **state)
-{
-    Fixture *f = *state;
-    DiskSpec *disk = create_config(f);
-    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
-    g_autofree char *line = NULL, *text = NULL;
-
-    line = g_strdup_printf("isoinfo -d -i %s", disk->path);
-    text = tool(line);
-    says(text, "Volume id: config-2");
-    says(text, "Publisher id: drover");
-    g_free(line);
-    g_free(text);
-    line = g_strdup_printf("isoinfo -R -i %s -x /openstack/latest/meta_data.json", disk->path);
-    text = tool(line);
-    assert_string_equal(text, "{\"uuid\": \"x\"}");
-    g_free(line);
-    g_free(text);
-    line = g_strdup_printf("isoinfo -J -i %s -x /ec2/2009-04-04/meta-data.json", disk->path);
-    text = tool(line);
-    assert_string_equal(text, "{}");
-    assert_int_equal(files_in(dir), 3); /* disk.config, disk.info, console.log */
-}
-
-static void the_config_drive_can_be_vfat(void **state)
-{
-    Fixture *f = *state;
-    g_autofree char *line = NULL, *text = NULL;
-    struct stat st;
-    DiskSpec *disk;
-
-    start(f, (DisksConfig){.images_type = "default", .config_drive_format = "vfat"});
-    disk = create_config(f);
-    assert_int_equal(stat(disk->path, &st), 0);
-    assert_int_equal(st.st_size, 64 * MIB);
-    line = g_strdup_printf("blkid -p -o value -s LABEL -s TYPE %s", disk->path);
-    text = tool(line);
-    assert_string_equal(text, "config-2\nvfat\n");
-    g_free(line);
-    g_free(text);
-    line = g_strdup_printf("mtype -i %s ::/openstack/latest/meta_data.json", disk->path);
-    text = tool(line);
-    assert_string_equal(text, "{\"uuid\": \"x\"}");
-}
-
-static void config_drive_names_that_lead_out_are_refused(void **state)
-{
-    static const char *const names[] = {"../x", "/etc/x", "a/../../x", "", "a//b"};
-    Fixture *f = *state;
-    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
-
-    add_disk(f, DISK_ROLE_CONFIG, 0);
-    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
-        ConfigDriveFile file = {names[i], "x", 1};
-        g_autoptr(GError) err = NULL;
-
-        assert_false(disks_create(f->disks, f->ctx, f->spec, NULL, &file, 1, &err));
-        assert_int_equal(dv_code(err), DV_E_BAD_INPUT);
-        assert_int_equal(files_in(dir), 1); /* console.log */
-    }
-}
-
-static void a_kernel_is_cached_and_copied_as_it_is(void **state)
-{
-    Fixture *f = *state;
-    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
-    g_autofree char *kernel = g_build_filename(dir, "kernel", NULL);
-    g_autofree char *other = g_build_filename(dir, "other", NULL), *line = NULL;
-
-    assert_true(disks_prepare_dir(f->disks, f->ctx, UUID, NULL));
-    assert_true(disks_fetch_plain(f->disks, f->ctx, &f->image, kernel, NULL));
-    assert_true(disks_fetch_plain(f->disks, f->ctx, &f->image, other, NULL));
-    assert_int_equal(f->fetches, 1);
-    line = g_strdup_printf("cmp %s %s", f->source, kernel);
-    g_free(tool(line));
-}
-
-/* A kernel is not inspected; the same image as a disk is. */
-static void a_hostile_kernel_does_not_become_a_disk(void **state)
-{
-    Fixture *f = *state;
-    g_autofree char *dir = disks_instance_dir(f->disks, UUID);
-    g_autofree char *kernel = g_build_filename(dir, "kernel", NULL);
-
-    f->image.disk_format = "raw";
-    assert_true(disks_prepare_dir(f->disks, f->ctx, UUID, NULL));
-    assert_true(disks_fetch_plain(f->disks, f->ctx, &f->image, kernel, NULL));
-    add_disk(f, DISK_ROLE_ROOT, GIB);
-    refuses(f, DV_E_IMAGE_UNACCEPTABLE);
-}
-
 /* ---- directories ---- */
 
 static void an_instance_directory_is_made_listed_and_removed(void **state)
@@ -799,8 +472,6 @@ static void sparse_raw_disks_count_their_holes(void **state)
     assert_true(bytes > 90 * MIB && bytes <= 100 * MIB);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -826,13 +497,6 @@ int main(void)
         TEST(uuids_that_are_paths_are_refused),
         TEST(many_boots_of_one_image_fetch_it_once),
         TEST(a_lock_of_nova_is_respected),
-        TEST(ephemeral_and_swap_disks_are_overlays_on_shared_bases),
-        TEST(flat_ephemeral_disks_are_made_in_place),
-        TEST(the_config_drive_is_an_iso_with_the_files),
-        TEST(the_config_drive_can_be_vfat),
-        TEST(config_drive_names_that_lead_out_are_refused),
-        TEST(a_kernel_is_cached_and_copied_as_it_is),
-        TEST(a_hostile_kernel_does_not_become_a_disk),
         TEST(an_instance_directory_is_made_listed_and_removed),
         TEST(growth_is_virtual_minus_allocated),
         TEST(sparse_raw_disks_count_their_holes),

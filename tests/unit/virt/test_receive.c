@@ -3,17 +3,12 @@
 #include "virt/disk/disks.h"
 #include "virt/disk/disks_priv.h"
 
+#include "tool.h"
 #include "util/fs.h"
-#include "util/spawn.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 #define MIB ((uint64_t)1024 * 1024)
 #define UUID "0f5e5a8c-3b7c-4b62-9a53-0d9c5a5ed1a7"
@@ -28,28 +23,6 @@ typedef struct Fixture {
     DvErrorCode image_fails; /* 0: it does not */
     GPtrArray *facts;
 } Fixture;
-
-static void tool(const char *line)
-{
-    g_auto(GStrv) argv = g_strsplit(line, " ", -1);
-    g_autoptr(GError) err = NULL;
-    g_autofree char *out = NULL;
-
-    if (!dv_spawn(&(DvSpawn){.argv = (const char *const *)argv}, &out, &err))
-        fail_msg("%s: %s", line, err->message);
-}
-
-static void toolf(const char *format, ...) G_GNUC_PRINTF(1, 2);
-static void toolf(const char *format, ...)
-{
-    g_autofree char *line = NULL;
-    va_list args;
-
-    va_start(args, format);
-    line = g_strdup_vprintf(format, args);
-    va_end(args);
-    tool(line);
-}
 
 static char *in(const char *folder, const char *name)
 {
@@ -91,7 +64,7 @@ static void make_base(const char *instances, const char *name, unsigned byte)
     g_autofree char *path = in(folder, name);
 
     assert_true(dv_mkdirs(folder, 0755, NULL));
-    toolf("qemu-img create -q -f raw %s 2M", path);
+    tool("qemu-img create -q -f raw %s 2M", path);
     write_pattern(path, "raw", byte, "0 2M");
 }
 
@@ -106,8 +79,8 @@ static bool reads(const char *path, unsigned byte, const char *where)
 
 static void overlay(const Fixture *f, const char *name, const char *base, const char *size)
 {
-    toolf("qemu-img create -q -f qcow2 -F raw -b %s/_base/%s %s/%s %s", f->here, base, f->dir_here,
-          name, size);
+    tool("qemu-img create -q -f qcow2 -F raw -b %s/_base/%s %s/%s %s", f->here, base, f->dir_here,
+         name, size);
 }
 
 static VirtDisk disk(const Fixture *f, const char *target, const char *name, const char *format)
@@ -276,8 +249,8 @@ static void raw_and_whole_disks_are_empty_and_as_large(void **state)
     uint64_t raw_size = 0, flat_size = 0;
     struct stat st;
 
-    toolf("qemu-img create -q -f raw %s/disk 5M", f->dir_here);
-    toolf("qemu-img create -q -f qcow2 %s/disk.eph0 6M", f->dir_here);
+    tool("qemu-img create -q -f raw %s/disk 5M", f->dir_here);
+    tool("qemu-img create -q -f qcow2 %s/disk.eph0 6M", f->dir_here);
     disks[0] = disk(f, "vda", "disk", "raw");
     disks[1] = disk(f, "vdb", "disk.eph0", "qcow2");
     take_facts(f, disks, 2);
@@ -309,8 +282,8 @@ static void disk_on_another_hosts_file_system_reads_the_same(void **state)
     assert_false(has(f->dir_there, "base.incoming"));
     /* The base of this host's other guests is as it was. */
     overlay(f, "other", "ephemeral_1_0706d66", "2M");
-    toolf("qemu-img rebase -q -u -f qcow2 -F raw -b %s/_base/ephemeral_1_0706d66 %s/other",
-          f->there, f->dir_here);
+    tool("qemu-img rebase -q -u -f qcow2 -F raw -b %s/_base/ephemeral_1_0706d66 %s/other", f->there,
+         f->dir_here);
     {
         g_autofree char *other = in(f->dir_here, "other");
 
