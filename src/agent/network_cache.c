@@ -138,3 +138,34 @@ void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uui
 {
     network_cache_want_port(agent, ctx, instance_uuid, NULL);
 }
+
+static bool may_be_healed(const Agent *agent, const Ovo *instance)
+{
+    static const char *const tasks[] = {
+        "deleting",        "migrating",     "resize_prep",      "resize_migrating",
+        "resize_migrated", "resize_finish", "resize_reverting", NULL,
+    };
+
+    return g_strcmp0(ovo_str_or(instance, "host", NULL), agent->config.host) == 0 &&
+           strcmp(ovo_str_or(instance, "vm_state", ""), "building") != 0 &&
+           !g_strv_contains(tasks, ovo_str_or(instance, "task_state", ""));
+}
+
+bool network_cache_heal(Agent *agent, const DvCtx *ctx, const char *instance_uuid, GError **err)
+{
+    g_autoptr(DvCtx) mine = dv_ctx_with_instance(ctx, instance_uuid);
+    g_autoptr(Ovo) instance = NULL;
+    NetworkInstance who;
+
+    if (dv_lanes_depth(agent->lanes, instance_uuid) > 0)
+        return true;
+    if (!conductor_instance_get(agent->con, mine, instance_uuid, refresh_attrs, &instance, err))
+        return false;
+    if (!may_be_healed(agent, instance))
+        return true;
+    who = network_instance_of(agent, instance);
+    if (!neutron_bind_host(agent->neutron, mine, &who, NULL, err))
+        return false;
+    network_cache_want(agent, mine, instance_uuid);
+    return true;
+}

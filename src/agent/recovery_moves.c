@@ -314,14 +314,32 @@ static void look_free(void *arg)
     g_free(look);
 }
 
+static Look *look_new(Agent *agent, const DvCtx *ctx, const char *uuid)
+{
+    Look *look = g_new0(Look, 1);
+
+    look->agent = agent;
+    look->ctx = dv_ctx_with_instance(ctx, uuid);
+    look->uuid = g_strdup(uuid);
+    return look;
+}
+
 static void look_run(void *arg);
 
-static void look_queue(void *arg)
+static void look_queue(Look *look)
 {
-    Look *look = arg;
-
     dv_lanes_submit(look->agent->lanes, look->uuid, look->agent->pools[POOL_GENERAL], look_run,
                     look, look_free);
+}
+
+/* What the timer holds is its own, and ends with its entry. */
+static void look_due(void *arg)
+{
+    const Look *due = arg;
+    Look *look = look_new(due->agent, due->ctx, due->uuid);
+
+    look->second = due->second;
+    look_queue(look);
 }
 
 /* The look goes on, later. */
@@ -331,7 +349,7 @@ static void look_later(Look *look)
 
     look->second = true;
     if (pause_ms > 0)
-        dv_timer_add(look->agent->timer, pause_ms, 0, look_queue, look, look_free);
+        dv_timer_add(look->agent->timer, pause_ms, 0, look_due, look, look_free);
     else
         look_queue(look);
 }
@@ -380,16 +398,6 @@ static void look_run(void *arg)
         look_later(look);
     else
         look_free(look);
-}
-
-static Look *look_new(Agent *agent, const DvCtx *ctx, const char *uuid)
-{
-    Look *look = g_new0(Look, 1);
-
-    look->agent = agent;
-    look->ctx = dv_ctx_with_instance(ctx, uuid);
-    look->uuid = g_strdup(uuid);
-    return look;
 }
 
 void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid)

@@ -246,6 +246,25 @@ static void nothing_is_done_before_the_second_look(void **state)
     assert_int_equal(guest(fake), GUEST_STATE_OFF);
 }
 
+static void the_second_look_does_it(void **state)
+{
+    FakeAgent *fake = *state;
+    int64_t limit_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+    fake_agent(fake)->second_look_ms = 20;
+    set_aside(fake);
+    left(fake, "resize_migrated", "vm", "post-migrating", "vm", "vm");
+    start(fake);
+    for (bool done = false; !done && g_get_monotonic_time() < limit_us; g_usleep(5000)) {
+        g_autofree char *is = fake_conductor_field(fake_agent_conductor(fake), UUID, "vm_state");
+
+        done = g_strcmp0(is, "resized") == 0;
+    }
+    fake_agent_wait(fake, UUID);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
+}
+
 /* ---- the ends ---- */
 
 static void resized(FakeAgent *fake)
@@ -381,6 +400,7 @@ int main(void)
         T(a_guest_that_has_arrived_is_made),
         T(a_guest_that_was_being_made_is_made_again),
         T(nothing_is_done_before_the_second_look),
+        T(the_second_look_does_it),
         T(one_that_waits_for_its_user_is_left_alone),
         T(a_confirmation_is_carried_out),
         T(a_revert_is_carried_out),
