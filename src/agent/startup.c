@@ -241,6 +241,8 @@ static void settle_evacuated(Agent *agent, const DvCtx *ctx)
         dv_error(ctx, "evacuated guests are looked for again later: %s", err->message);
 }
 
+/* A host without instances has nothing to say: it may not be in a cell yet, which schedulers do not
+ * expect. */
 static void announce(Agent *agent, const DvCtx *ctx)
 {
     static const char *const attrs[] = {NULL};
@@ -250,7 +252,8 @@ static void announce(Agent *agent, const DvCtx *ctx)
     if (!agent->config.track_instance_changes)
         return;
     if (!conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, &err) ||
-        !scheduler_update_instance_info(agent->rpc, ctx, agent->config.host, list, &err))
+        (ovo_count(list, NULL) > 0 &&
+         !scheduler_update_instance_info(agent->rpc, ctx, agent->config.host, list, &err)))
         dv_warning(ctx, "scheduler not told of the instances here: %s", err->message);
 }
 
