@@ -1,5 +1,5 @@
 /* Periodic jobs; see periodic.h. */
-#include "agent/periodic.h"
+#include "agent/periodic_priv.h"
 
 #include "agent/cleanup.h"
 #include "agent/evacuated.h"
@@ -202,13 +202,33 @@ static void job_due(void *arg)
         dv_pool_submit(job->periodic->agent->pools[POOL_PERIODIC], job_run, job, NULL);
 }
 
-Periodic *periodic_start(Agent *agent)
+Periodic *periodic_new(Agent *agent)
 {
-    const PeriodicConfig *config = &agent->config.periodic;
     Periodic *periodic = g_new0(Periodic, 1);
 
     periodic->agent = agent;
     periodic->heal = g_queue_new();
+    return periodic;
+}
+
+bool periodic_run(Periodic *periodic, const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(job_rows); i++) {
+        Job job = {.periodic = periodic, .row = &job_rows[i]};
+
+        if (strcmp(job_rows[i].name, name) != 0)
+            continue;
+        job_run(&job);
+        return true;
+    }
+    return false;
+}
+
+Periodic *periodic_start(Agent *agent)
+{
+    const PeriodicConfig *config = &agent->config.periodic;
+    Periodic *periodic = periodic_new(agent);
+
     for (size_t i = 0; config->enable && i < G_N_ELEMENTS(job_rows); i++) {
         int64_t spacing_s = *(const int64_t *)(const void *)((const char *)config +
                                                              job_rows[i].spacing_offset);
