@@ -49,6 +49,10 @@ def steps_of_operations():
     return found
 
 
+# Half a minute for a message that may still be on its way is long where none is.
+QUICK = "[drover]\nrecovery_delay = 5\n"
+
+
 class Doomed:
     """The agent of a host, which dies at a step; within, the move is asked for that leads it there."""
 
@@ -56,14 +60,15 @@ class Doomed:
         self.t, self.host, self.point = t, host, point
 
     def __enter__(self):
+        self.host.options(QUICK)
         self.host.agent.restart_to_die(self.point)
-        self.t.ready()
 
     def __exit__(self, kind, *_):
         if kind is None:
             eventually(lib.BOOT_S, f"{self.host}'s agent to die at {self.point}", lambda: not self.host.agent.runs, 0.05)
         if not self.host.agent.runs:
             self.host.agent.start()
+        self.host.options(None)
         return False
 
 
@@ -110,6 +115,8 @@ def check_alive(t, guest, records):
     runs_once(t, guest)
     guest.console_log.wait_ticks()
     check_writes(host, guest, records)
+    if shown["status"] == "ACTIVE":
+        guest.check_settled(host)
     return {"rested in": shown["status"], "on": host.name}
 
 
@@ -119,6 +126,7 @@ def kill_in_live(t, role, point):
     host = getattr(t, role)
     with impatient(t.source) if host is t.dest else contextlib.nullcontext():
         with Doomed(t, host, point):
+            t.ready()
             guest.since = time.monotonic()
             guest.migrate_live(t.dest)
         record = guest.wait_migration(*LIVE_ENDED, seconds=SETTLE_S)
@@ -133,13 +141,13 @@ def kill_in_cold(t, role, point):
     guest = t.a_guest()
     records = guest.console_log.records()
     with Doomed(t, getattr(t, role), point):
+        t.ready()
         guest.action({"migrate": None})
     shown = rests(guest, "VERIFY_RESIZE", "ACTIVE", "ERROR")
     runs_once(t, guest)
     if shown["status"] == "VERIFY_RESIZE":
         guest.action({"confirmResize": None})
         guest.wait("ACTIVE")
-        guest.check_settled(guest.host)
     return dict(check_alive(t, guest, records), came_to=shown["status"])
 
 
@@ -154,6 +162,7 @@ def moved_cold(t):
 def kill_in_confirm(t, role, point):
     guest, records = moved_cold(t)
     with Doomed(t, getattr(t, role), point):
+        t.ready()
         guest.action({"confirmResize": None})
     rests(guest, "ACTIVE", "ERROR")
     return check_alive(t, guest, records)
@@ -162,6 +171,7 @@ def kill_in_confirm(t, role, point):
 def kill_in_revert(t, role, point):
     guest, records = moved_cold(t)
     with Doomed(t, getattr(t, role), point):
+        t.ready()
         guest.action({"revertResize": None})
     rests(guest, "ACTIVE", "ERROR", "VERIFY_RESIZE")
     return check_alive(t, guest, records)
@@ -170,12 +180,9 @@ def kill_in_revert(t, role, point):
 def kill_in_evacuate(t, role, point):
     guest = t.a_guest()
     records = guest.console_log.records() if t.shared else {}
-    host = getattr(t, role)
     evacuate.lose(t, t.source)
-    host.agent.restart_to_die(point)
-    guest.action({"evacuate": {"host": t.dest.name}})
-    eventually(lib.BOOT_S, f"{host}'s agent to die at {point}", lambda: not host.agent.runs, 0.05)
-    host.agent.start()
+    with Doomed(t, getattr(t, role), point):
+        guest.action({"evacuate": {"host": t.dest.name}})
     shown = rests(guest, "ACTIVE", "ERROR")
     evacuate.bring_back(t, t.source)
     runs_once(t, guest)
