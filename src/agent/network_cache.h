@@ -22,8 +22,8 @@ bool network_cache_heal(Agent *agent, const DvCtx *ctx, const char *instance_uui
  * be NULL. */
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                            GError **err);
-/* Stores the cache, in conductor and in `instance`. */
-bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+/* The same, and stores it in any case: others may have stored one since `instance` was read. */
+bool network_cache_renew(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                          GError **err);
 /* The cache as the instance object carries it; an empty one when it has none. */
 NetworkInfo *network_cache_read(const Ovo *instance, GError **err);
