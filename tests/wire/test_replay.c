@@ -195,7 +195,7 @@ static const ReplayRow rows[] = {
     {EARLY, REPLAY_WITHOUT, SAVE "#10",
      "set/info_cache set/power_state set/resources set/system_metadata", UNCHANGED},
     {EARLY_HOST, REPLAY_OTHER, NODE_SAVE, "set/stats/failed_builds",
-     "that somebody deletes a server is no failure of the host"},
+     "counted when the claim has been given back: the next save of the node has it"},
     {EARLY_HOST " bench_boot/host", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_active",
      GONE_COUNTS},
     {EARLY_HOST, REPLAY_LESS, "neutron GET /v2.0/networks?shared=*", NULL,

@@ -186,7 +186,9 @@ bool op_finish_revert_resize(const OpCall *call, json_t **out_result G_GNUC_UNUS
 
     if (!ok)
         move_broken(&move, call, cause);
-    if (move.migration && !move_forget_flavors(&move, &end) && !dv_is(end, DV_E_INSTANCE_NOT_FOUND))
+    /* The object has what the last save was refused for: not over the head of a delete. */
+    if (move.migration && !outcome_gone(cause) && !move_forget_flavors(&move, &end) &&
+        !dv_is(end, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(call->ctx, "flavors of the resize stay in the record: %s", end->message);
     if (ok)
         dv_info(call->ctx, "resize reverted");
