@@ -58,15 +58,10 @@ bool guest_shutdown(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid
            unless_in_state(domain, VIR_DOMAIN_SHUTOFF, "shutting down the guest", err);
 }
 
-bool guest_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, bool paused,
-                  GError **err)
+static bool launch(LibvirtDriver *driver, virDomainPtr domain, bool paused, GError **err)
 {
-    LibvirtDriver *driver = self;
-    g_auto(virDomainPtr) domain = NULL;
     g_autoptr(GError) cause = NULL;
 
-    if (!guest_find_alone(driver, uuid, &domain, err))
-        return false;
     VIRT_CALL(driver->conn, "start");
     if (virDomainCreateWithFlags(domain, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0)
         return true;
@@ -75,6 +70,22 @@ bool guest_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, 
         return true;
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
+}
+
+bool guest_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                  const GuestSecret *secret, bool paused, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virDomainPtr) domain = NULL;
+    virSecretPtr held = NULL;
+    bool ok;
+
+    if (!guest_find_alone(driver, uuid, &domain, err) ||
+        (secret && !secret_hold(driver, uuid, secret, &held, err)))
+        return false;
+    ok = launch(driver, domain, paused, err);
+    secret_drop(driver, held);
+    return ok;
 }
 
 bool guest_pause(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
