@@ -316,6 +316,23 @@ static void set_migration(FakeAgent *fake, const char *status, const char *task)
     fake_conductor_set(con, UUID, "task_state", task);
 }
 
+/* Killed between the start of the guest and the word of it: nothing is done to the guest again. */
+static void a_guest_that_was_started_goes_on(void **state)
+{
+    FakeAgent *fake = *state;
+    unsigned starts;
+
+    finished_from(fake, "resize_migrated");
+    starts = calls(fake, "start");
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "active");
+    set_migration(fake, "post-migrating", "resize_finish");
+    start(fake);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
+    assert_int_equal(calls(fake, "start"), starts);
+    assert_true(is_aside(fake));
+}
+
 static void one_that_waits_for_its_user_is_left_alone(void **state)
 {
     FakeAgent *fake = *state;
@@ -433,6 +450,7 @@ int main(void)
         T(a_destination_that_was_not_told_is_told),
         T(a_guest_that_has_arrived_is_made),
         T(a_guest_that_was_being_made_is_made_again),
+        T(a_guest_that_was_started_goes_on),
         T(nothing_is_done_before_the_second_look),
         T(the_second_look_does_it),
         T(one_that_waits_for_its_user_is_left_alone),
