@@ -95,23 +95,32 @@ static void a_claim_of_the_dead_is_given_back(void **state)
     assert_int_equal(allocations_moved(fake), 1);
 }
 
+/* Placement says that this consumer holds something on this host. */
+static void start_with_consumer(FakeAgent *fake, const char *consumer)
+{
+    g_autofree char *provider = NULL;
+    g_autofree char *target = NULL;
+    g_autofree char *answer = g_strdup_printf("{\"resource_provider_generation\":1,"
+                                              "\"allocations\":{\"%s\":{\"resources\":"
+                                              "{\"VCPU\":1}}}}",
+                                              consumer);
+
+    assert_true(tracker_audit(fake_agent(fake)->tracker, fake_agent_ctx(fake), true, NULL));
+    assert_true(tracker_node_identity(fake_agent(fake)->tracker, &provider, &(int64_t){0}));
+    target = g_strconcat(FLOW_PLACEMENT "/resource_providers/", provider, "/allocations*", NULL);
+    http_server_json(fake_agent_server(fake), "GET", target, 200, answer);
+    startup_recover_unclaimed(fake_agent(fake), fake_agent_ctx(fake));
+    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
+    fake_agent_wait(fake, UUID);
+}
+
 /* It died before its claim: only the allocation tells of it. */
 static void one_that_only_placement_knows_of_is_given_back(void **state)
 {
     FakeAgent *fake = *state;
-    g_autofree char *provider = NULL;
-    g_autofree char *target = NULL;
 
     left(fake, "resize_prep", OTHER, "accepted", OTHER, NULL);
-    assert_true(tracker_audit(fake_agent(fake)->tracker, fake_agent_ctx(fake), true, NULL));
-    assert_true(tracker_node_identity(fake_agent(fake)->tracker, &provider, &(int64_t){0}));
-    target = g_strconcat(FLOW_PLACEMENT "/resource_providers/", provider, "/allocations*", NULL);
-    http_server_json(fake_agent_server(fake), "GET", target, 200,
-                     "{\"resource_provider_generation\":1,\"allocations\":{\"" UUID
-                     "\":{\"resources\":{\"VCPU\":1}}}}");
-    startup_recover_unclaimed(fake_agent(fake), fake_agent_ctx(fake));
-    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
-    fake_agent_wait(fake, UUID);
+    start_with_consumer(fake, UUID);
     fake_agent_assert_row(fake, "task_state", "");
     fake_agent_assert_row(fake, "host", OTHER);
     assert_status(fake, "error");
@@ -356,6 +365,39 @@ static void a_confirmation_is_carried_out(void **state)
     assert_false(is_aside(fake));
 }
 
+static unsigned allocations_dropped(FakeAgent *fake)
+{
+    return http_server_count(fake_agent_server(fake), "DELETE", ALLOCATIONS "/" MIGRATION);
+}
+
+/* The migration says that it is over; the allocation, that it is not. */
+static void the_rest_of_a_confirmation_is_carried_out(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    assert_true(disks_forget_aside(fake_agent(fake)->disks, fake_agent_ctx(fake), UUID, NULL));
+    set_migration(fake, "confirmed", NULL);
+    start_with_consumer(fake, MIGRATION);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    fake_agent_assert_row(fake, "old_flavor", "");
+    assert_status(fake, "confirmed");
+    assert_int_equal(allocations_dropped(fake), 1);
+}
+
+static void a_server_whose_confirmation_was_told_stays_as_it_is(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    assert_true(disks_forget_aside(fake_agent(fake)->disks, fake_agent_ctx(fake), UUID, NULL));
+    set_migration(fake, "confirmed", NULL);
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "paused");
+    start_with_consumer(fake, MIGRATION);
+    fake_agent_assert_row(fake, "vm_state", "paused");
+    assert_int_equal(allocations_dropped(fake), 1);
+}
+
 static void a_revert_is_carried_out(void **state)
 {
     FakeAgent *fake = *state;
@@ -455,6 +497,8 @@ int main(void)
         T(the_second_look_does_it),
         T(one_that_waits_for_its_user_is_left_alone),
         T(a_confirmation_is_carried_out),
+        T(the_rest_of_a_confirmation_is_carried_out),
+        T(a_server_whose_confirmation_was_told_stays_as_it_is),
         T(a_revert_is_carried_out),
         T(the_rest_of_a_revert_is_carried_out),
         T(a_source_that_was_not_told_of_a_revert_is_told),
