@@ -26,7 +26,6 @@
 
 #define LIBVIRT_RETRY_MS 2000
 #define FLUSH_MS 5000
-#define SECOND_LOOK_MS 30000
 
 typedef struct Process {
     Agent agent;
@@ -145,7 +144,7 @@ static bool wire(Process *process, GError **err)
 
     atomic_store(&agent->vitals.begin_ms, dv_now_ms());
     process->watchdog = watchdog_new(agent);
-    agent->second_look_ms = SECOND_LOOK_MS;
+    agent->second_look_ms = agent->config.recovery_delay_s * 1000;
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
     agent->gate = gate_new();

@@ -50,7 +50,7 @@ static bool start_again(const OpCall *call, bool *out_up, GError **err)
     *out_up = state == GUEST_STATE_RUNNING; /* somebody else was quicker */
     if (state != GUEST_STATE_OFF && state != GUEST_STATE_CRASHED)
         return true;
-    *out_up = virt->ops->launch(virt->self, call->ctx, call->uuid, false, &cause);
+    *out_up = virt->ops->launch(virt->self, call->ctx, call->uuid, NULL, false, &cause);
     if (!*out_up)
         dv_warning(call->ctx, "starting the guest again: %s", cause->message);
     return true;

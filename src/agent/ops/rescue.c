@@ -321,7 +321,7 @@ static bool unrescue_guest(void *self, GError **err)
     return virt->ops->destroy(virt->self, call->ctx, call->uuid, err) &&
            virt->ops->define_xml(virt->self, call->ctx, call->uuid, op->kept, err) &&
            virt->ops->plug(virt->self, call->ctx, ports, err) &&
-           virt->ops->launch(virt->self, call->ctx, call->uuid, false, err);
+           virt->ops->launch(virt->self, call->ctx, call->uuid, NULL, false, err);
 }
 
 static bool unrescue_files(void *self, GError **err)

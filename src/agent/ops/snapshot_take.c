@@ -185,7 +185,7 @@ static bool take_resume(void *self, GError **err)
     if (waits_closed(take->agent->waits, take->uuid))
         return stopped(take, err);
     take->is_saved = false;
-    return virt->ops->launch(virt->self, take->ctx, take->uuid, take->was_paused, err);
+    return virt->ops->launch(virt->self, take->ctx, take->uuid, NULL, take->was_paused, err);
 }
 
 static void take_undo_suspend(void *self)
@@ -315,7 +315,7 @@ static void bring_back(Agent *agent, const DvCtx *ctx, const Ovo *instance, cons
         strcmp(ovo_str_or(instance, "task_state", ""), "image_pending_upload") != 0)
         return;
     if (!virt->ops->state(virt->self, uuid, &state, &err) ||
-        (state == GUEST_STATE_OFF && !virt->ops->launch(virt->self, ctx, uuid, paused, &err)))
+        (state == GUEST_STATE_OFF && !virt->ops->launch(virt->self, ctx, uuid, NULL, paused, &err)))
         dv_error(ctx, "the guest was saved for a snapshot and does not come back: %s",
                  err->message);
 }

@@ -136,7 +136,7 @@ static bool bring_back(const OpCall *call, GError **err)
     ports = guest_spec_of_ports(call->instance, network);
     if (!virt->ops->plug(virt->self, call->ctx, ports, err))
         return false;
-    if (virt->ops->launch(virt->self, call->ctx, call->uuid, false, &cause))
+    if (virt->ops->launch(virt->self, call->ctx, call->uuid, NULL, false, &cause))
         return true;
     if (dv_is(cause, DV_E_INSTANCE_NOT_FOUND)) {
         dv_warning(call->ctx, "the suspended guest is gone and is started anew");

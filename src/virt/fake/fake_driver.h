@@ -44,6 +44,8 @@ bool fake_virt_is_copied(FakeVirt *fake, const char *uuid);
 /* Copies `facts`. */
 void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts);
 unsigned fake_virt_guest_count(FakeVirt *fake);
+/* The value that the state of the guest's TPM is under; NULL: there is none. Caller frees. */
+char *fake_virt_tpm(FakeVirt *fake, const char *uuid);
 /* What was done to the guest: how many NMIs it got, "user:password" of the last password (NULL:
  * none; caller frees). */
 unsigned fake_virt_nmis(FakeVirt *fake, const char *uuid);

@@ -170,3 +170,13 @@ char *fake_virt_password(FakeVirt *fake, const char *uuid)
     dv_unlock(&fake->lock);
     return text;
 }
+
+char *fake_virt_tpm(FakeVirt *fake, const char *uuid)
+{
+    char *value;
+
+    dv_lock(&fake->lock);
+    value = g_strdup(g_hash_table_lookup(fake->tpms, uuid));
+    dv_unlock(&fake->lock);
+    return value;
+}

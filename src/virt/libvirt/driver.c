@@ -67,6 +67,7 @@ static const VirtOps libvirt_ops = {
     .define = guest_define,
     .define_xml = guest_define_xml,
     .destroy = guest_destroy,
+    .retire = guest_retire,
     .inject_nmi = guest_inject_nmi,
     .set_password = guest_set_password,
     .sync_time = guest_sync_time,
