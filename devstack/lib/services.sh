@@ -61,8 +61,10 @@ prepare_nova() {
 start_conductor() { start nova-conductor nova-conductor --config-file "$NOVA_CONF"; }
 start_scheduler() { start nova-scheduler nova-scheduler --config-file "$NOVA_CONF"; }
 # As one process: /usr/bin/nova-api keeps a parent that looks a hundred times a second whether its worker still lives.
+# nova would name the log after the program's file, which is <string> here.
 start_nova_api() {
-    start nova-api python3 -c 'from nova.cmd.api_os_compute import main; main()' --config-file "$NOVA_CONF"
+    start nova-api python3 -c 'from nova.cmd.api_os_compute import main; main()' --config-file "$NOVA_CONF" \
+        --log-file nova-api.log
 }
 start_novncproxy() {
     start nova-novncproxy nova-novncproxy --config-file "$NOVA_CONF" --web /usr/share/novnc
@@ -70,7 +72,7 @@ start_novncproxy() {
 start_metadata() {
     metadata_rule -C 2> /dev/null || metadata_rule -A || die "no way to the metadata service"
     start nova-metadata python3 -c 'from nova.cmd.api_metadata import main; main()' \
-        --config-file "$NOVA_CONF" --config-file "$ETC/nova/nova-metadata.conf"
+        --config-file "$NOVA_CONF" --config-file "$ETC/nova/nova-metadata.conf" --log-file nova-metadata.log
     wait_http nova-metadata "http://${EXT_GATEWAY%/*}:$METADATA_PORT/"
 }
 

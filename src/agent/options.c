@@ -240,6 +240,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .service_down_time_s = dv_config_int(config, "DEFAULT", "service_down_time"),
         .control_plane_release = dv_config_str(config, "drover", "control_plane_release"),
         .health_listen = option_str(config, "drover", "health_listen"),
+        .recovery_delay_s = dv_config_int(config, "drover", "recovery_delay"),
         .pin_compute = option_str(config, "upgrade_levels", "compute"),
         .pin_conductor = option_str(config, "upgrade_levels", "conductor"),
         .rpc_response_timeout_s = dv_config_int(config, "DEFAULT", "rpc_response_timeout"),

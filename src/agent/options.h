@@ -109,6 +109,7 @@ typedef struct AgentConfig {
     int64_t service_down_time_s;
     const char *control_plane_release; /* [drover]: "auto", "zed", ... "2026.1" */
     const char *health_listen;         /* [drover]: address for health and metrics, or NULL */
+    int64_t recovery_delay_s;          /* [drover] */
     const char *pin_compute;           /* [upgrade_levels] compute, or NULL */
     const char *pin_conductor;         /* [upgrade_levels] conductor, or NULL */
 

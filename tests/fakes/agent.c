@@ -302,7 +302,7 @@ static void make(FakeAgent *fake, const char *options)
     wire(fake);
 }
 
-FakeAgent *fake_agent_new(const char *options)
+FakeAgent *fake_agent_new_unstarted(const char *options)
 {
     FakeAgent *fake = g_new0(FakeAgent, 1);
 
@@ -312,6 +312,13 @@ FakeAgent *fake_agent_new(const char *options)
     make(fake, options);
     script_neutron(fake->server);
     script_glance(fake->server);
+    return fake;
+}
+
+FakeAgent *fake_agent_new(const char *options)
+{
+    FakeAgent *fake = fake_agent_new_unstarted(options);
+
     first_audit(fake);
     gate_open(fake->agent.gate);
     return fake;

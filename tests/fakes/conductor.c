@@ -365,7 +365,7 @@ static json_t *instance_list(const FakeConductor *fake, const char *method, cons
         if (by_host ? json_equal(json_object_get(row, "host"), first) : filters_fit(first, row))
             json_array_append_new(objects, object_of("Instance", "2.7", json_deep_copy(row)));
     }
-    return list_of("InstanceList", objects);
+    return object_of("InstanceList", "2.6", json_pack("{so}", "objects", objects));
 }
 
 /* All hosts are as the one that a test has described; null: none. */
@@ -448,7 +448,10 @@ static bool answer(FakeConductor *fake, const char *call, const char *method, co
         return class_action(fake, json_string_value(json_object_get(args, "objname")),
                             json_string_value(json_object_get(args, "objmethod")), args, out,
                             remote, err);
-    *out = json_null();
+    if (strcmp(method, "ping") == 0)
+        *out = json_pack("{ss sO}", "service", "conductor", "arg", json_object_get(args, "arg"));
+    else
+        *out = json_null();
     return true;
 }
 

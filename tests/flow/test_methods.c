@@ -2,10 +2,7 @@
  * the API sends, as messages: each is taken at every version, carried out, and answered as nova's
  * libvirt driver answers it. Sources: docs/wire/compute.md; nova compute/rpcapi.py (Zed to 2026.1).
  */
-#include "flow/server.h"
-#include "rpc/envelope.h"
-#include "rpc/rpc_priv.h"
-#include "rpc/sender_priv.h"
+#include "flow/reply.h"
 #include "rpc/server.h"
 
 #include <string.h>
@@ -107,43 +104,6 @@ static void every_version_is_taken(void **state G_GNUC_UNUSED)
 
 /* ---- asking over the wire ---- */
 
-/* "nova.exception.PortNotFound"; NULL: it was a success. */
-static char *failure_of(const json_t *reply)
-{
-    const char *text = json_string_value(json_object_get(reply, "failure"));
-    json_auto_t *failure = text ? json_loads(text, 0, NULL) : NULL;
-
-    return failure ? g_strdup_printf("%s.%s", json_string_value(json_object_get(failure, "module")),
-                                     json_string_value(json_object_get(failure, "class")))
-                   : NULL;
-}
-
-static bool wait_reply(FakeAgent *fake, char **out_failure)
-{
-    RpcSender *sender = fake_agent(fake)->rpc->sender;
-    int64_t end_ms = dv_now_ms() + 60000;
-    bool done = false;
-
-    while (!done && dv_now_ms() < end_ms) {
-        RpcOut *out = rpc_sender_take(sender);
-        json_auto_t *message = out ? rpc_envelope_read(out->body, out->length, NULL) : NULL;
-
-        if (!out) {
-            g_usleep(1000);
-            continue;
-        }
-        if (json_object_get(message, "_msg_id") &&
-            json_is_true(json_object_get(message, "ending"))) {
-            *out_failure = failure_of(message);
-            done = true;
-        }
-        if (out->done)
-            out->done(out->arg, RPC_OUT_CONFIRMED);
-        rpc_out_free(out);
-    }
-    return done;
-}
-
 static json_t *arguments(FakeAgent *fake, const Row *row)
 {
     json_t *args = args_from(row->args);
@@ -196,11 +156,7 @@ static void one_row(void **state)
         else
             assert_true(virt->ops->power_off(virt->self, NULL, UUID, NULL));
     }
-    fake_agent_deliver(fake, json_pack("{ss ss so ss ss sn}", "method", row->method, "version",
-                                       version, "args", arguments(fake, row), "_msg_id", "m1",
-                                       "_reply_q", "reply_test", "_timeout"));
-    if (!wait_reply(fake, &failure))
-        fail_msg("%s %s: no answer", row->method, version);
+    failure = ask_and_wait(fake, row->method, version, arguments(fake, row));
     if (g_strcmp0(failure, row->failure) != 0)
         fail_msg("%s %s: %s, expected %s", row->method, version, failure ? failure : "success",
                  row->failure ? row->failure : "success");

@@ -5,6 +5,8 @@
 #include "agent/startup.h"
 #include "flow/moves.h"
 
+#include <sys/stat.h>
+
 #define OTHER "cmp2"
 
 static int setup(void **state)
@@ -139,6 +141,20 @@ static void the_source_forgets_a_resize_that_another_host_prepares(void **state)
     assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
 }
 
+/* The destination has claimed its room and has no more to do; its message died with this agent. */
+static void the_source_takes_back_a_resize_that_was_claimed(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left(fake, "resize_prep", "vm", "pre-migrating", "vm", OTHER);
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "");
+    fake_agent_assert_row(fake, "new_flavor", "");
+    assert_status(fake, "error");
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
 /* ---- the source ---- */
 
 static void disks_that_were_set_aside_are_put_back(void **state)
@@ -166,6 +182,22 @@ static void a_guest_that_still_runs_goes_on(void **state)
     assert_int_equal(calls(fake, "start"), starts);
     assert_status(fake, "error");
     assert_int_equal(allocations_moved(fake), 1);
+    /* the destination may have its empty directory by now */
+    assert_int_equal(calls(fake, "remove_files"), 1);
+}
+
+/* What is aside belongs to another move, and names files that the guest may use. */
+static void files_of_a_guest_that_runs_beside_others_stay(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *aside = disks_aside_dir(fake_agent(fake)->disks, UUID);
+
+    assert_int_equal(mkdir(aside, 0755), 0);
+    left(fake, "resize_migrating", "vm", "migrating", "vm", OTHER);
+    start(fake);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_int_equal(calls(fake, "remove_files"), 0);
+    assert_true(fake_agent_has_file(fake, UUID, "disk"));
 }
 
 static void one_that_was_off_stays_off(void **state)
@@ -244,6 +276,25 @@ static void nothing_is_done_before_the_second_look(void **state)
     start(fake);
     fake_agent_assert_row(fake, "task_state", "resize_migrated");
     assert_int_equal(guest(fake), GUEST_STATE_OFF);
+}
+
+static void the_second_look_does_it(void **state)
+{
+    FakeAgent *fake = *state;
+    int64_t limit_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+    fake_agent(fake)->second_look_ms = 20;
+    set_aside(fake);
+    left(fake, "resize_migrated", "vm", "post-migrating", "vm", "vm");
+    start(fake);
+    for (bool done = false; !done && g_get_monotonic_time() < limit_us; g_usleep(5000)) {
+        g_autofree char *is = fake_conductor_field(fake_agent_conductor(fake), UUID, "vm_state");
+
+        done = g_strcmp0(is, "resized") == 0;
+    }
+    fake_agent_wait(fake, UUID);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
 }
 
 /* ---- the ends ---- */
@@ -373,14 +424,17 @@ int main(void)
         T(one_that_only_placement_knows_of_is_given_back),
         T(a_claim_that_the_source_goes_on_with_stays),
         T(the_source_forgets_a_resize_that_another_host_prepares),
+        T(the_source_takes_back_a_resize_that_was_claimed),
         T(disks_that_were_set_aside_are_put_back),
         T(a_guest_that_still_runs_goes_on),
+        T(files_of_a_guest_that_runs_beside_others_stay),
         T(one_that_was_off_stays_off),
         T(a_guest_that_cannot_be_put_back_keeps_its_disks),
         T(a_destination_that_was_not_told_is_told),
         T(a_guest_that_has_arrived_is_made),
         T(a_guest_that_was_being_made_is_made_again),
         T(nothing_is_done_before_the_second_look),
+        T(the_second_look_does_it),
         T(one_that_waits_for_its_user_is_left_alone),
         T(a_confirmation_is_carried_out),
         T(a_revert_is_carried_out),

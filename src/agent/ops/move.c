@@ -197,6 +197,37 @@ bool move_set_swap(Move *move, const Ovo *flavor, GError **err)
     return conductor_save(con, move->ctx, swap, err);
 }
 
+bool move_return(Move *move, GError **err)
+{
+    static const char *const expected[] = {"resize_reverting", NULL};
+    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
+
+    if (!old)
+        return dv_fail(err, DV_E_BAD_INPUT, "Instance.old_flavor: want a flavor");
+    move_set_flavor(move->instance, old);
+    ovo_set_from(move->instance, "host", move->migration, "source_compute");
+    ovo_set_from(move->instance, "node", move->migration, "source_node");
+    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) &&
+           move_set_swap(move, old, err);
+}
+
+/* ---- the guest at the destination ---- */
+
+bool move_spec(const Move *move, Spawn *spawn, Ovo **out_bdms, GError **err)
+{
+    static const char *const attrs[] = {"keypairs", "ec2_ids", "pci_requests", "numa_topology",
+                                        NULL};
+
+    if (!instance_load(move->agent, move->ctx, move->instance, attrs, err) ||
+        !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, out_bdms, err))
+        return false;
+    spawn->agent = move->agent;
+    spawn->ctx = move->ctx;
+    spawn->instance = move->instance;
+    spawn->bdms = *out_bdms;
+    return spawn_spec(spawn, err) && spawn_name_devices(spawn, err);
+}
+
 /* ---- allocations ---- */
 
 bool move_revert_allocation(Move *move, GError **err)

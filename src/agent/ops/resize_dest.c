@@ -237,8 +237,7 @@ static bool finish_networks(void *self, GError **err)
     Finish *finish = self;
     Move *move = &finish->move;
 
-    if (!spawn_bind_networks(move->agent, move->ctx, move->instance, &finish->network, err) ||
-        !network_cache_store(move->agent, move->ctx, move->instance, finish->network, err))
+    if (!spawn_networks(move->agent, move->ctx, move->instance, &finish->network, err))
         return dv_within(err, "networks");
     ovo_set_str(move->instance, "task_state", "resize_finish");
     if (!conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err))
@@ -249,24 +248,12 @@ static bool finish_networks(void *self, GError **err)
 
 static bool finish_spec(void *self, GError **err)
 {
-    static const char *const attrs[] = {"keypairs", "ec2_ids", "pci_requests", "numa_topology",
-                                        NULL};
     Finish *finish = self;
-    Move *move = &finish->move;
 
-    if (!instance_load(move->agent, move->ctx, move->instance, attrs, err) ||
-        !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &finish->bdms, err))
-        return false;
-    finish->image = ovo_child(move->args, "image");
-    finish->spawn = (Spawn){
-        .agent = move->agent,
-        .ctx = move->ctx,
-        .instance = move->instance,
-        .image = finish->image,
-        .bdms = finish->bdms,
-        .network = finish->network,
-    };
-    return spawn_spec(&finish->spawn, err) && spawn_name_devices(&finish->spawn, err);
+    finish->image = ovo_child(finish->move.args, "image");
+    finish->spawn.image = finish->image;
+    finish->spawn.network = finish->network;
+    return move_spec(&finish->move, &finish->spawn, &finish->bdms, err);
 }
 
 /* From another host the disks bring its own idea of where they are. */

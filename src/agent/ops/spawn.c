@@ -369,3 +369,14 @@ bool spawn_bind_networks(Agent *agent, const DvCtx *ctx, const Ovo *instance, Ne
     return old && neutron_bind_host(agent->neutron, ctx, &who, NULL, err) &&
            neutron_refresh(agent->neutron, ctx, &who, old, NULL, out, err);
 }
+
+bool spawn_networks(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out, GError **err)
+{
+    g_autoptr(NetworkInfo) network = NULL;
+    bool ok = spawn_bind_networks(agent, ctx, instance, &network, err) &&
+              network_cache_store(agent, ctx, instance, network, err);
+
+    if (out)
+        *out = g_steal_pointer(&network);
+    return ok;
+}

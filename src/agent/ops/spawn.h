@@ -65,3 +65,5 @@ void spawn_record(Spawn *spawn);
  * is not stored. *out is the caller's. */
 bool spawn_bind_networks(Agent *agent, const DvCtx *ctx, const Ovo *instance, NetworkInfo **out,
                          GError **err);
+/* The same, and it is stored. out may be NULL; it is set, too, when only the storing fails. */
+bool spawn_networks(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out, GError **err);

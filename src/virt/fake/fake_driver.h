@@ -21,6 +21,8 @@ void fake_virt_hold(FakeVirt *fake, const char *op);
 void fake_virt_release(FakeVirt *fake, const char *op);
 /* Waits until a call of `op` is held; false after `timeout_ms`. */
 bool fake_virt_wait_held(FakeVirt *fake, const char *op, int64_t timeout_ms);
+/* How many calls of `op` are held. */
+unsigned fake_virt_held(FakeVirt *fake, const char *op);
 /* How often `op` was called. */
 unsigned fake_virt_calls(FakeVirt *fake, const char *op);
 /* Away: everything that would ask the hypervisor fails with DV_E_UNAVAILABLE. */

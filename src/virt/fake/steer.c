@@ -44,6 +44,16 @@ bool fake_virt_wait_held(FakeVirt *fake, const char *name, int64_t timeout_ms)
     return held;
 }
 
+unsigned fake_virt_held(FakeVirt *fake, const char *name)
+{
+    unsigned held;
+
+    dv_lock(&fake->lock);
+    held = fake_op_of(fake, name)->held_now;
+    dv_unlock(&fake->lock);
+    return held;
+}
+
 unsigned fake_virt_calls(FakeVirt *fake, const char *name)
 {
     unsigned calls;

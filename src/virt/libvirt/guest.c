@@ -59,6 +59,29 @@ bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GErr
     return true;
 }
 
+bool guest_alone(LibvirtDriver *driver, virDomainPtr domain, virDomainPtr *out, GError **err)
+{
+    g_auto(virConnectPtr) conn = NULL;
+    unsigned char uuid[VIR_UUID_BUFLEN];
+
+    if (!virt_conn_own(driver->conn, &conn, err))
+        return false;
+    VIRT_CALL(driver->conn, "look up");
+    *out = virDomainGetUUID(domain, uuid) == 0 ? virDomainLookupByUUID(conn, uuid) : NULL;
+    if (*out)
+        return true;
+    return virt_conn_last_code() == VIR_ERR_NO_DOMAIN
+               ? dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "the guest is gone")
+               : virt_conn_fail(err, "looking up guest");
+}
+
+bool guest_find_alone(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
+{
+    g_auto(virDomainPtr) domain = NULL;
+
+    return guest_find(driver, uuid, &domain, err) && guest_alone(driver, domain, out, err);
+}
+
 /* --- listing --------------------------------------------------------------------------------- */
 
 /* A domain's metadata does not change its owner: asked once, then remembered by uuid. */
@@ -321,6 +344,17 @@ bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char
     return domain || virt_conn_fail(err, "defining the guest");
 }
 
+static bool create(LibvirtDriver *driver, virDomainPtr domain, bool paused, GError **err)
+{
+    g_auto(virDomainPtr) own = NULL;
+
+    if (!guest_alone(driver, domain, &own, err))
+        return false;
+    VIRT_CALL(driver->conn, "start");
+    return virDomainCreateWithFlags(own, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0 ||
+           virt_conn_fail(err, "starting the guest");
+}
+
 static bool define_and_start(LibvirtDriver *driver, const DvCtx *ctx, const GuestSpec *spec,
                              bool paused, GError **err)
 {
@@ -329,12 +363,8 @@ static bool define_and_start(LibvirtDriver *driver, const DvCtx *ctx, const Gues
 
     if (!define(driver, ctx, spec, &domain, err))
         return false;
-    {
-        VIRT_CALL(driver->conn, "start");
-        if (virDomainCreateWithFlags(domain, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0)
-            return true;
-    }
-    virt_conn_fail(err, "starting the guest");
+    if (create(driver, domain, paused, err))
+        return true;
     if (undefine(driver, domain, true, &left))
         serial_ports_give(driver, spec->uuid);
     else

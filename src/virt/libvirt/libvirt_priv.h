@@ -56,6 +56,9 @@ GuestState guest_state_of(int libvirt_state);
 bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
 /* The same where there must be one: else DV_E_INSTANCE_NOT_FOUND. */
 bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+/* The same with a connection of its own, for a call that lasts: see virt_conn_own. */
+bool guest_find_alone(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+bool guest_alone(LibvirtDriver *driver, virDomainPtr domain, virDomainPtr *out, GError **err);
 
 /* --- power.c */
 bool guest_resume(void *self, const DvCtx *ctx, const char *uuid, GError **err);

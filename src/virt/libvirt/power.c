@@ -80,7 +80,7 @@ bool guest_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
     virSecretPtr held = NULL;
     bool ok;
 
-    if (!guest_find(driver, uuid, &domain, err) ||
+    if (!guest_find_alone(driver, uuid, &domain, err) ||
         (secret && !secret_hold(driver, uuid, secret, &held, err)))
         return false;
     ok = launch(driver, domain, paused, err);
@@ -105,7 +105,7 @@ bool guest_save(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GE
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
 
-    if (!guest_find(driver, uuid, &domain, err))
+    if (!guest_find_alone(driver, uuid, &domain, err))
         return false;
     VIRT_CALL(driver->conn, "save");
     if (virDomainManagedSave(domain, 0) == 0)
@@ -119,12 +119,21 @@ bool guest_save(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GE
  * storage) is tried again, as nova does. */
 bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err)
 {
+    g_auto(virDomainPtr) own = NULL;
+    g_autoptr(GError) missing = NULL;
+
+    if (!guest_alone(driver, domain, &own, &missing)) {
+        if (dv_is(missing, DV_E_INSTANCE_NOT_FOUND))
+            return true;
+        g_propagate_error(err, g_steal_pointer(&missing));
+        return false;
+    }
     for (int attempt = 1;; attempt++) {
         g_autoptr(GError) cause = NULL;
         int code;
 
         VIRT_CALL(driver->conn, "destroy");
-        if (virDomainDestroyFlags(domain, VIR_DOMAIN_DESTROY_DEFAULT) == 0)
+        if (virDomainDestroyFlags(own, VIR_DOMAIN_DESTROY_DEFAULT) == 0)
             return true;
         code = virt_conn_last_code();
         if (code == VIR_ERR_NO_DOMAIN)
@@ -134,7 +143,7 @@ bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err)
             g_propagate_error(err, g_steal_pointer(&cause));
             return false;
         }
-        if (is_in_state(domain, VIR_DOMAIN_SHUTOFF))
+        if (is_in_state(own, VIR_DOMAIN_SHUTOFF))
             return true;
         if (code != VIR_ERR_SYSTEM_ERROR || attempt >= DESTROY_ATTEMPTS)
             return dv_fail(err, DV_E_POWER_OFF, "%s", cause->message);
