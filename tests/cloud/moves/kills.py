@@ -179,16 +179,15 @@ def kill_in_revert(t, role, point):
 
 def kill_in_evacuate(t, role, point):
     guest = t.a_guest()
-    records = guest.console_log.records() if t.shared else {}
+    records = guest.console_log.records()
     evacuate.lose(t, t.source)
     with Doomed(t, getattr(t, role), point):
         guest.action({"evacuate": {"host": t.dest.name}})
     shown = rests(guest, "ACTIVE", "ERROR")
     evacuate.bring_back(t, t.source)
     runs_once(t, guest)
-    if shown["status"] == "ERROR" and shown["OS-EXT-SRV-ATTR:host"] == t.source.name and not t.shared:
-        return {"rested in": "ERROR", "on": t.source.name}
-    return check_alive(t, guest, records)
+    kept = t.shared or shown["OS-EXT-SRV-ATTR:host"] == t.source.name
+    return check_alive(t, guest, records if kept else {})
 
 
 LEADS = {"live": kill_in_live, "cold": kill_in_cold, "confirm": kill_in_confirm, "revert": kill_in_revert,
