@@ -33,7 +33,8 @@ typedef struct Process {
     DvConfig *options;
     RpcConfig rpc_config;
     AuthConfig service_user;
-    ServiceConfig placement, neutron, glance;
+    ServiceConfig placement, neutron, glance, barbican;
+    AuthConfig barbican_user;
     VendordataConfig vendordata;
     TrackerConfig tracker_config;
     RpcServer *servers[2];
@@ -72,6 +73,7 @@ static bool read_config(Process *process, GError **err)
                            err) &&
            options_service(options, "neutron", &process->service_user, &process->neutron, err) &&
            options_service(options, "glance", &process->service_user, &process->glance, err) &&
+           options_barbican(options, &process->barbican_user, &process->barbican, err) &&
            options_vendordata(options, &process->vendordata, err);
 }
 
@@ -168,8 +170,9 @@ static bool wire(Process *process, GError **err)
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
-    agent->vendordata = agent->glance ? vendordata_new(agent->http, &process->vendordata, err)
-                                      : NULL;
+    agent->barbican = agent->glance ? service_new(agent->http, &process->barbican, err) : NULL;
+    agent->vendordata = agent->barbican ? vendordata_new(agent->http, &process->vendordata, err)
+                                        : NULL;
     if (!agent->vendordata)
         return false;
     agent->tracker = tracker_new(&process->tracker_config, agent->con, agent->placement, host_facts,
@@ -191,6 +194,7 @@ static void unwire(Process *process)
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
     vendordata_free(agent->vendordata);
+    service_free(agent->barbican);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);

@@ -193,6 +193,10 @@ bool options_service(const DvConfig *config, const char *group, const AuthConfig
                      ServiceConfig *out, GError **err);
 /* [service_user]'s credentials. */
 void options_service_user(const DvConfig *config, AuthConfig *out);
+/* The key manager. `service_user` is filled with [barbican_service_user]'s credentials and must
+ * outlive `out`, which refers to it when send_service_user_token is on. */
+bool options_barbican(const DvConfig *config, AuthConfig *service_user, ServiceConfig *out,
+                      GError **err);
 bool options_virt(const DvConfig *config, VirtConfig *out, GError **err);
 bool options_disks(const DvConfig *config, DisksConfig *out, GError **err);
 bool options_vendordata(const DvConfig *config, VendordataConfig *out, GError **err);

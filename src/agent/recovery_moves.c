@@ -66,6 +66,11 @@ static bool confirm_again(Interrupted *move, GError **err)
     return run_again(move, "confirm_resize", err);
 }
 
+static bool confirmed_again(Interrupted *move, GError **err)
+{
+    return resize_confirmed(move->agent, move->ctx, move->instance, move->migration, err);
+}
+
 static bool revert_again(Interrupted *move, GError **err)
 {
     return run_again(move, "revert_resize", err);
@@ -257,6 +262,7 @@ static const struct {
                                                         HERE | DEST,   TWICE,   "finishing a resize", finish_again},
     {COLD, "post-migrating", "resize_migrated",         AWAY | SOURCE, TWICE,   "handing a resize over", tell_dest_to_finish},
     {COLD, "confirming", "",                            EITHER | SOURCE, TWICE, "confirming a resize", confirm_again},
+    {COLD, "confirmed", "",                             EITHER | SOURCE, AT_ONCE, "ending a confirmed resize", confirmed_again},
     {COLD, "reverting", "resize_reverting",             HERE | DEST,   TWICE,   "reverting a resize", revert_again},
     {COLD, "reverted", "resize_reverting",              EITHER | SOURCE, TWICE, "finishing a revert", finish_revert_again},
     {COLD, "reverted", "resize_reverting",              HERE | DEST,   TWICE,   "handing a revert over", tell_source_to_finish_revert},

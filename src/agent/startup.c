@@ -175,6 +175,26 @@ static bool look_at_moves(Agent *agent, const DvCtx *ctx, const GPtrArray *uuids
     return true;
 }
 
+/* A migration that was confirmed holds nothing any more: the agent died before it had ended it. */
+static bool look_at_confirmed(Agent *agent, const DvCtx *ctx, const GPtrArray *uuids, GError **err)
+{
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) list = NULL;
+
+    ovo_set_strv(filters, "uuid", (const char *const *)uuids->pdata);
+    ovo_set_str(filters, "source_compute", agent->config.host);
+    ovo_set_str(filters, "status", "confirmed");
+    if (!conductor_migrations_by_filters(agent->con, ctx, filters, &list, err))
+        return dv_within(err, "reading confirmed moves");
+    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) migration = ovo_at(list, NULL, i);
+
+        if (migration)
+            recovery_moves_note(agent, ovo_str_or(migration, "instance_uuid", ""));
+    }
+    return true;
+}
+
 static bool recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
 {
     static const char *const attrs[] = {NULL};
@@ -202,7 +222,7 @@ static bool recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
         if (instance && !set_unclaimed_to_error(agent, ctx, instance, err))
             return false;
     }
-    return look_at_moves(agent, ctx, unknown, err);
+    return look_at_moves(agent, ctx, unknown, err) && look_at_confirmed(agent, ctx, unknown, err);
 }
 
 void startup_recover_unclaimed(Agent *agent, const DvCtx *ctx)

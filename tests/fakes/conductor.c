@@ -274,6 +274,7 @@ static bool migration_fits(const json_t *row, const char *method, const json_t *
     static const char *const fields[] = {"source_compute", "migration_type", "instance_uuid", NULL};
     const json_t *host = json_is_object(first) ? json_object_get(first, "host") : first;
     const json_t *statuses = json_object_get(first, "status");
+    const json_t *uuids = json_object_get(first, "uuid");
 
     if (host && !is_of_host(row, host))
         return false;
@@ -283,7 +284,8 @@ static bool migration_fits(const json_t *row, const char *method, const json_t *
     for (size_t i = 0; fields[i]; i++)
         if (json_object_get(first, fields[i]) && !same_text(first, row, fields[i]))
             return false;
-    return !statuses || filter_fits(statuses, json_object_get(row, "status"));
+    return (!statuses || filter_fits(statuses, json_object_get(row, "status"))) &&
+           (!uuids || filter_fits(uuids, json_object_get(row, "uuid")));
 }
 
 static json_t *migration_list(const FakeConductor *fake, const char *method, const json_t *args)

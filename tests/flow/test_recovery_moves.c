@@ -95,23 +95,32 @@ static void a_claim_of_the_dead_is_given_back(void **state)
     assert_int_equal(allocations_moved(fake), 1);
 }
 
+/* Placement says that this consumer holds something on this host. */
+static void start_with_consumer(FakeAgent *fake, const char *consumer)
+{
+    g_autofree char *provider = NULL;
+    g_autofree char *target = NULL;
+    g_autofree char *answer = g_strdup_printf("{\"resource_provider_generation\":1,"
+                                              "\"allocations\":{\"%s\":{\"resources\":"
+                                              "{\"VCPU\":1}}}}",
+                                              consumer);
+
+    assert_true(tracker_audit(fake_agent(fake)->tracker, fake_agent_ctx(fake), true, NULL));
+    assert_true(tracker_node_identity(fake_agent(fake)->tracker, &provider, &(int64_t){0}));
+    target = g_strconcat(FLOW_PLACEMENT "/resource_providers/", provider, "/allocations*", NULL);
+    http_server_json(fake_agent_server(fake), "GET", target, 200, answer);
+    startup_recover_unclaimed(fake_agent(fake), fake_agent_ctx(fake));
+    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
+    fake_agent_wait(fake, UUID);
+}
+
 /* It died before its claim: only the allocation tells of it. */
 static void one_that_only_placement_knows_of_is_given_back(void **state)
 {
     FakeAgent *fake = *state;
-    g_autofree char *provider = NULL;
-    g_autofree char *target = NULL;
 
     left(fake, "resize_prep", OTHER, "accepted", OTHER, NULL);
-    assert_true(tracker_audit(fake_agent(fake)->tracker, fake_agent_ctx(fake), true, NULL));
-    assert_true(tracker_node_identity(fake_agent(fake)->tracker, &provider, &(int64_t){0}));
-    target = g_strconcat(FLOW_PLACEMENT "/resource_providers/", provider, "/allocations*", NULL);
-    http_server_json(fake_agent_server(fake), "GET", target, 200,
-                     "{\"resource_provider_generation\":1,\"allocations\":{\"" UUID
-                     "\":{\"resources\":{\"VCPU\":1}}}}");
-    startup_recover_unclaimed(fake_agent(fake), fake_agent_ctx(fake));
-    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
-    fake_agent_wait(fake, UUID);
+    start_with_consumer(fake, UUID);
     fake_agent_assert_row(fake, "task_state", "");
     fake_agent_assert_row(fake, "host", OTHER);
     assert_status(fake, "error");
@@ -316,6 +325,23 @@ static void set_migration(FakeAgent *fake, const char *status, const char *task)
     fake_conductor_set(con, UUID, "task_state", task);
 }
 
+/* Killed between the start of the guest and the word of it: nothing is done to the guest again. */
+static void a_guest_that_was_started_goes_on(void **state)
+{
+    FakeAgent *fake = *state;
+    unsigned starts;
+
+    finished_from(fake, "resize_migrated");
+    starts = calls(fake, "start");
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "active");
+    set_migration(fake, "post-migrating", "resize_finish");
+    start(fake);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
+    assert_int_equal(calls(fake, "start"), starts);
+    assert_true(is_aside(fake));
+}
+
 static void one_that_waits_for_its_user_is_left_alone(void **state)
 {
     FakeAgent *fake = *state;
@@ -337,6 +363,39 @@ static void a_confirmation_is_carried_out(void **state)
     assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
     assert_status(fake, "confirmed");
     assert_false(is_aside(fake));
+}
+
+static unsigned allocations_dropped(FakeAgent *fake)
+{
+    return http_server_count(fake_agent_server(fake), "DELETE", ALLOCATIONS "/" MIGRATION);
+}
+
+/* The migration says that it is over; the allocation, that it is not. */
+static void the_rest_of_a_confirmation_is_carried_out(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    assert_true(disks_forget_aside(fake_agent(fake)->disks, fake_agent_ctx(fake), UUID, NULL));
+    set_migration(fake, "confirmed", NULL);
+    start_with_consumer(fake, MIGRATION);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    fake_agent_assert_row(fake, "old_flavor", "");
+    assert_status(fake, "confirmed");
+    assert_int_equal(allocations_dropped(fake), 1);
+}
+
+static void a_server_whose_confirmation_was_told_stays_as_it_is(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    assert_true(disks_forget_aside(fake_agent(fake)->disks, fake_agent_ctx(fake), UUID, NULL));
+    set_migration(fake, "confirmed", NULL);
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "paused");
+    start_with_consumer(fake, MIGRATION);
+    fake_agent_assert_row(fake, "vm_state", "paused");
+    assert_int_equal(allocations_dropped(fake), 1);
 }
 
 static void a_revert_is_carried_out(void **state)
@@ -433,10 +492,13 @@ int main(void)
         T(a_destination_that_was_not_told_is_told),
         T(a_guest_that_has_arrived_is_made),
         T(a_guest_that_was_being_made_is_made_again),
+        T(a_guest_that_was_started_goes_on),
         T(nothing_is_done_before_the_second_look),
         T(the_second_look_does_it),
         T(one_that_waits_for_its_user_is_left_alone),
         T(a_confirmation_is_carried_out),
+        T(the_rest_of_a_confirmation_is_carried_out),
+        T(a_server_whose_confirmation_was_told_stays_as_it_is),
         T(a_revert_is_carried_out),
         T(the_rest_of_a_revert_is_carried_out),
         T(a_source_that_was_not_told_of_a_revert_is_told),
