@@ -32,7 +32,8 @@ start_keystone() {
         --bootstrap-public-url "$KEYSTONE_URL/v3/" --bootstrap-region-id RegionOne
     uwsgi_service keystone 5000 /usr/bin/keystone-wsgi-public "OS_KEYSTONE_CONFIG_DIR=$ETC/keystone"
     wait_http keystone "$KEYSTONE_URL/v3"
-    once keystone-objects "$LIB/keystone-objects" "$IP" "$PASSWORD"
+    # again for a cloud that was made before it had a key manager
+    once "keystone-objects$(! has_key_manager || echo -with-keys)" "$LIB/keystone-objects" "$IP" "$PASSWORD"
 }
 
 # ---------------------------------------------------------------------------------------------- the others

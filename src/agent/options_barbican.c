@@ -14,7 +14,7 @@ static const DvOption rows[] = {
     OPT_STR("barbican", "barbican_endpoint", NULL, "Address of barbican; unset: from the catalog that"
             " comes with a request."),
     OPT_STR("barbican", "barbican_api_version", NULL, "Version of its API, of which there is one.",
-            CHOICES("v1")),
+            CHOICES("v1"), IGNORED),
     OPT_STR("barbican", "barbican_endpoint_type", "public", "Interface to look for.",
             CHOICES("public|internal|admin")),
     OPT_STR("barbican", "barbican_region_name", NULL, "Region to look in."),

@@ -1,7 +1,7 @@
 /* Servers with emulated TPMs: when their secret is made, read and deleted, and what becomes of the
  * server when the key manager does not answer. */
 #include "flow/keys.h"
-#include "flow/server.h"
+#include "flow/resize.h"
 
 #include "agent/recovery.h"
 
@@ -273,6 +273,75 @@ static void a_host_without_tpms_refuses_them(void **state)
     assert_int_equal(http_server_count(fake_agent_server(f->fake), NULL, "/v1/secrets*"), 0);
 }
 
+/* ---- moves ---- */
+
+static void resize(Fixture *f, const char *version, const char *host)
+{
+    json_t *args = prep_args(f->fake, &larger, "vm");
+    json_t *flavor = json_object_get(json_object_get(args, "flavor"), "nova_object.data");
+    json_t *instance = json_object_get(json_object_get(args, "instance"), "nova_object.data");
+
+    if (version)
+        json_object_set_new(json_object_get(flavor, "extra_specs"), "hw:tpm_version",
+                            json_string(version));
+    json_object_set_new(json_object_get(flavor, "extra_specs"), "hw:tpm_model",
+                        json_string("tpm-crb"));
+    if (host)
+        json_object_set_new(instance, "host", json_string(host));
+    send_and_wait(f->fake, "prep_resize", args);
+}
+
+static void a_resize_here_keeps_the_tpm(void **state)
+{
+    Fixture *f = *state;
+
+    boot(f);
+    script_allocations(fake_agent_server(f->fake));
+    resize(f, "2.0", NULL);
+    fake_agent_assert_row(f->fake, "vm_state", "resized");
+    assert_int_equal(guest(f->fake), GUEST_STATE_RUNNING);
+    assert_tpm(f);
+    fake_conductor_set(fake_agent_conductor(f->fake), UUID, "task_state", "resize_reverting");
+    end_with(f->fake, "revert_resize", "reverting");
+    assert_is(f->fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_int_equal(calls(f->fake, "destroy"), 0);
+    assert_tpm(f);
+}
+
+static void what_would_lose_the_tpm_is_refused_while_it_runs(void **state)
+{
+    static const char *const rows[][2] = {{NULL, NULL}, {"1.2", NULL}, {"2.0", "elsewhere"}};
+    Fixture *f = *state;
+
+    boot(f);
+    script_allocations(fake_agent_server(f->fake));
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        resize(f, rows[i][0], rows[i][1]);
+        fake_agent_assert_row(f->fake, "vm_state", "active");
+        assert_int_equal(guest(f->fake), GUEST_STATE_RUNNING);
+        assert_int_equal(calls(f->fake, "power_off"), 0);
+        assert_int_equal(calls(f->fake, "shutdown"), 0);
+        assert_int_equal(faults(f->fake), i + 1);
+    }
+    assert_tpm(f);
+}
+
+static void a_live_migration_is_refused(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) err = NULL;
+    json_t *answer = NULL;
+    json_t *data = fake_agent_object("LibvirtLiveMigrateData", "1.10", json_object());
+
+    boot(f);
+    assert_false(call(f->fake, "check_can_live_migrate_source",
+                      json_pack("{s:o, s:o}", "instance", fake_agent_instance(f->fake, UUID),
+                                "dest_check_data", data),
+                      &answer, &err));
+    assert_int_equal(err->code, DV_E_MIGRATION_PRECHECK);
+    assert_non_null(strstr(err->message, "TPM"));
+}
+
 /* ---- the start of the agent ---- */
 
 static void put_server_with_tpm(Fixture *f, const char *version)
@@ -329,6 +398,9 @@ int main(void)
         TPM_TEST(a_boot_that_fails_later_takes_its_secret_back),
         TPM_TEST(a_delete_that_the_key_manager_refuses_can_be_repeated),
         TPM_TEST(requests_that_make_no_sense_are_refused),
+        TPM_TEST(a_resize_here_keeps_the_tpm),
+        TPM_TEST(what_would_lose_the_tpm_is_refused_while_it_runs),
+        TPM_TEST(a_live_migration_is_refused),
         PLAIN_TEST(a_host_without_tpms_refuses_them),
         PLAIN_TEST(an_agent_that_could_not_start_its_servers_does_not_start),
         PLAIN_TEST(a_request_without_sense_does_not_keep_it),
