@@ -40,6 +40,14 @@ def needs_network(*kinds):
     return mark
 
 
+def needs_agent(name):
+    """Marks a test of what only this agent has."""
+    def mark(function):
+        function.agent = name
+        return function
+    return mark
+
+
 def check(condition, message):
     if not condition:
         raise Failure(message)
