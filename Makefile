@@ -205,7 +205,7 @@ bench: all $(B)/bench/rpc_load
 	bench/run --docs $(BENCH_ARGS)
 #: bench-moves  moves between the two hosts of a cloud (devstack/cloud up --hosts 2), into build/bench-moves.json
 bench-moves: all
-	bench/moves $(BENCH_ARGS)
+	bench/moves --docs $(BENCH_ARGS)
 $(B)/bench/%: bench/%.c $(call libs,rpc)
 	@mkdir -p $(@D)
 	$(call say,LD)

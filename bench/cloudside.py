@@ -1,6 +1,7 @@
 """What bench/run measures with: the agent's processes, a tap on the message bus, nova's service record, load."""
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -23,6 +24,15 @@ def read(path):
         return file.read()
 
 
+def write_figures(name, lines):
+    """Puts lines between the marks of this name in docs/benchmarks.md."""
+    path = os.path.join(ROOT, "docs", "benchmarks.md")
+    new = re.sub(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", lambda m: m.group(1) + "\n".join(lines) + m.group(2),
+                 read(path), flags=re.S)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(new)
+
+
 # ---- processes ----
 
 def stat_of(pid):
@@ -39,9 +49,9 @@ def is_helper(pid, conf):
 class Processes:
     """The agent and all its helpers: its session, and the daemons that it started with its configuration."""
 
-    def __init__(self, agent_pid):
+    def __init__(self, agent_pid, conf=None):
         self.main = agent_pid
-        self.conf = os.environ["DROVER_CLOUD_CONF"]
+        self.conf = conf or os.environ["DROVER_CLOUD_CONF"]
 
     def pids(self):
         found = []

@@ -224,6 +224,24 @@ power_on() { # HOST: with all that a host starts by itself, but the compute agen
 }
 
 # ---------------------------------------------------------------------------------------------- daemons
+# Certificates with which the hosts' QEMUs know each other (live_migration_with_native_tls).
+config_host_pki() { # HOST FOLDER
+    local ca=$STATE/pki key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+    mkdir -p "$ca" "$2"
+    [ -s "$ca/ca-cert.pem" ] ||
+        openssl req -x509 "${key[@]}" -days 365 -subj "/CN=drover cloud" -keyout "$ca/ca-key.pem" -out "$ca/ca-cert.pem" ||
+        die "no certificate authority"
+    [ ! -s "$2/client-cert.pem" ] || return 0
+    openssl req "${key[@]}" -subj "/CN=$1" -keyout "$2/server-key.pem" -out "$2/request.pem" &&
+        openssl x509 -req -days 365 -in "$2/request.pem" -CA "$ca/ca-cert.pem" -CAkey "$ca/ca-key.pem" -CAcreateserial \
+            -extfile <(echo "subjectAltName = DNS:$1, IP:$(host_address "$1")") -out "$2/server-cert.pem" ||
+        die "no certificate for $1"
+    cp "$ca/ca-cert.pem" "$2/ca-cert.pem"
+    cp "$2/server-key.pem" "$2/client-key.pem"
+    chmod 644 "$2"/*.pem # QEMU runs as a user of its own
+    cp "$2/server-cert.pem" "$2/client-cert.pem"
+}
+
 config_host_libvirt() { # HOST
     local conf=$STATE/host/$1/libvirt/etc/libvirt address
     address=$(host_address "$1")
@@ -249,7 +267,9 @@ migration_address = "$address"
 max_processes = 0
 keepalive_interval = 5
 keepalive_count = 5
+migrate_tls_x509_cert_dir = "/etc/libvirt/pki"
 X
+    config_host_pki "$1" "$conf/pki" 2>> "$LOG/pki.out"
 }
 
 start_host_libvirt() { # HOST

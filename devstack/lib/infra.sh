@@ -35,7 +35,7 @@ mysql_root() { mysql --no-defaults -S "$RUN/mysql.sock" "$@"; }
 create_databases() {
     local name
     {
-        for name in keystone glance placement nova_api nova nova_cell0 neutron; do
+        for name in keystone glance placement nova_api nova nova_cell0 neutron barbican; do
             echo "CREATE DATABASE IF NOT EXISTS $name CHARACTER SET utf8mb3;"
         done
         echo "GRANT ALL PRIVILEGES ON *.* TO drover@'$IP' IDENTIFIED BY '$PASSWORD';"

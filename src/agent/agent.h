@@ -58,6 +58,7 @@ typedef struct Agent {
     Peers *peers;
     HttpClient *http;
     Service *placement, *neutron, *glance;
+    Service *barbican; /* the key manager; asked only for TPMs */
     Vendordata *vendordata;
     VirtDriver *virt;
     Disks *disks;

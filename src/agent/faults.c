@@ -5,6 +5,7 @@
 #include "util/log.h"
 
 #define NOVA "nova.exception"
+#define CASTELLAN "castellan.common.exception" /* nova's client of key managers */
 #define FAULT_MESSAGE_MAX 255
 
 typedef struct FaultRow {
@@ -125,6 +126,8 @@ static const FaultRow rows[] = {
     {DV_E_AGENT_NOT_ENABLED,        "QemuGuestAgentNotEnabled",         NOVA,       400},
     {DV_E_PASSWORD_FAILED,          "InstancePasswordSetFailed",        NOVA,       500},
     {DV_E_CRASH_DUMP_UNSUPPORTED,   "TriggerCrashDumpNotSupported",     NOVA,       400},
+    {DV_E_KEY_MANAGER,              "KeyManagerError",                  CASTELLAN,  500},
+    {DV_E_SECRET_NOT_FOUND,         "ManagedObjectNotFoundError",       CASTELLAN,  500},
 };
 /* clang-format on */
 G_STATIC_ASSERT(G_N_ELEMENTS(rows) == DV_E_LAST - 1);
@@ -186,7 +189,7 @@ char *fault_message(const GError *err)
 
     /* As nova does: the text of an exception it does not know may hold anything, so only its name
      * is told. */
-    if (!err || row->code == DV_E_INTERNAL)
+    if (!err || row->code == DV_E_INTERNAL || strcmp(row->module, CASTELLAN) == 0)
         return g_strdup(row->class_name);
     clean = dv_redact(err->message);
     hidden = fault_hide_paths(clean);

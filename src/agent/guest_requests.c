@@ -78,32 +78,6 @@ static bool check_key(const RefusedKey *rows, size_t count, const char *what, co
     return true;
 }
 
-/* An emulated TPM keeps its state under a secret of the key manager, which this agent has not. */
-static bool check_tpm(const GuestAsks *asks, GError **err)
-{
-    const char *version = NULL;
-    const char *model = NULL;
-
-    if (!guest_asks_text(asks, "hw", "tpm_version", &version, err))
-        return false;
-    if (!version)
-        return true; /* a model alone asks for nothing, as with nova */
-    if (!guest_asks_text(asks, "hw", "tpm_model", &model, err))
-        return false;
-    if (strcmp(version, "1.2") != 0 && strcmp(version, "2.0") != 0)
-        return dv_fail(err, DV_E_INVALID, "Invalid TPM version '%s'. Allowed values: 1.2, 2.0.",
-                       version);
-    if (model && strcmp(model, "tpm-tis") != 0 && strcmp(model, "tpm-crb") != 0)
-        return dv_fail(err, DV_E_INVALID,
-                       "Invalid TPM model '%s'. Allowed values: tpm-tis, tpm-crb.", model);
-    if (g_strcmp0(model, "tpm-crb") == 0 && strcmp(version, "2.0") != 0)
-        return dv_fail(err, DV_E_INVALID, "TPM model CRB is only valid with TPM version 2.0.");
-    return dv_fail(err, DV_E_UNSUPPORTED,
-                   "an emulated TPM (version %s) needs a key manager for its secret, which this"
-                   " host has not",
-                   version);
-}
-
 /* What the API or the scheduler derived from the keys above. */
 static bool check_instance(const Ovo *instance, GError **err)
 {
@@ -142,5 +116,5 @@ bool guest_requests_check(const GuestAsks *asks, GError **err)
                                 value, err))
             return false;
     }
-    return check_tpm(asks, err) && check_instance(asks->source->instance, err);
+    return check_instance(asks->source->instance, err);
 }

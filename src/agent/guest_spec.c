@@ -1,5 +1,5 @@
-/* Instances to guest specs; see guest_spec.h. The parts stand in guest_spec_{cpu,disks,devices}.c,
- * what is refused in guest_requests.c. */
+/* Instances to guest specs; see guest_spec.h. The parts stand in guest_spec_{cpu,disks,devices}.c
+ * and guest_tpm.c, what is refused in guest_requests.c. */
 #include "agent/guest_spec.h"
 
 #include "agent/guest_spec_priv.h"
@@ -170,7 +170,7 @@ GuestSpec *guest_spec_build(const Agent *agent, const GuestSource *source, GErro
         return NULL;
     fill_identity(&build, uuid);
     if (!guest_spec_disks(&build, err) || !guest_spec_nics(&build, err) ||
-        !guest_spec_devices(&build, err))
+        !guest_spec_devices(&build, err) || !guest_spec_tpm(&build, err))
         return NULL;
     fill_kernel(agent, source, spec);
     fill_metadata(agent, source, flavor, spec);

@@ -26,5 +26,7 @@ bool guest_spec_knows_bus(const char *bus);
 bool guest_spec_nics(const GuestBuild *build, GError **err);
 /* SPICE server and serial ports on TCP, as the configuration has them (guest_spec_consoles.c). */
 bool guest_spec_consoles(const GuestBuild *build, GError **err);
+/* The emulated TPM; its secret's value is not read (guest_tpm.c). */
+bool guest_spec_tpm(const GuestBuild *build, GError **err);
 /* Firmware, screen, input, random numbers, watchdog and what else the machine has. */
 bool guest_spec_devices(const GuestBuild *build, GError **err);

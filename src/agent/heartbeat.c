@@ -1,5 +1,5 @@
 /* The heartbeat; see heartbeat.h. */
-#include "agent/heartbeat.h"
+#include "agent/heartbeat_priv.h"
 
 #include "util/log.h"
 #include "util/metrics.h"
@@ -51,13 +51,25 @@ static void beat_due(void *arg)
         dv_pool_submit(beat->agent->pools[POOL_BEAT], beat_run, beat, NULL);
 }
 
-Heartbeat *heartbeat_start(Agent *agent, Ovo *service)
+Heartbeat *heartbeat_new(Agent *agent, Ovo *service)
 {
     Heartbeat *beat = g_new0(Heartbeat, 1);
 
     beat->agent = agent;
     beat->ctx = dv_ctx_new_admin();
     beat->service = service;
+    return beat;
+}
+
+void heartbeat_beat(Heartbeat *beat)
+{
+    beat_run(beat);
+}
+
+Heartbeat *heartbeat_start(Agent *agent, Ovo *service)
+{
+    Heartbeat *beat = heartbeat_new(agent, service);
+
     atomic_store(&agent->vitals.beat_turn_ms, dv_now_ms());
     beat->timer_id = dv_timer_add(agent->timer, 0, agent->config.report_interval_s * 1000, beat_due,
                                   beat, NULL);

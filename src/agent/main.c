@@ -6,7 +6,6 @@
  * owns all process-wide state; everybody else gets a pointer. */
 #include "agent/agent.h"
 #include "agent/cli.h"
-#include "agent/evacuated.h"
 #include "agent/health_http.h"
 #include "agent/heartbeat.h"
 #include "agent/lifecycle.h"
@@ -16,8 +15,6 @@
 #include "agent/op.h"
 #include "agent/ops/live.h"
 #include "agent/periodic.h"
-#include "agent/recovery.h"
-#include "agent/recovery_moves.h"
 #include "agent/startup.h"
 #include "agent/watchdog.h"
 
@@ -29,7 +26,6 @@
 
 #define LIBVIRT_RETRY_MS 2000
 #define FLUSH_MS 5000
-#define SECOND_LOOK_MS 30000
 
 typedef struct Process {
     Agent agent;
@@ -37,7 +33,8 @@ typedef struct Process {
     DvConfig *options;
     RpcConfig rpc_config;
     AuthConfig service_user;
-    ServiceConfig placement, neutron, glance;
+    ServiceConfig placement, neutron, glance, barbican;
+    AuthConfig barbican_user;
     VendordataConfig vendordata;
     TrackerConfig tracker_config;
     RpcServer *servers[2];
@@ -76,6 +73,7 @@ static bool read_config(Process *process, GError **err)
                            err) &&
            options_service(options, "neutron", &process->service_user, &process->neutron, err) &&
            options_service(options, "glance", &process->service_user, &process->glance, err) &&
+           options_barbican(options, &process->barbican_user, &process->barbican, err) &&
            options_vendordata(options, &process->vendordata, err);
 }
 
@@ -148,7 +146,7 @@ static bool wire(Process *process, GError **err)
 
     atomic_store(&agent->vitals.begin_ms, dv_now_ms());
     process->watchdog = watchdog_new(agent);
-    agent->second_look_ms = SECOND_LOOK_MS;
+    agent->second_look_ms = agent->config.recovery_delay_s * 1000;
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
     agent->gate = gate_new();
@@ -172,8 +170,9 @@ static bool wire(Process *process, GError **err)
     agent->placement = service_new(agent->http, &process->placement, err);
     agent->neutron = agent->placement ? service_new(agent->http, &process->neutron, err) : NULL;
     agent->glance = agent->neutron ? service_new(agent->http, &process->glance, err) : NULL;
-    agent->vendordata = agent->glance ? vendordata_new(agent->http, &process->vendordata, err)
-                                      : NULL;
+    agent->barbican = agent->glance ? service_new(agent->http, &process->barbican, err) : NULL;
+    agent->vendordata = agent->barbican ? vendordata_new(agent->http, &process->vendordata, err)
+                                        : NULL;
     if (!agent->vendordata)
         return false;
     agent->tracker = tracker_new(&process->tracker_config, agent->con, agent->placement, host_facts,
@@ -195,6 +194,7 @@ static void unwire(Process *process)
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
     vendordata_free(agent->vendordata);
+    service_free(agent->barbican);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);
@@ -259,32 +259,6 @@ static bool serve(Process *process, GError **err)
     return true;
 }
 
-/* A placement that is away is no reason to be away too: the periodic audit makes up for it. Without
- * a compute node record there is nothing to serve, and a wrong option does not mend itself. */
-static bool first_audit(Agent *agent, const DvCtx *ctx, GError **err)
-{
-    g_autoptr(GError) cause = NULL;
-
-    if (tracker_audit(agent->tracker, ctx, true, &cause)) {
-        atomic_store(&agent->vitals.audit_ms, dv_now_ms());
-        return true;
-    }
-    if (dv_is(cause, DV_E_BAD_CONFIG) || !tracker_node_identity(agent->tracker, NULL, NULL)) {
-        g_propagate_error(err, g_steal_pointer(&cause));
-        return false;
-    }
-    dv_error(ctx, "the first audit failed, the next one comes in its turn: %s", cause->message);
-    return true;
-}
-
-static void settle_evacuated(Agent *agent, const DvCtx *ctx)
-{
-    g_autoptr(GError) err = NULL;
-
-    if (!evacuated_settle(agent, ctx, &err))
-        dv_error(ctx, "evacuated guests are looked for again later: %s", err->message);
-}
-
 /* The service is up before the host is audited, which takes placement's time: requests that come
  * meanwhile are kept at the gate. */
 static bool start(Process *process, const DvCtx *ctx, GError **err)
@@ -300,14 +274,8 @@ static bool start(Process *process, const DvCtx *ctx, GError **err)
     process->beat = heartbeat_start(agent, g_steal_pointer(&service));
     agent->virt->ops->set_event_sink(agent->virt->self, lifecycle_event, agent);
     watchdog_say(process->watchdog, "STATUS=recovering instances and auditing the host");
-    if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
+    if (!startup_open(agent, ctx, err))
         return false;
-    startup_recover_unclaimed(agent, ctx);
-    settle_evacuated(agent, ctx);
-    recovery_moves(agent, ctx);
-    gate_open(agent->gate);
-    atomic_store(&agent->vitals.ready, true);
-    startup_announce(agent, ctx);
     process->periodic = periodic_start(agent);
     watchdog_start(process->watchdog);
     watchdog_say(process->watchdog, "READY=1\nSTATUS=running");

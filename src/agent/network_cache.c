@@ -54,8 +54,8 @@ bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ne
     return true;
 }
 
-/* port_id NULL: all ports. */
-static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id,
+/* port_id NULL: all ports. known: the instance's copy is what is stored, and may stay. */
+static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id, bool known,
                     NetworkInfo **out_info, GError **err)
 {
     NetworkInstance who = network_instance_of(agent, instance);
@@ -68,7 +68,8 @@ static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *p
         return dv_within(err, "refreshing the network info cache");
     before = network_info_text(old);
     after = network_info_text(info);
-    if (strcmp(before, after) != 0 && !network_cache_store(agent, ctx, instance, info, err))
+    if ((!known || strcmp(before, after) != 0) &&
+        !network_cache_store(agent, ctx, instance, info, err))
         return false;
     if (out_info)
         *out_info = g_steal_pointer(&info);
@@ -78,7 +79,13 @@ static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *p
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                            GError **err)
 {
-    return refresh(agent, ctx, instance, NULL, out_info, err);
+    return refresh(agent, ctx, instance, NULL, true, out_info, err);
+}
+
+bool network_cache_renew(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
+                         GError **err)
+{
+    return refresh(agent, ctx, instance, NULL, false, out_info, err);
 }
 
 static void refresh_free(void *arg)
@@ -92,13 +99,20 @@ static void refresh_free(void *arg)
     g_free(job);
 }
 
+/* While a guest migrates live its ports change over to the destination, where neutron for a moment
+ * has them nowhere. The destination reads them when it has taken the instance over. */
+static bool is_settled_here(const Agent *agent, const Ovo *instance)
+{
+    return g_strcmp0(ovo_str_or(instance, "host", NULL), agent->config.host) == 0 &&
+           strcmp(ovo_str_or(instance, "task_state", ""), "migrating") != 0;
+}
+
 static void refresh_run(void *arg)
 {
     Refresh *job = arg;
     Agent *agent = job->agent;
     g_autoptr(GError) err = NULL;
     g_autoptr(Ovo) instance = NULL;
-    const char *host;
 
     pending_remove(agent->refreshes, job->key);
     if (!conductor_instance_get(agent->con, job->ctx, job->uuid, refresh_attrs, &instance, &err)) {
@@ -107,9 +121,8 @@ static void refresh_run(void *arg)
         refresh_free(job);
         return;
     }
-    host = ovo_str_or(instance, "host", "");
-    if (strcmp(host, agent->config.host) == 0 &&
-        !refresh(agent, job->ctx, instance, job->port_id, NULL, &err) &&
+    if (is_settled_here(agent, instance) &&
+        !refresh(agent, job->ctx, instance, job->port_id, true, NULL, &err) &&
         !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(job->ctx, "%s", err->message);
     refresh_free(job);
@@ -137,4 +150,35 @@ void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instanc
 void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
 {
     network_cache_want_port(agent, ctx, instance_uuid, NULL);
+}
+
+static bool may_be_healed(const Agent *agent, const Ovo *instance)
+{
+    static const char *const tasks[] = {
+        "deleting",        "migrating",     "resize_prep",      "resize_migrating",
+        "resize_migrated", "resize_finish", "resize_reverting", NULL,
+    };
+
+    return g_strcmp0(ovo_str_or(instance, "host", NULL), agent->config.host) == 0 &&
+           strcmp(ovo_str_or(instance, "vm_state", ""), "building") != 0 &&
+           !g_strv_contains(tasks, ovo_str_or(instance, "task_state", ""));
+}
+
+bool network_cache_heal(Agent *agent, const DvCtx *ctx, const char *instance_uuid, GError **err)
+{
+    g_autoptr(DvCtx) mine = dv_ctx_with_instance(ctx, instance_uuid);
+    g_autoptr(Ovo) instance = NULL;
+    NetworkInstance who;
+
+    if (dv_lanes_depth(agent->lanes, instance_uuid) > 0)
+        return true;
+    if (!conductor_instance_get(agent->con, mine, instance_uuid, refresh_attrs, &instance, err))
+        return false;
+    if (!may_be_healed(agent, instance))
+        return true;
+    who = network_instance_of(agent, instance);
+    if (!neutron_bind_host(agent->neutron, mine, &who, NULL, err))
+        return false;
+    network_cache_want(agent, mine, instance_uuid);
+    return true;
 }

@@ -13,12 +13,17 @@ void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uui
 void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instance_uuid,
                              const char *port_id);
 
+/* Binds those ports of an instance of this host here that are bound elsewhere or not at all, and
+ * wants its cache to be read anew. Nothing is done while the instance is being worked on, or moves:
+ * its ports are then where its guest is, which the record does not know yet. */
+bool network_cache_heal(Agent *agent, const DvCtx *ctx, const char *instance_uuid, GError **err);
+
 /* Reads the ports and stores the cache when it differs. `instance` gets the new text. out_info may
  * be NULL. */
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                            GError **err);
-/* Stores the cache, in conductor and in `instance`. */
-bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const NetworkInfo *info,
+/* The same, and stores it in any case: others may have stored one since `instance` was read. */
+bool network_cache_renew(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                          GError **err);
 /* The cache as the instance object carries it; an empty one when it has none. */
 NetworkInfo *network_cache_read(const Ovo *instance, GError **err);

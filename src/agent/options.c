@@ -53,6 +53,7 @@ static void *build_table(void *unused G_GNUC_UNUSED)
     append_part(rows, &options_part_nova);
     append_part(rows, &options_part_guest);
     append_part(rows, &options_part_libvirt);
+    append_part(rows, &options_part_barbican);
     append_part(rows, &options_part_oslo);
     options_keystone_rows(rows);
     append_part(rows, &options_part_drover);
@@ -239,6 +240,7 @@ static void fill_agent(const DvConfig *config, AgentConfig *out)
         .service_down_time_s = dv_config_int(config, "DEFAULT", "service_down_time"),
         .control_plane_release = dv_config_str(config, "drover", "control_plane_release"),
         .health_listen = option_str(config, "drover", "health_listen"),
+        .recovery_delay_s = dv_config_int(config, "drover", "recovery_delay"),
         .pin_compute = option_str(config, "upgrade_levels", "compute"),
         .pin_conductor = option_str(config, "upgrade_levels", "conductor"),
         .rpc_response_timeout_s = dv_config_int(config, "DEFAULT", "rpc_response_timeout"),
@@ -604,6 +606,8 @@ bool options_virt(const DvConfig *config, VirtConfig *out, GError **err)
         .force_raw_images = dv_config_bool(config, "DEFAULT", "force_raw_images"),
         .use_virtio_for_bridges = dv_config_bool(config, "libvirt", "use_virtio_for_bridges"),
         .swtpm_enabled = dv_config_bool(config, "libvirt", "swtpm_enabled"),
+        .swtpm_user = dv_config_str(config, "libvirt", "swtpm_user"),
+        .swtpm_group = dv_config_str(config, "libvirt", "swtpm_group"),
         .preallocate = strcmp(dv_config_str(config, "DEFAULT", "preallocate_images"), "space") == 0,
         .disable_apic = dv_config_bool(config, "workarounds", "libvirt_disable_apic"),
         .hw_disk_discard = option_str(config, "libvirt", "hw_disk_discard"),
@@ -691,11 +695,13 @@ bool options_check(const DvConfig *config, GError **err)
     DisksConfig disks;
     ServiceConfig service;
     VendordataConfig vendordata;
+    AuthConfig user;
 
     return options_agent(config, &agent, err) && options_virt(config, &virt, err) &&
            options_disks(config, &disks, err) &&
            options_service(config, "placement", NULL, &service, err) &&
            options_service(config, "neutron", NULL, &service, err) &&
            options_service(config, "glance", NULL, &service, err) &&
+           options_barbican(config, &user, &service, err) &&
            options_vendordata(config, &vendordata, err);
 }

@@ -109,6 +109,7 @@ typedef struct AgentConfig {
     int64_t service_down_time_s;
     const char *control_plane_release; /* [drover]: "auto", "zed", ... "2026.1" */
     const char *health_listen;         /* [drover]: address for health and metrics, or NULL */
+    int64_t recovery_delay_s;          /* [drover] */
     const char *pin_compute;           /* [upgrade_levels] compute, or NULL */
     const char *pin_conductor;         /* [upgrade_levels] conductor, or NULL */
 
@@ -192,6 +193,10 @@ bool options_service(const DvConfig *config, const char *group, const AuthConfig
                      ServiceConfig *out, GError **err);
 /* [service_user]'s credentials. */
 void options_service_user(const DvConfig *config, AuthConfig *out);
+/* The key manager. `service_user` is filled with [barbican_service_user]'s credentials and must
+ * outlive `out`, which refers to it when send_service_user_token is on. */
+bool options_barbican(const DvConfig *config, AuthConfig *service_user, ServiceConfig *out,
+                      GError **err);
 bool options_virt(const DvConfig *config, VirtConfig *out, GError **err);
 bool options_disks(const DvConfig *config, DisksConfig *out, GError **err);
 bool options_vendordata(const DvConfig *config, VendordataConfig *out, GError **err);

@@ -20,9 +20,10 @@ static const DvOption rows[] = {
     OTHERS("nova_sys_admin"), OTHERS("profiler"), OTHERS("quota"), OTHERS("remote_debug"),
     OTHERS("scheduler"), OTHERS("vmware"), OTHERS("wsgi"),
     OTHERS("xenserver"), OTHERS("zvm"),
-    /* volume encryption keys, signatures, shares: used by what drover does not have yet */
-    OTHERS("barbican"), OTHERS("barbican_service_user"), OTHERS("key_manager"), OTHERS("manila"),
-    OTHERS("vault"),
+    /* the rest of these groups is for other users of castellan, and other key managers */
+    OTHERS("barbican"), OTHERS("key_manager"), OTHERS("vault"),
+    /* shares: used by what drover does not have yet */
+    OTHERS("manila"),
 
     /* [DEFAULT] options of theirs */
     OTHER("DEFAULT", "allow_resize_to_same_host"), OTHER("DEFAULT", "api_paste_config"),

@@ -22,6 +22,7 @@ static const struct {
     {"cinder", NULL, HAS_AUTH},
     {"service_user", NULL, HAS_AUTH},
     {"vendordata_dynamic_auth", NULL, HAS_AUTH},
+    {"barbican_service_user", NULL, HAS_AUTH},
     /* not ours, but auth_section of the others may name it */
     {"keystone_authtoken", NULL, HAS_AUTH},
 };

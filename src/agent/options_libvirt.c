@@ -20,8 +20,8 @@ static const DvOption rows[] = {
     OPT_INT("libvirt", "mem_stats_period_seconds", "10", "Seconds between two memory statistics; 0"
             " or below: no balloon statistics."),
     OPT_BOOL("libvirt", "swtpm_enabled", "false", "Offer emulated TPMs."),
-    OPT_STR("libvirt", "swtpm_user", "tss", "User of swtpm.", UNHONOURED),
-    OPT_STR("libvirt", "swtpm_group", "tss", "Group of swtpm.", UNHONOURED),
+    OPT_STR("libvirt", "swtpm_user", "tss", "User of swtpm, whom the state of TPMs belongs to."),
+    OPT_STR("libvirt", "swtpm_group", "tss", "Group of swtpm."),
     OPT_INT("libvirt", "max_queues", NULL, "Most queues of a network device.", AT_LEAST(1)),
     OPT_INT("libvirt", "rx_queue_size", NULL, "Receive queue: 256, 512 or 1024.", .min = 256,
             .max = 1024),

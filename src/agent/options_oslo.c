@@ -119,6 +119,8 @@ static const DvOption drover_rows[] = {
             " 2023.2, 2024.1 ...); auto: found out from conductor."),
     OPT_STR("drover", "health_listen", "", "Where to answer GET /healthz, /readyz and /metrics:"
             " ADDRESS:PORT, [IPV6]:PORT or unix:/PATH; empty: nowhere."),
+    OPT_INT("drover", "recovery_delay", "30", "Seconds after a start that an interrupted move is left"
+            " alone whose next message may still be on its way.", AT_LEAST(1)),
 };
 /* clang-format on */
 

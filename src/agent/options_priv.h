@@ -12,12 +12,13 @@ typedef struct OptionPart {
     size_t length;
 } OptionPart;
 
-extern const OptionPart options_part_nova;    /* nova's own groups but [libvirt] */
-extern const OptionPart options_part_guest;   /* consoles, config drive, vendor data */
-extern const OptionPart options_part_libvirt; /* [libvirt] */
-extern const OptionPart options_part_oslo;    /* messaging, notifications, log, locks */
-extern const OptionPart options_part_drover;  /* [drover] */
-extern const OptionPart options_part_ignored; /* other services' options in a shared nova.conf */
+extern const OptionPart options_part_nova;     /* nova's own groups but [libvirt] */
+extern const OptionPart options_part_guest;    /* consoles, config drive, vendor data */
+extern const OptionPart options_part_libvirt;  /* [libvirt] */
+extern const OptionPart options_part_barbican; /* the key manager */
+extern const OptionPart options_part_oslo;     /* messaging, notifications, log, locks */
+extern const OptionPart options_part_drover;   /* [drover] */
+extern const OptionPart options_part_ignored;  /* other services' options in a shared nova.conf */
 
 /* NULL when it is not set: an empty value is no value. */
 const char *option_str(const DvConfig *config, const char *group, const char *name);

@@ -1,5 +1,5 @@
 /* Periodic jobs; see periodic.h. */
-#include "agent/periodic.h"
+#include "agent/periodic_priv.h"
 
 #include "agent/cleanup.h"
 #include "agent/evacuated.h"
@@ -68,32 +68,7 @@ static bool sync_scheduler(Periodic *periodic, const DvCtx *ctx, GError **err)
                                         (const char *const *)uuids, err);
 }
 
-/* Ports of one instance per run: bound elsewhere or not at all are bound here, then the cache is
- * read anew. */
-static bool heal_one(Agent *agent, const DvCtx *ctx, const char *uuid, GError **err)
-{
-    static const char *const attrs[] = {"info_cache", NULL};
-    g_autoptr(DvCtx) mine = dv_ctx_with_instance(ctx, uuid);
-    g_autoptr(Ovo) instance = NULL;
-    NetworkInstance who;
-    const char *task;
-
-    if (dv_lanes_depth(agent->lanes, uuid) > 0)
-        return true;
-    if (!conductor_instance_get(agent->con, mine, uuid, attrs, &instance, err))
-        return false;
-    task = ovo_str_or(instance, "task_state", "");
-    if (strcmp(task, "deleting") == 0 ||
-        strcmp(ovo_str_or(instance, "vm_state", ""), "building") == 0)
-        return true;
-    who = network_instance_of(agent, instance);
-    if (g_strcmp0(ovo_str_or(instance, "host", NULL), agent->config.host) != 0 ||
-        !neutron_bind_host(agent->neutron, mine, &who, NULL, err))
-        return !err || !*err;
-    network_cache_want(agent, mine, uuid);
-    return true;
-}
-
+/* One instance per run. */
 static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **err)
 {
     Agent *agent = periodic->agent;
@@ -108,7 +83,7 @@ static bool heal_network_cache(Periodic *periodic, const DvCtx *ctx, GError **er
     uuid = g_queue_pop_head(periodic->heal);
     if (!uuid)
         return true;
-    if (!heal_one(agent, ctx, uuid, err)) {
+    if (!network_cache_heal(agent, ctx, uuid, err)) {
         if (!dv_is(*err, DV_E_INSTANCE_NOT_FOUND))
             return dv_within(err, "instance %s", uuid);
         g_clear_error(err);
@@ -227,13 +202,33 @@ static void job_due(void *arg)
         dv_pool_submit(job->periodic->agent->pools[POOL_PERIODIC], job_run, job, NULL);
 }
 
-Periodic *periodic_start(Agent *agent)
+Periodic *periodic_new(Agent *agent)
 {
-    const PeriodicConfig *config = &agent->config.periodic;
     Periodic *periodic = g_new0(Periodic, 1);
 
     periodic->agent = agent;
     periodic->heal = g_queue_new();
+    return periodic;
+}
+
+bool periodic_run(Periodic *periodic, const char *name)
+{
+    for (size_t i = 0; i < G_N_ELEMENTS(job_rows); i++) {
+        Job job = {.periodic = periodic, .row = &job_rows[i]};
+
+        if (strcmp(job_rows[i].name, name) != 0)
+            continue;
+        job_run(&job);
+        return true;
+    }
+    return false;
+}
+
+Periodic *periodic_start(Agent *agent)
+{
+    const PeriodicConfig *config = &agent->config.periodic;
+    Periodic *periodic = periodic_new(agent);
+
     for (size_t i = 0; config->enable && i < G_N_ELEMENTS(job_rows); i++) {
         int64_t spacing_s = *(const int64_t *)(const void *)((const char *)config +
                                                              job_rows[i].spacing_offset);

@@ -2,6 +2,7 @@
  *
  * The rows are looked at from top to bottom with the states as they are by then, since a row may
  * change them; a row that is last ends it for its instance. */
+#include "agent/guest_tpm.h"
 #include "agent/recovery_priv.h"
 
 #include "agent/evacuated.h"
@@ -434,6 +435,29 @@ static void note_strangers(Agent *agent, GHashTable *strangers)
         recovery_moves_note(agent, uuid);
 }
 
+/* As nova: a host that has such servers and could not start them again does not start. One whose
+ * request makes no sense is not what keeps it. */
+static bool check_tpms(const Agent *agent, const DvCtx *ctx, const Ovo *list, GError **err)
+{
+    for (size_t i = 0; !agent->virt_config.swtpm_enabled && i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) instance = ovo_at(list, NULL, i);
+        g_autoptr(GError) why = NULL;
+        GuestTpm tpm = {NULL, NULL};
+
+        if (!instance || ovo_bool_or(instance, "deleted", false))
+            continue;
+        if (!guest_tpm_of(instance, "flavor", &tpm, &why))
+            dv_warning(ctx, "instance %s: %s", ovo_str_or(instance, "uuid", ""), why->message);
+        if (tpm.version)
+            return dv_fail(err, DV_E_BAD_CONFIG,
+                           "This host has instances with the vTPM feature enabled (%s is one), but"
+                           " the host is not correctly configured; enable vTPM support: [libvirt]"
+                           " swtpm_enabled",
+                           ovo_str_or(instance, "uuid", ""));
+    }
+    return true;
+}
+
 bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
 {
     const VirtDriver *virt = agent->virt;
@@ -446,6 +470,8 @@ bool recovery_run(Agent *agent, const DvCtx *ctx, GError **err)
     if (!virt->ops->list(virt->self, &guests, err) ||
         !conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, err))
         return dv_within(err, "reading the instances of this host");
+    if (!check_tpms(agent, ctx, list, err))
+        return false;
     health_count_guests(guests);
     by_uuid = guests_by_uuid(guests);
     if (!evacuated_leave(agent, ctx, by_uuid, &elsewhere, err))

@@ -10,6 +10,7 @@
 #include "agent/ops/relaunch.h"
 #include "agent/recovery_live.h"
 #include "agent/recovery_priv.h"
+#include "util/fs.h"
 #include "util/log.h"
 
 #include <string.h>
@@ -63,6 +64,11 @@ static bool finish_again(Interrupted *move, GError **err)
 static bool confirm_again(Interrupted *move, GError **err)
 {
     return run_again(move, "confirm_resize", err);
+}
+
+static bool confirmed_again(Interrupted *move, GError **err)
+{
+    return resize_confirmed(move->agent, move->ctx, move->instance, move->migration, err);
 }
 
 static bool revert_again(Interrupted *move, GError **err)
@@ -152,7 +158,7 @@ static bool forget_prep(Interrupted *move, GError **err)
     return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err);
 }
 
-/* What had got across by then. */
+/* What had got across by then, down to the directory that the destination was found by. */
 static void take_files_back(const Interrupted *move)
 {
     const Move files = {
@@ -174,8 +180,13 @@ static bool take_guest_back(const Interrupted *move, GError **err)
                              "stopped") == 0;
     unsigned flags = RELAUNCH_CACHED_NETWORKS | (was_off ? RELAUNCH_OFF : 0);
 
-    if (recovery_is_up(move->power)) /* it had not come to the guest yet */
+    if (recovery_is_up(move->power)) { /* it had not come to the guest yet, and sent nothing */
+        g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
+
+        if (!dv_exists(aside))
+            take_files_back(move);
         return true;
+    }
     take_files_back(move);
     return disks_take_back(move->agent->disks, move->ctx, move->uuid, err) &&
            guest_relaunch(move->agent, move->ctx, move->instance, flags, err);
@@ -245,11 +256,13 @@ static const struct {
     {"evacuation", "accepted", "rebuilding",            AWAY | DEST | NO_DEST, TWICE, "an evacuation to here", recover_evacuation},
     {COLD, "accepted|pre-migrating", "resize_prep",     EITHER | DEST, TWICE,   "taking a resize's claim back", undo_prep},
     {COLD, "accepted", "resize_prep",                   AWAY | NO_DEST, TWICE,  "taking a resize back", undo_prep},
+    {COLD, "pre-migrating", "resize_prep",              HERE | SOURCE, TWICE,   "taking a resize back", undo_prep},
     {COLD, ANY, "resize_migrating",                     HERE | SOURCE, AT_ONCE, "taking a resize back", undo_resize},
     {COLD, "post-migrating", "resize_migrated|resize_finish",
                                                         HERE | DEST,   TWICE,   "finishing a resize", finish_again},
     {COLD, "post-migrating", "resize_migrated",         AWAY | SOURCE, TWICE,   "handing a resize over", tell_dest_to_finish},
     {COLD, "confirming", "",                            EITHER | SOURCE, TWICE, "confirming a resize", confirm_again},
+    {COLD, "confirmed", "",                             EITHER | SOURCE, AT_ONCE, "ending a confirmed resize", confirmed_again},
     {COLD, "reverting", "resize_reverting",             HERE | DEST,   TWICE,   "reverting a resize", revert_again},
     {COLD, "reverted", "resize_reverting",              EITHER | SOURCE, TWICE, "finishing a revert", finish_revert_again},
     {COLD, "reverted", "resize_reverting",              HERE | DEST,   TWICE,   "handing a revert over", tell_source_to_finish_revert},
@@ -314,14 +327,32 @@ static void look_free(void *arg)
     g_free(look);
 }
 
+static Look *look_new(Agent *agent, const DvCtx *ctx, const char *uuid)
+{
+    Look *look = g_new0(Look, 1);
+
+    look->agent = agent;
+    look->ctx = dv_ctx_with_instance(ctx, uuid);
+    look->uuid = g_strdup(uuid);
+    return look;
+}
+
 static void look_run(void *arg);
 
-static void look_queue(void *arg)
+static void look_queue(Look *look)
 {
-    Look *look = arg;
-
     dv_lanes_submit(look->agent->lanes, look->uuid, look->agent->pools[POOL_GENERAL], look_run,
                     look, look_free);
+}
+
+/* What the timer holds is its own, and ends with its entry. */
+static void look_due(void *arg)
+{
+    const Look *due = arg;
+    Look *look = look_new(due->agent, due->ctx, due->uuid);
+
+    look->second = due->second;
+    look_queue(look);
 }
 
 /* The look goes on, later. */
@@ -331,7 +362,7 @@ static void look_later(Look *look)
 
     look->second = true;
     if (pause_ms > 0)
-        dv_timer_add(look->agent->timer, pause_ms, 0, look_queue, look, look_free);
+        dv_timer_add(look->agent->timer, pause_ms, 0, look_due, look, look_free);
     else
         look_queue(look);
 }
@@ -380,16 +411,6 @@ static void look_run(void *arg)
         look_later(look);
     else
         look_free(look);
-}
-
-static Look *look_new(Agent *agent, const DvCtx *ctx, const char *uuid)
-{
-    Look *look = g_new0(Look, 1);
-
-    look->agent = agent;
-    look->ctx = dv_ctx_with_instance(ctx, uuid);
-    look->uuid = g_strdup(uuid);
-    return look;
 }
 
 void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid)

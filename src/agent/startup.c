@@ -1,6 +1,8 @@
 /* Service start; see startup.h. */
 #include "agent/startup.h"
 
+#include "agent/evacuated.h"
+#include "agent/recovery.h"
 #include "agent/recovery_moves.h"
 #include "services/scheduler.h"
 #include "util/log.h"
@@ -173,6 +175,26 @@ static bool look_at_moves(Agent *agent, const DvCtx *ctx, const GPtrArray *uuids
     return true;
 }
 
+/* A migration that was confirmed holds nothing any more: the agent died before it had ended it. */
+static bool look_at_confirmed(Agent *agent, const DvCtx *ctx, const GPtrArray *uuids, GError **err)
+{
+    g_autoptr(Ovo) filters = ovo_new_dict();
+    g_autoptr(Ovo) list = NULL;
+
+    ovo_set_strv(filters, "uuid", (const char *const *)uuids->pdata);
+    ovo_set_str(filters, "source_compute", agent->config.host);
+    ovo_set_str(filters, "status", "confirmed");
+    if (!conductor_migrations_by_filters(agent->con, ctx, filters, &list, err))
+        return dv_within(err, "reading confirmed moves");
+    for (size_t i = 0; i < ovo_count(list, NULL); i++) {
+        g_autoptr(Ovo) migration = ovo_at(list, NULL, i);
+
+        if (migration)
+            recovery_moves_note(agent, ovo_str_or(migration, "instance_uuid", ""));
+    }
+    return true;
+}
+
 static bool recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
 {
     static const char *const attrs[] = {NULL};
@@ -200,7 +222,7 @@ static bool recover_unclaimed(Agent *agent, const DvCtx *ctx, GError **err)
         if (instance && !set_unclaimed_to_error(agent, ctx, instance, err))
             return false;
     }
-    return look_at_moves(agent, ctx, unknown, err);
+    return look_at_moves(agent, ctx, unknown, err) && look_at_confirmed(agent, ctx, unknown, err);
 }
 
 void startup_recover_unclaimed(Agent *agent, const DvCtx *ctx)
@@ -211,7 +233,37 @@ void startup_recover_unclaimed(Agent *agent, const DvCtx *ctx)
         dv_error(ctx, "interrupted builds are not looked for: %s", err->message);
 }
 
-void startup_announce(Agent *agent, const DvCtx *ctx)
+/* ---- from the record to the first request ---- */
+
+/* A placement that is away is no reason to be away too: the periodic audit makes up for it. Without
+ * a compute node record there is nothing to serve, and a wrong option does not mend itself. */
+static bool first_audit(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    g_autoptr(GError) cause = NULL;
+
+    if (tracker_audit(agent->tracker, ctx, true, &cause)) {
+        atomic_store(&agent->vitals.audit_ms, dv_now_ms());
+        return true;
+    }
+    if (dv_is(cause, DV_E_BAD_CONFIG) || !tracker_node_identity(agent->tracker, NULL, NULL)) {
+        g_propagate_error(err, g_steal_pointer(&cause));
+        return false;
+    }
+    dv_error(ctx, "the first audit failed, the next one comes in its turn: %s", cause->message);
+    return true;
+}
+
+static void settle_evacuated(Agent *agent, const DvCtx *ctx)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!evacuated_settle(agent, ctx, &err))
+        dv_error(ctx, "evacuated guests are looked for again later: %s", err->message);
+}
+
+/* A host without instances has nothing to say: it may not be in a cell yet, which schedulers do not
+ * expect. */
+static void announce(Agent *agent, const DvCtx *ctx)
 {
     static const char *const attrs[] = {NULL};
     g_autoptr(GError) err = NULL;
@@ -220,6 +272,20 @@ void startup_announce(Agent *agent, const DvCtx *ctx)
     if (!agent->config.track_instance_changes)
         return;
     if (!conductor_instances_by_host(agent->con, ctx, agent->config.host, attrs, &list, &err) ||
-        !scheduler_update_instance_info(agent->rpc, ctx, agent->config.host, list, &err))
+        (ovo_count(list, NULL) > 0 &&
+         !scheduler_update_instance_info(agent->rpc, ctx, agent->config.host, list, &err)))
         dv_warning(ctx, "scheduler not told of the instances here: %s", err->message);
+}
+
+bool startup_open(Agent *agent, const DvCtx *ctx, GError **err)
+{
+    if (!recovery_run(agent, ctx, err) || !first_audit(agent, ctx, err))
+        return false;
+    startup_recover_unclaimed(agent, ctx);
+    settle_evacuated(agent, ctx);
+    recovery_moves(agent, ctx);
+    gate_open(agent->gate);
+    atomic_store(&agent->vitals.ready, true);
+    announce(agent, ctx);
+    return true;
 }

@@ -15,8 +15,10 @@ void startup_refresh(Agent *agent);
 /* Waits for conductor (for ever, unless stopping), finds the release, checks the minimum service
  * version, reads or creates the service record. *out_service is the caller's. */
 bool startup_register(Agent *agent, const DvCtx *ctx, Ovo **out_service, GError **err);
-/* Tells the scheduler which instances are here. Failures are logged. */
-void startup_announce(Agent *agent, const DvCtx *ctx);
+/* What comes between the service record and the first request, in nova's order: what an earlier run
+ * left is recovered, the host is audited, the gate opens, and the scheduler is told which instances
+ * are here. Fails when the agent cannot serve. */
+bool startup_open(Agent *agent, const DvCtx *ctx, GError **err);
 /* Instances that the scheduler gave to this host and that died with the agent before they were
  * claimed: they have an allocation here and no host. They are set to error, as nova does. After the
  * first audit. Failures are logged. */

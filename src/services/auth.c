@@ -429,7 +429,9 @@ static bool call_json(Service *service, const DvCtx *ctx, ServiceIdentity identi
     json_decref(body);
     call->body = text;
     ok = call_perform(service, ctx, identity, call, accept, out_status, out_json, err);
-    free(text); /* jansson's */
+    if (text)
+        explicit_bzero(text, strlen(text)); /* it may hold a secret */
+    free(text);                             /* jansson's */
     return ok;
 }
 
@@ -482,12 +484,12 @@ bool service_upload(Service *service, const DvCtx *ctx, ServiceIdentity identity
 }
 
 bool service_download(Service *service, const DvCtx *ctx, ServiceIdentity identity,
-                      const char *path,
+                      const char *path, const char *accept_type,
                       bool (*sink)(void *arg, const void *data, size_t length, GError **err),
                       void *arg, GError **err)
 {
     Call call = {
-        .method = "GET", .path = path, .accept_type = "*/*", .sink = sink, .sink_arg = arg};
+        .method = "GET", .path = path, .accept_type = accept_type, .sink = sink, .sink_arg = arg};
     g_auto(HttpResponse) r = {0};
 
     return exchange(service, ctx, identity, &call, &r, err) &&

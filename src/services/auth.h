@@ -33,7 +33,7 @@ typedef struct ServiceConfig {
     const char *endpoint_override; /* or NULL: catalog. For glance: [glance] api_servers' first */
     unsigned connect_retries, status_code_retries;
     AuthConfig auth;
-    bool user_token_only;           /* glance without own credentials */
+    bool user_token_only;           /* without own credentials: glance, the key manager */
     const AuthConfig *service_user; /* X-Service-Token beside a user token, or NULL */
 } ServiceConfig;
 
@@ -72,8 +72,8 @@ bool service_patch(Service *service, const DvCtx *ctx, ServiceIdentity identity,
  * sent counts. Errors as service_call. */
 bool service_upload(Service *service, const DvCtx *ctx, ServiceIdentity identity, const char *path,
                     const HttpUpload *upload, const int *accept, int *out_status, GError **err);
-/* GET that streams a 2xx body into a sink (http.h). */
+/* GET that streams a 2xx body of the type asked for into a sink (http.h). */
 bool service_download(Service *service, const DvCtx *ctx, ServiceIdentity identity,
-                      const char *path,
+                      const char *path, const char *accept_type,
                       bool (*sink)(void *arg, const void *data, size_t length, GError **err),
                       void *arg, GError **err);

@@ -273,7 +273,8 @@ static bool download_once(Service *glance, const DvCtx *ctx, const GlanceImage *
     d->written = 0;
     d->hash = NULL;
     hash_choose(ctx, image, d);
-    ok = rewind_file(d->fd, err) && service_download(glance, ctx, AS_USER, path, on_data, d, err) &&
+    ok = rewind_file(d->fd, err) &&
+         service_download(glance, ctx, AS_USER, path, "*/*", on_data, d, err) &&
          check_result(image, d, err);
     g_clear_pointer(&d->hash, g_checksum_free);
     return ok;

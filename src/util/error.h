@@ -141,6 +141,10 @@ typedef enum {
     DV_E_AGENT_NOT_ENABLED,      /* the image does not say that there is a guest agent */
     DV_E_PASSWORD_FAILED,        /* the reason is not told: it could hold the password */
     DV_E_CRASH_DUMP_UNSUPPORTED, /* the hypervisor has no NMI */
+
+    /* the key manager */
+    DV_E_KEY_MANAGER,      /* it is away, or refuses */
+    DV_E_SECRET_NOT_FOUND, /* a secret that an instance needs is not there (any more) */
     DV_E_LAST
 } DvErrorCode;
 

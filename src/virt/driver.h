@@ -37,12 +37,13 @@ typedef struct VirtConfig {
     int64_t reserved_host_memory_mib;
     bool use_cow_images, force_raw_images, use_virtio_for_bridges;
     bool swtpm_enabled;
-    bool preallocate;               /* preallocate_images = space */
-    bool disable_apic;              /* [workarounds] libvirt_disable_apic */
-    const char *hw_disk_discard;    /* ignore, unmap, or NULL */
-    const char *disk_prefix;        /* of all device names, or NULL: by their bus */
-    const char *const *perf_events; /* performance events that guests' statistics count */
-    int64_t num_pcie_ports;         /* free ports of q35 guests; 0: libvirt's default */
+    const char *swtpm_user, *swtpm_group; /* whom the state of TPMs belongs to */
+    bool preallocate;                     /* preallocate_images = space */
+    bool disable_apic;                    /* [workarounds] libvirt_disable_apic */
+    const char *hw_disk_discard;          /* ignore, unmap, or NULL */
+    const char *disk_prefix;              /* of all device names, or NULL: by their bus */
+    const char *const *perf_events;       /* performance events that guests' statistics count */
+    int64_t num_pcie_ports;               /* free ports of q35 guests; 0: libvirt's default */
     int64_t max_queues, rx_queue_size, tx_queue_size;        /* 0: unset */
     int64_t device_detach_attempts, device_detach_timeout_s; /* of a running guest; 0: 8 and 20 */
     int64_t serial_port_first, serial_port_end; /* TCP ports of serial consoles: first to end - 1 */
@@ -121,7 +122,9 @@ typedef struct VirtOps {
      * success. A port that fails does not keep the others; the first error is told. */
     bool (*unplug)(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
     /* Defines the guest (persistent) and starts it paused or running. On failure nothing is left
-     * defined. DV_E_INSTANCE_EXISTS: it runs already, and goes on untouched. */
+     * defined; what its TPM remembers stays. DV_E_INSTANCE_EXISTS: it runs already, and goes on
+     * untouched. DV_E_INVALID: it shall have a TPM, and its secret is not given. DV_E_HYPERVISOR:
+     * its TPM's state is under another secret. */
     bool (*start)(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err);
     /* Lets a paused guest run; one that runs already: success. Absent: DV_E_INSTANCE_NOT_FOUND;
      * off: DV_E_HYPERVISOR. */
@@ -134,8 +137,10 @@ typedef struct VirtOps {
      * could not be powered off. */
     bool (*power_off)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Starts the definition that is there, from its managed save when it has one; a guest that runs
-     * already: success. Absent: DV_E_INSTANCE_NOT_FOUND. */
-    bool (*launch)(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
+     * already: success. Absent: DV_E_INSTANCE_NOT_FOUND. `secret` is that of its TPM, NULL when it
+     * has none. */
+    bool (*launch)(void *self, const DvCtx *ctx, const char *uuid, const GuestSecret *secret,
+                   bool paused, GError **err);
     /* Stops the guest's CPUs; paused already: success. Absent: DV_E_INSTANCE_NOT_FOUND; off:
      * DV_E_HYPERVISOR. `resume` lets it run again. */
     bool (*pause)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
@@ -148,9 +153,13 @@ typedef struct VirtOps {
      * it is no description of it. */
     bool (*define_xml)(void *self, const DvCtx *ctx, const char *uuid, const char *xml,
                        GError **err);
-    /* Ends the guest at once and undefines it, with managed save and nvram. Absent: success.
-     * DV_E_POWER_OFF when it could not be powered off: then it is still defined. */
+    /* Ends the guest at once and undefines it, with managed save, nvram and what its TPM remembers.
+     * Absent: success. DV_E_POWER_OFF when it could not be powered off: then it is still defined.
+     */
     bool (*destroy)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+    /* The same for a guest that is about to be defined again: what its TPM remembers stays. A
+     * hypervisor that cannot undefine it without that leaves such a guest defined, and off. */
+    bool (*retire)(void *self, const DvCtx *ctx, const char *uuid, GError **err);
     /* Sends the guest a non-maskable interrupt. Absent: DV_E_INSTANCE_NOT_FOUND; off:
      * DV_E_INSTANCE_NOT_RUNNING; DV_E_UNSUPPORTED: the hypervisor has none. */
     bool (*inject_nmi)(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -1,6 +1,8 @@
 /* Construction and release of GuestSpec; see spec.h. */
 #include "virt/spec.h"
 
+#include <string.h>
+
 static void disk_spec_free(gpointer data)
 {
     DiskSpec *disk = data;
@@ -46,6 +48,14 @@ GuestSpec *guest_spec_new(void)
     return spec;
 }
 
+void guest_secret_done(GuestSecret *secret)
+{
+    if (secret->value)
+        explicit_bzero(secret->value, strlen(secret->value));
+    g_clear_pointer(&secret->value, g_free);
+    g_clear_pointer(&secret->uuid, g_free);
+}
+
 void guest_spec_free(GuestSpec *spec)
 {
     if (!spec)
@@ -70,6 +80,8 @@ void guest_spec_free(GuestSpec *spec)
         spec->scsi_model,
         spec->watchdog_action,
         spec->iommu_model,
+        spec->tpm_version,
+        spec->tpm_model,
         spec->disk_bus,
         spec->cdrom_bus,
         spec->vif_model,
@@ -86,6 +98,7 @@ void guest_spec_free(GuestSpec *spec)
 
     for (size_t i = 0; i < G_N_ELEMENTS(strings); i++)
         g_free(strings[i]);
+    guest_secret_done(&spec->tpm_secret);
     g_clear_pointer(&spec->cpu_traits, g_ptr_array_unref);
     g_ptr_array_unref(spec->disks);
     g_ptr_array_unref(spec->nics);

@@ -92,6 +92,14 @@ typedef struct NicSpec {
     unsigned address_count;
 } NicSpec;
 
+/* What the state of a guest's TPM is kept under: a secret of the key manager. */
+typedef struct GuestSecret {
+    char *uuid;  /* the guest's definition names it */
+    char *value; /* text; never logged, wiped when it is freed; NULL: not at hand */
+} GuestSecret;
+void guest_secret_done(GuestSecret *secret);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(GuestSecret, guest_secret_done)
+
 typedef struct GuestSpec {
     char *uuid, *name; /* name: "instance-0000002a" */
     char *title;       /* display name, metadata element */
@@ -128,6 +136,9 @@ typedef struct GuestSpec {
     char *watchdog_action;             /* or NULL: no watchdog */
     char *iommu_model;                 /* "auto", "intel", "virtio", or NULL: none */
     bool guest_agent;
+    char *tpm_version;      /* "1.2", "2.0", or NULL: no TPM */
+    char *tpm_model;        /* "tpm-tis", "tpm-crb" */
+    GuestSecret tpm_secret; /* a definition needs its uuid, a start its value, too */
 
     /* what disks and ports get that say nothing themselves */
     char *disk_bus, *cdrom_bus, *vif_model; /* vif_model NULL: libvirt's choice */

@@ -35,6 +35,8 @@ struct FakeAgent {
     char *folder;
     DvConfig *options;
     TrackerConfig tracker_config;
+    ServiceConfig barbican_config;
+    AuthConfig barbican_user;
     VendordataConfig vendordata_config;
     RpcServer *rpc_server;
     DvCtx *ctx;
@@ -191,6 +193,9 @@ static void wire_services(FakeAgent *fake)
     agent->placement = service(fake, "placement", "placement");
     agent->neutron = service(fake, "neutron", "network");
     agent->glance = service(fake, "glance", "image");
+    fake->barbican_config.endpoint_override = http_server_url(fake->server);
+    agent->barbican = service_new(agent->http, &fake->barbican_config, NULL);
+    assert_non_null(agent->barbican);
     agent->vendordata = vendordata_new(agent->http, &fake->vendordata_config, NULL);
     assert_non_null(agent->vendordata);
 }
@@ -290,13 +295,14 @@ static void make(FakeAgent *fake, const char *options)
     if (!options_agent(fake->options, &agent->config, &err) ||
         !options_virt(fake->options, &agent->virt_config, &err) ||
         !options_disks(fake->options, &agent->disks_config, &err) ||
+        !options_barbican(fake->options, &fake->barbican_user, &fake->barbican_config, &err) ||
         !options_vendordata(fake->options, &fake->vendordata_config, &err))
         fail_msg("%s", err->message);
     agent->pointer_model = dv_config_str(fake->options, "DEFAULT", "pointer_model");
     wire(fake);
 }
 
-FakeAgent *fake_agent_new(const char *options)
+FakeAgent *fake_agent_new_unstarted(const char *options)
 {
     FakeAgent *fake = g_new0(FakeAgent, 1);
 
@@ -306,6 +312,13 @@ FakeAgent *fake_agent_new(const char *options)
     make(fake, options);
     script_neutron(fake->server);
     script_glance(fake->server);
+    return fake;
+}
+
+FakeAgent *fake_agent_new(const char *options)
+{
+    FakeAgent *fake = fake_agent_new_unstarted(options);
+
     first_audit(fake);
     gate_open(fake->agent.gate);
     return fake;
@@ -341,6 +354,7 @@ void fake_agent_free(FakeAgent *fake)
     virt_driver_free(agent->virt);
     tracker_free(agent->tracker);
     vendordata_free(agent->vendordata);
+    service_free(agent->barbican);
     service_free(agent->glance);
     service_free(agent->neutron);
     service_free(agent->placement);

@@ -31,6 +31,8 @@ typedef struct FakeAgent FakeAgent;
 /* After its first audit. `options`: further lines of nova.conf, or NULL; vif_plugging_timeout is 0
  * when they do not say otherwise. */
 FakeAgent *fake_agent_new(const char *options);
+/* Before its start: it has asked nobody for anything, and its gate is closed. */
+FakeAgent *fake_agent_new_unstarted(const char *options);
 /* Another host of the same cloud: conductor and HTTP server are those of `first`, casts and calls
  * between the two arrive, and migrations of each one's hypervisor to an address that names the
  * other go there. Its node is named as the host. Free it before `first`. */

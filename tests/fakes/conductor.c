@@ -274,6 +274,7 @@ static bool migration_fits(const json_t *row, const char *method, const json_t *
     static const char *const fields[] = {"source_compute", "migration_type", "instance_uuid", NULL};
     const json_t *host = json_is_object(first) ? json_object_get(first, "host") : first;
     const json_t *statuses = json_object_get(first, "status");
+    const json_t *uuids = json_object_get(first, "uuid");
 
     if (host && !is_of_host(row, host))
         return false;
@@ -283,7 +284,8 @@ static bool migration_fits(const json_t *row, const char *method, const json_t *
     for (size_t i = 0; fields[i]; i++)
         if (json_object_get(first, fields[i]) && !same_text(first, row, fields[i]))
             return false;
-    return !statuses || filter_fits(statuses, json_object_get(row, "status"));
+    return (!statuses || filter_fits(statuses, json_object_get(row, "status"))) &&
+           (!uuids || filter_fits(uuids, json_object_get(row, "uuid")));
 }
 
 static json_t *migration_list(const FakeConductor *fake, const char *method, const json_t *args)
@@ -365,7 +367,7 @@ static json_t *instance_list(const FakeConductor *fake, const char *method, cons
         if (by_host ? json_equal(json_object_get(row, "host"), first) : filters_fit(first, row))
             json_array_append_new(objects, object_of("Instance", "2.7", json_deep_copy(row)));
     }
-    return list_of("InstanceList", objects);
+    return object_of("InstanceList", "2.6", json_pack("{so}", "objects", objects));
 }
 
 /* All hosts are as the one that a test has described; null: none. */
@@ -448,7 +450,10 @@ static bool answer(FakeConductor *fake, const char *call, const char *method, co
         return class_action(fake, json_string_value(json_object_get(args, "objname")),
                             json_string_value(json_object_get(args, "objmethod")), args, out,
                             remote, err);
-    *out = json_null();
+    if (strcmp(method, "ping") == 0)
+        *out = json_pack("{ss sO}", "service", "conductor", "arg", json_object_get(args, "arg"));
+    else
+        *out = json_null();
     return true;
 }
 

@@ -5,6 +5,10 @@
  * delivered when the operation is at the hypervisor call `hold`, so that their place is always the
  * same; the others follow when everything is done.
  *
+ * Operations that nova worked at together are delivered together: all of them are at the hypervisor
+ * at once. What the host did by itself (its start, its heartbeats, its periodic jobs) is made to
+ * happen one by one, in the recorded order.
+ *
  * Threads    one test thread. */
 #pragma once
 
@@ -26,8 +30,10 @@ typedef struct ReplayHow {
     bool moved;          /* the request's migration takes room here already */
     bool neighbour;      /* another server of that size is being rebuilt here */
     bool screen;         /* the guest has a VNC display */
+    bool start;          /* it begins with the agent's start */
     const char *options; /* further lines of nova.conf, or NULL */
 } ReplayHow;
 
-/* What nova sent, and what the agent sent, in the form of replay_message.h. New references. */
+/* What nova sent, and what the agent sent, in the form of replay_message.h. Of several operations
+ * or jobs each message also has a "part" (replay_compare.h). New references. */
 void replay_run(const ReplayHow *how, json_t **out_nova, json_t **out_ours);

@@ -7,7 +7,8 @@
 typedef struct Said {
     json_t *message; /* own copy */
     char *name;
-    bool gone; /* taken out by a row */
+    bool gone;    /* taken out by a row */
+    bool anytime; /* a row says that its place says nothing */
 } Said;
 
 typedef struct Side {
@@ -28,7 +29,15 @@ static void said_free(gpointer data)
     g_free(said);
 }
 
-static void side_init(Side *side, const json_t *messages)
+/* "" when the conversation has no parts. */
+static const char *part_of(const json_t *message)
+{
+    const char *part = json_string_value(json_object_get(message, "part"));
+
+    return part ? part : "";
+}
+
+static void side_init(Side *side, const json_t *messages, const char *part)
 {
     size_t i;
     json_t *message;
@@ -37,9 +46,13 @@ static void side_init(Side *side, const json_t *messages)
     side->order = g_ptr_array_new();
     json_array_foreach(messages, i, message)
     {
-        Said *said = g_new0(Said, 1);
+        Said *said;
 
+        if (strcmp(part_of(message), part) != 0)
+            continue;
+        said = g_new0(Said, 1);
         said->message = json_deep_copy(message);
+        json_object_del(said->message, "part");
         said->name = g_strdup_printf("%s %s", json_string_value(json_object_get(message, "to")),
                                      json_string_value(json_object_get(message, "call")));
         g_ptr_array_add(side->original, said);
@@ -298,10 +311,24 @@ static bool edit_other(Comparison *c, const ReplayRow *row)
     return json_array_size(theirs) && json_array_size(ours) && !json_equal(theirs, ours);
 }
 
+static bool set_anytime(const Side *side, const char *what)
+{
+    g_autoptr(GPtrArray) found = named(side, what);
+
+    for (guint i = 0; i < found->len; i++)
+        ((Said *)found->pdata[i])->anytime = true;
+    return found->len > 0;
+}
+
+static bool edit_anytime(Comparison *c, const ReplayRow *row)
+{
+    return set_anytime(&c->nova, row->what) && set_anytime(&c->ours, row->what);
+}
+
 static bool (*const edits[])(Comparison *c, const ReplayRow *row) = {
     [REPLAY_LESS] = edit_less,   [REPLAY_MORE] = edit_more,     [REPLAY_JOIN] = edit_join,
     [REPLAY_AFTER] = edit_after, [REPLAY_BEFORE] = edit_before, [REPLAY_WITHOUT] = edit_without,
-    [REPLAY_WITH] = edit_with,   [REPLAY_OTHER] = edit_other,
+    [REPLAY_WITH] = edit_with,   [REPLAY_OTHER] = edit_other,   [REPLAY_ANYTIME] = edit_anytime,
 };
 
 /* ---- what is left ---- */
@@ -311,8 +338,10 @@ static GPtrArray *of_kind(const Side *side, bool reads)
     GPtrArray *kind = g_ptr_array_new();
 
     for (guint i = 0; i < side->order->len; i++) {
-        if (only_reads(side->order->pdata[i]) == reads)
-            g_ptr_array_add(kind, side->order->pdata[i]);
+        Said *said = side->order->pdata[i];
+
+        if ((only_reads(said) || said->anytime) == reads)
+            g_ptr_array_add(kind, said);
     }
     return kind;
 }
@@ -497,21 +526,81 @@ static Meant is_meant(const ReplayRow *row, const char *name)
     return NOT_MEANT;
 }
 
-static bool apply_rows(const char *name, Comparison *c, const ReplayRow *rows, size_t count,
-                       bool *used)
+static void apply_rows(const char *name, Comparison *c, const ReplayRow *rows, size_t count,
+                       bool *applied)
 {
+    for (size_t i = 0; i < count; i++)
+        if (is_meant(&rows[i], name) != NOT_MEANT && edits[rows[i].edit](c, &rows[i]))
+            applied[i] = true;
+}
+
+/* ---- parts ---- */
+
+typedef struct Parts {
+    GPtrArray *keys;     /* char *, as they first came; "" alone: it has none */
+    GHashTable *applied; /* name -> bool[count] */
+} Parts;
+
+static void find_parts(GPtrArray *keys, const json_t *messages)
+{
+    size_t i;
+    json_t *message;
+
+    json_array_foreach(messages, i, message)
+    {
+        const char *part = part_of(message);
+
+        if (!g_ptr_array_find_with_equal_func(keys, part, g_str_equal, NULL))
+            g_ptr_array_add(keys, g_strdup(part));
+    }
+}
+
+static bool *applied_in(Parts *parts, const char *name, size_t count)
+{
+    bool *applied = g_hash_table_lookup(parts->applied, name);
+
+    if (!applied) {
+        applied = g_new0(bool, count);
+        g_hash_table_insert(parts->applied, g_strdup(name), applied);
+    }
+    return applied;
+}
+
+static bool compare_part(const char *part, Parts *parts, const char *name, const json_t *nova,
+                         const json_t *ours, const ReplayRow *rows, size_t count)
+{
+    Comparison c = {0};
+    bool changes, reads;
+
+    side_init(&c.nova, nova, part);
+    side_init(&c.ours, ours, part);
+    apply_rows(name, &c, rows, count, applied_in(parts, name, count));
+    changes = changes_agree(&c);
+    reads = reads_agree(&c);
+    if (*part && !(changes && reads))
+        g_printerr("  ^ %s\n", part);
+    side_done(&c.nova);
+    side_done(&c.ours);
+    return changes && reads;
+}
+
+/* Each row that names a part in full was needed in one of that name. */
+static bool all_needed(const Parts *parts, const ReplayRow *rows, size_t count, bool *used)
+{
+    GHashTableIter iter;
+    gpointer name, value;
     bool all = true;
 
-    for (size_t i = 0; i < count; i++) {
-        Meant meant = is_meant(&rows[i], name);
+    g_hash_table_iter_init(&iter, parts->applied);
+    while (g_hash_table_iter_next(&iter, &name, &value)) {
+        const bool *applied = value;
 
-        if (meant == NOT_MEANT)
-            continue;
-        if (edits[rows[i].edit](c, &rows[i])) {
-            used[i] = true;
-        } else if (meant == MUST_APPLY) {
-            g_printerr("  useless: %s %s (%s)\n", rows[i].what, rows[i].arg ? rows[i].arg : "",
-                       rows[i].reason);
+        for (size_t i = 0; i < count; i++) {
+            used[i] = used[i] || applied[i];
+            if (applied[i] || is_meant(&rows[i], name) != MUST_APPLY)
+                continue;
+            g_printerr("  useless in %s: %s %s (%s)\n", (const char *)name, rows[i].what,
+                       rows[i].arg ? rows[i].arg : "", rows[i].reason);
             all = false;
         }
     }
@@ -521,15 +610,18 @@ static bool apply_rows(const char *name, Comparison *c, const ReplayRow *rows, s
 bool replay_compare(const char *name, const json_t *nova, const json_t *ours, const ReplayRow *rows,
                     size_t count, bool *used)
 {
-    Comparison c = {0};
-    bool needed, changes, reads;
+    g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GHashTable) applied = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    Parts parts = {keys, applied};
+    bool same = true;
 
-    side_init(&c.nova, nova);
-    side_init(&c.ours, ours);
-    needed = apply_rows(name, &c, rows, count, used);
-    changes = changes_agree(&c);
-    reads = reads_agree(&c);
-    side_done(&c.nova);
-    side_done(&c.ours);
-    return needed && changes && reads;
+    find_parts(keys, nova);
+    find_parts(keys, ours);
+    for (guint i = 0; i < keys->len; i++) {
+        const char *part = keys->pdata[i];
+        g_auto(GStrv) words = g_strsplit(part, " ", 2);
+
+        same = compare_part(part, &parts, *part ? words[0] : name, nova, ours, rows, count) && same;
+    }
+    return all_needed(&parts, rows, count, used) && same;
 }

@@ -9,6 +9,10 @@
  * a glob over that name; "#2" behind it means only the second such message that nova sent
  * (REPLAY_MORE, REPLAY_WITH: that we sent).
  *
+ * A conversation may have parts: each message then has "part", "NAME which", and what one part says
+ * is compared with what the same part says on the other side. Rows are for parts by NAME, in each
+ * of them anew; numbers count the messages of one part.
+ *
  * Threads    one test thread. */
 #pragma once
 
@@ -28,11 +32,14 @@ typedef enum {
                        are separated by blanks, and each name may be a glob */
     REPLAY_WITH,    /* ours has a member `arg` and nova's has not, likewise */
     REPLAY_OTHER,   /* the member `arg` has another value */
+    REPLAY_ANYTIME, /* it is sent beside the others: as for those that read, its place says nothing
+                     */
 } ReplayEdit;
 
 typedef struct ReplayRow {
-    const char *in; /* names of conversations, separated by blanks. The row must be needed in each
-                       that is named in full, and in at least one of those that a glob names */
+    const char *in; /* names of conversations or of parts, separated by blanks. The row must be
+                       needed in each that is named in full, and in at least one of those that a
+                       glob names; of parts of one name in one */
     ReplayEdit edit;
     const char *what, *arg;
     const char *reason;

@@ -224,6 +224,7 @@ static void the_disk_stands_on_the_destinations_own_base(void **state)
     move_to(pair, &same);
     assert_true(disks_facts(fake_agent(pair->dest)->disks, UUID, &disks, NULL));
     root = disks->pdata[0];
+    assert_non_null(root->backing_file);
     base = g_build_filename(cache, root->backing_file, NULL);
     assert_true(dv_exists(base));
     assert_int_equal(disk_gib(pair->dest), 1);

@@ -1,5 +1,7 @@
 /* Cold migrations whose disks are carried by commands, as [libvirt] remote_filesystem_transport
  * says: with an ssh, scp and rsync that know where the other host's folder is. */
+#include "agent/recovery.h"
+#include "agent/recovery_moves.h"
 #include "flow/resize.h"
 
 #include <stdlib.h>
@@ -163,6 +165,37 @@ static void a_copy_that_fails_brings_everything_back(void **state)
     assert_false(fake_agent_has_disks(pair->dest, UUID));
 }
 
+/* Killed after the guest was stopped, on a folder that both hosts see: here two, each with files.
+ */
+static void a_start_after_a_kill_removes_no_files_of_the_guest(void **state)
+{
+    Pair *pair = *state;
+    Agent *agent = fake_agent(pair->source);
+    FakeConductor *con = fake_agent_conductor(pair->source);
+    g_autofree char *there = instance_path(pair->dest, "", "disk");
+    g_autofree char *folder = g_path_get_dirname(there);
+    json_auto_t *record = migration_record("migration", same.id, "migrating", "vm", DEST);
+    json_t *data = json_object_get(record, "nova_object.data");
+    g_autofree char *log = NULL;
+
+    assert_int_equal(mkdir(folder, 0755), 0);
+    assert_true(g_file_set_contents(there, MARK, -1, NULL));
+    json_object_set_new(data, "dest_host", json_string(DEST_IP));
+    fake_conductor_put_migration(con, json_incref(data));
+    fake_conductor_set(con, UUID, "task_state", "resize_migrating");
+    assert_true(
+        agent->virt->ops->power_off(agent->virt->self, fake_agent_ctx(pair->source), UUID, NULL));
+    assert_true(recovery_run(agent, fake_agent_ctx(pair->source), NULL));
+    recovery_moves(agent, fake_agent_ctx(pair->source));
+    fake_agent_wait(pair->source, UUID);
+    fake_agent_assert_row(pair->source, "task_state", "");
+    assert_int_equal(guest(pair->source), GUEST_STATE_RUNNING);
+    assert_true(fake_agent_has_file(pair->source, UUID, "disk"));
+    log = log_of(pair);
+    assert_non_null(strstr(log, "ssh -o BatchMode=yes " DEST_IP " rm "));
+    assert_true(dv_exists(there));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +205,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_copy_that_fails_brings_everything_back, setup_ssh,
                                         teardown),
+        cmocka_unit_test_setup_teardown(a_start_after_a_kill_removes_no_files_of_the_guest,
+                                        setup_ssh, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

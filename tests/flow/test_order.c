@@ -1,6 +1,6 @@
 /* Operations on one server come one after the other, in the order in which they were asked for;
  * those on different servers do not wait for each other, and neither does what only looks. */
-#include "flow/server.h"
+#include "flow/reply.h"
 
 #include <string.h>
 
@@ -102,18 +102,16 @@ static void looking_waits_for_nobody(void **state)
 {
     FakeAgent *fake = *state;
     FakeVirt *virt = fake_agent_virt(fake);
-    json_auto_t *uptime = NULL;
-    json_auto_t *text = NULL;
-    json_auto_t *numbers = NULL;
 
     fake_virt_hold(virt, "pause");
     send(fake, "pause_instance", args_of(fake, "pausing"));
     assert_true(fake_virt_wait_held(virt, "pause", 60000));
-    assert_true(call(fake, "get_host_uptime", json_object(), &uptime, NULL));
-    assert_true(call(fake, "get_console_output",
-                     with(args_of(fake, "pausing"), "tail_length", json_null()), &text, NULL));
-    assert_true(call(fake, "get_diagnostics", args_of(fake, "pausing"), &numbers, NULL));
+    assert_null(ask_and_wait(fake, "get_host_uptime", "6.0", json_object()));
+    assert_null(ask_and_wait(fake, "get_console_output", "6.0",
+                             with(args_of(fake, "pausing"), "tail_length", json_null())));
+    assert_null(ask_and_wait(fake, "get_diagnostics", "6.0", args_of(fake, "pausing")));
     assert_int_equal(calls(fake, "pause"), 1);
+    fake_agent_assert_row(fake, "task_state", "pausing");
     fake_virt_release(virt, "pause");
     fake_agent_wait(fake, UUID);
     assert_is(fake, "paused", "3", GUEST_STATE_PAUSED);

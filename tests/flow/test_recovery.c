@@ -495,6 +495,15 @@ static void add_running(FakeAgent *fake, unsigned number)
     json_decref(request);
 }
 
+/* Until nothing that the start has queued is left. */
+static void wait_idle(const Agent *agent)
+{
+    for (size_t i = 0; i < POOL_COUNT; i++) {
+        while (dv_pool_queued(agent->pools[i]) + dv_pool_running(agent->pools[i]) > 0)
+            g_usleep(2000);
+    }
+}
+
 /* What a start asks of conductor and hypervisor for so many guests that run as they should. */
 static void count_calls(unsigned guests, unsigned *out_rpc, unsigned *out_virt)
 {
@@ -507,10 +516,8 @@ static void count_calls(unsigned guests, unsigned *out_rpc, unsigned *out_virt)
     for (unsigned i = 1; i <= guests; i++)
         add_running(fake, i);
     before = fake_conductor_total(fake_agent_conductor(fake));
-    assert_true(recovery_run(agent, ctx, NULL));
-    assert_true(tracker_audit(agent->tracker, ctx, true, NULL));
-    startup_recover_unclaimed(agent, ctx);
-    startup_announce(agent, ctx);
+    assert_true(startup_open(agent, ctx, NULL));
+    wait_idle(agent);
     assert_true(power_sync_all(agent, ctx, NULL));
     assert_true(cleanup_running_deleted(agent, ctx, NULL));
     *out_rpc = fake_conductor_total(fake_agent_conductor(fake)) - before;

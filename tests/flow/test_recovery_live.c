@@ -205,11 +205,11 @@ static void one_whose_end_is_not_recorded_is_completed_later(void **state)
     fake_conductor_fail(fake_agent_conductor(cloud->source), "Migration.save", "timeout");
     restart_source(cloud);
     assert_runs_on(cloud, cloud->dest);
-    assert_status(cloud, "running");
+    assert_status(cloud->source, "running");
     assert_true(has_live_file(cloud->source));
     restart_source(cloud);
     assert_runs_on(cloud, cloud->dest);
-    assert_status(cloud, "completed");
+    assert_status(cloud->source, "completed");
     assert_false(has_live_file(cloud->source));
 }
 

@@ -5,6 +5,8 @@
 #include "agent/startup.h"
 #include "flow/moves.h"
 
+#include <sys/stat.h>
+
 #define OTHER "cmp2"
 
 static int setup(void **state)
@@ -93,23 +95,32 @@ static void a_claim_of_the_dead_is_given_back(void **state)
     assert_int_equal(allocations_moved(fake), 1);
 }
 
+/* Placement says that this consumer holds something on this host. */
+static void start_with_consumer(FakeAgent *fake, const char *consumer)
+{
+    g_autofree char *provider = NULL;
+    g_autofree char *target = NULL;
+    g_autofree char *answer = g_strdup_printf("{\"resource_provider_generation\":1,"
+                                              "\"allocations\":{\"%s\":{\"resources\":"
+                                              "{\"VCPU\":1}}}}",
+                                              consumer);
+
+    assert_true(tracker_audit(fake_agent(fake)->tracker, fake_agent_ctx(fake), true, NULL));
+    assert_true(tracker_node_identity(fake_agent(fake)->tracker, &provider, &(int64_t){0}));
+    target = g_strconcat(FLOW_PLACEMENT "/resource_providers/", provider, "/allocations*", NULL);
+    http_server_json(fake_agent_server(fake), "GET", target, 200, answer);
+    startup_recover_unclaimed(fake_agent(fake), fake_agent_ctx(fake));
+    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
+    fake_agent_wait(fake, UUID);
+}
+
 /* It died before its claim: only the allocation tells of it. */
 static void one_that_only_placement_knows_of_is_given_back(void **state)
 {
     FakeAgent *fake = *state;
-    g_autofree char *provider = NULL;
-    g_autofree char *target = NULL;
 
     left(fake, "resize_prep", OTHER, "accepted", OTHER, NULL);
-    assert_true(tracker_audit(fake_agent(fake)->tracker, fake_agent_ctx(fake), true, NULL));
-    assert_true(tracker_node_identity(fake_agent(fake)->tracker, &provider, &(int64_t){0}));
-    target = g_strconcat(FLOW_PLACEMENT "/resource_providers/", provider, "/allocations*", NULL);
-    http_server_json(fake_agent_server(fake), "GET", target, 200,
-                     "{\"resource_provider_generation\":1,\"allocations\":{\"" UUID
-                     "\":{\"resources\":{\"VCPU\":1}}}}");
-    startup_recover_unclaimed(fake_agent(fake), fake_agent_ctx(fake));
-    recovery_moves(fake_agent(fake), fake_agent_ctx(fake));
-    fake_agent_wait(fake, UUID);
+    start_with_consumer(fake, UUID);
     fake_agent_assert_row(fake, "task_state", "");
     fake_agent_assert_row(fake, "host", OTHER);
     assert_status(fake, "error");
@@ -139,6 +150,20 @@ static void the_source_forgets_a_resize_that_another_host_prepares(void **state)
     assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
 }
 
+/* The destination has claimed its room and has no more to do; its message died with this agent. */
+static void the_source_takes_back_a_resize_that_was_claimed(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left(fake, "resize_prep", "vm", "pre-migrating", "vm", OTHER);
+    start(fake);
+    fake_agent_assert_row(fake, "task_state", "");
+    fake_agent_assert_row(fake, "new_flavor", "");
+    assert_status(fake, "error");
+    assert_int_equal(guest(fake), GUEST_STATE_RUNNING);
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
 /* ---- the source ---- */
 
 static void disks_that_were_set_aside_are_put_back(void **state)
@@ -166,6 +191,22 @@ static void a_guest_that_still_runs_goes_on(void **state)
     assert_int_equal(calls(fake, "start"), starts);
     assert_status(fake, "error");
     assert_int_equal(allocations_moved(fake), 1);
+    /* the destination may have its empty directory by now */
+    assert_int_equal(calls(fake, "remove_files"), 1);
+}
+
+/* What is aside belongs to another move, and names files that the guest may use. */
+static void files_of_a_guest_that_runs_beside_others_stay(void **state)
+{
+    FakeAgent *fake = *state;
+    g_autofree char *aside = disks_aside_dir(fake_agent(fake)->disks, UUID);
+
+    assert_int_equal(mkdir(aside, 0755), 0);
+    left(fake, "resize_migrating", "vm", "migrating", "vm", OTHER);
+    start(fake);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    assert_int_equal(calls(fake, "remove_files"), 0);
+    assert_true(fake_agent_has_file(fake, UUID, "disk"));
 }
 
 static void one_that_was_off_stays_off(void **state)
@@ -246,6 +287,25 @@ static void nothing_is_done_before_the_second_look(void **state)
     assert_int_equal(guest(fake), GUEST_STATE_OFF);
 }
 
+static void the_second_look_does_it(void **state)
+{
+    FakeAgent *fake = *state;
+    int64_t limit_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+    fake_agent(fake)->second_look_ms = 20;
+    set_aside(fake);
+    left(fake, "resize_migrated", "vm", "post-migrating", "vm", "vm");
+    start(fake);
+    for (bool done = false; !done && g_get_monotonic_time() < limit_us; g_usleep(5000)) {
+        g_autofree char *is = fake_conductor_field(fake_agent_conductor(fake), UUID, "vm_state");
+
+        done = g_strcmp0(is, "resized") == 0;
+    }
+    fake_agent_wait(fake, UUID);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
+}
+
 /* ---- the ends ---- */
 
 static void resized(FakeAgent *fake)
@@ -263,6 +323,23 @@ static void set_migration(FakeAgent *fake, const char *status, const char *task)
     ovo_set_str(migration, "status", status);
     assert_true(conductor_save(fake_agent(fake)->con, fake_agent_ctx(fake), migration, NULL));
     fake_conductor_set(con, UUID, "task_state", task);
+}
+
+/* Killed between the start of the guest and the word of it: nothing is done to the guest again. */
+static void a_guest_that_was_started_goes_on(void **state)
+{
+    FakeAgent *fake = *state;
+    unsigned starts;
+
+    finished_from(fake, "resize_migrated");
+    starts = calls(fake, "start");
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "active");
+    set_migration(fake, "post-migrating", "resize_finish");
+    start(fake);
+    assert_is(fake, "resized", "1", GUEST_STATE_RUNNING);
+    assert_status(fake, "finished");
+    assert_int_equal(calls(fake, "start"), starts);
+    assert_true(is_aside(fake));
 }
 
 static void one_that_waits_for_its_user_is_left_alone(void **state)
@@ -286,6 +363,39 @@ static void a_confirmation_is_carried_out(void **state)
     assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
     assert_status(fake, "confirmed");
     assert_false(is_aside(fake));
+}
+
+static unsigned allocations_dropped(FakeAgent *fake)
+{
+    return http_server_count(fake_agent_server(fake), "DELETE", ALLOCATIONS "/" MIGRATION);
+}
+
+/* The migration says that it is over; the allocation, that it is not. */
+static void the_rest_of_a_confirmation_is_carried_out(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    assert_true(disks_forget_aside(fake_agent(fake)->disks, fake_agent_ctx(fake), UUID, NULL));
+    set_migration(fake, "confirmed", NULL);
+    start_with_consumer(fake, MIGRATION);
+    assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
+    fake_agent_assert_row(fake, "old_flavor", "");
+    assert_status(fake, "confirmed");
+    assert_int_equal(allocations_dropped(fake), 1);
+}
+
+static void a_server_whose_confirmation_was_told_stays_as_it_is(void **state)
+{
+    FakeAgent *fake = *state;
+
+    resized(fake);
+    assert_true(disks_forget_aside(fake_agent(fake)->disks, fake_agent_ctx(fake), UUID, NULL));
+    set_migration(fake, "confirmed", NULL);
+    fake_conductor_set(fake_agent_conductor(fake), UUID, "vm_state", "paused");
+    start_with_consumer(fake, MIGRATION);
+    fake_agent_assert_row(fake, "vm_state", "paused");
+    assert_int_equal(allocations_dropped(fake), 1);
 }
 
 static void a_revert_is_carried_out(void **state)
@@ -373,16 +483,22 @@ int main(void)
         T(one_that_only_placement_knows_of_is_given_back),
         T(a_claim_that_the_source_goes_on_with_stays),
         T(the_source_forgets_a_resize_that_another_host_prepares),
+        T(the_source_takes_back_a_resize_that_was_claimed),
         T(disks_that_were_set_aside_are_put_back),
         T(a_guest_that_still_runs_goes_on),
+        T(files_of_a_guest_that_runs_beside_others_stay),
         T(one_that_was_off_stays_off),
         T(a_guest_that_cannot_be_put_back_keeps_its_disks),
         T(a_destination_that_was_not_told_is_told),
         T(a_guest_that_has_arrived_is_made),
         T(a_guest_that_was_being_made_is_made_again),
+        T(a_guest_that_was_started_goes_on),
         T(nothing_is_done_before_the_second_look),
+        T(the_second_look_does_it),
         T(one_that_waits_for_its_user_is_left_alone),
         T(a_confirmation_is_carried_out),
+        T(the_rest_of_a_confirmation_is_carried_out),
+        T(a_server_whose_confirmation_was_told_stays_as_it_is),
         T(a_revert_is_carried_out),
         T(the_rest_of_a_revert_is_carried_out),
         T(a_source_that_was_not_told_of_a_revert_is_told),

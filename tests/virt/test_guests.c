@@ -21,7 +21,7 @@ static void launch(VirtDriver *driver, const GuestSpec *spec)
 {
     g_autoptr(GError) err = NULL;
 
-    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, NULL, false, &err), err);
 }
 
 static void press_power_button(VirtDriver *driver, const GuestSpec *spec)

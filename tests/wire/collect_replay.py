@@ -4,14 +4,22 @@
 A capture has one JSON object per line, one line per message that was published; beside it lies NAME.log, what
 nova-compute logged of the same time at debug level, with its HTTP requests and their answers. Of each capture one
 operation is kept: the first request to the compute host that is not an external event or a read of the console log by
-whoever recorded it. What comes out, NAME.json, is read by tests/fakes/replay.c:
+whoever recorded it. Of the captures in WHOLE all operations are kept. A capture without an operation is what the host
+did by itself: its start, its periodic jobs, its heartbeat. What comes out, NAME.json, is read by tests/fakes/replay.c:
 
 requests  what reached the host, the operation first: method, version, args, `call` (it wants a reply), `when`: start,
-          during (before the operation's last message) or after
+          during (before the operation's last message) or after; of several operations `step`: those that worked at the
+          same time have the same
+jobs      what the host did by itself, in order: "start", "beat", or the name of a periodic job
 sent      what nova-compute sent because of them, in order. RPC: to, call, and what it says; HTTP: to, call (method and
-          target), body, and the answer (`status`, `answer`), which is not compared but given to drover
+          target), body, and the answer (`status`, `answer`), which is not compared but given to drover; `step`: the
+          step of the requests, or the number of the job, that it belongs to
+owners    of several operations: id of a row -> uuid of the instance that it belongs to
+logged    whether there is a log, and so anything over HTTP in `sent`
 answers   what conductor answered to class actions
 row       what the instance's row has besides what the request brings: fields that were loaded later
+instances rows of instances that the host had, where no request brings them
+peers     what other hosts answered: method -> result
 node      the compute node's record before the operation, when the capture has it
 known     answers that nova had from earlier and did not ask for again, and answers to what drover asks for with one
           request where nova needs several
@@ -34,6 +42,26 @@ SERVICES = {"8778": "placement", "9696": "neutron", "9292": "glance", "8776": "c
 NOISE = {"external_instance_event", "get_console_output"}
 # Casts of a compute host to itself: they come back by themselves.
 OWN = {"resize_instance", "finish_resize", "finish_revert_resize"}
+# Of captures with two hosts: whose start it is. In the fixture it is called as the one host of the others.
+VIEWS = {"startup_two_instances_shared": "cmp1", "evacuate_source_back_shared": "cmp1",
+         "evacuate_source_back_local": "cmp1"}
+# What the API asks of conductor in the same context.
+FROM_API = {"schedule_and_build_instances"}
+# Captures of several operations.
+WHOLE = {"boot_delete_early", "multi_boot", "bench_boot"}
+# One boot and delete, and one start, with a log; their answers serve those without.
+DONOR = "boot_delete_early"
+START = "startup_with_instance"
+ELSEWHERE = "00000000-0000-4000-8000-00000000e15e"  # another host's provider
+START_S = 12  # in this time after the start all that is sent is the start's; the first job comes later
+# Periodic jobs that drover calls otherwise, or (None) does not have: they concern what it does not do.
+JOBS = {"run_image_cache_manager_pass": "image_cache", "poll_shelved_instances": "shelved_instances",
+        "poll_volume_usage": None, "poll_bandwidth_usage": None}
+# Without a log a job is known by a message that only it sends.
+SIGNS = {"InstanceList.get_by_host": "heal_instance_info_cache", "sync_instance_info": "sync_scheduler_instance_info",
+         "ComputeNodeList.get_all_by_host": "update_available_resource"}
+# Messages that come from one job only, however late they are written.
+OWN_JOBS = {"Service.save": "beat", "sync_instance_info": "sync_scheduler_instance_info"}
 # Answered by the row of the instance that the replay keeps, or by nobody.
 FROM_ROWS = {"Instance", "InstanceList", "InstanceActionEvent", "InstanceFault", "InstanceAction"}
 
@@ -96,13 +124,15 @@ def rpc_message(record, message):
 # ---- the two files ----
 
 def messages(path):
+    view = VIEWS.get(os.path.basename(path)[:-len(".jsonl")])
     with open(path) as f:
         for line in f:
-            record = json.loads(line)
+            record = json.loads(line.replace(view, "vm") if view else line)
             if isinstance(record.get("message"), dict):
                 yield record, record["message"]
 
 
+STARTED = re.compile(r"(\S+ \S+)\.(\d+) .*Running periodic task ComputeManager\.(\S+)")
 LOGGED = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d+) \d+ DEBUG \S+ \[([^]]*)\] (.*)", re.S)
 REQUEST = re.compile(r"(?:REQ: )?curl .*?-X '?([A-Z]+)'? '?(?:-H .*? )?(http\S+?)'?(?: |$)(.*)", re.S)
 BODY = re.compile(r" -d '(.*)'", re.S)
@@ -254,10 +284,17 @@ def known(fixture):
 
 # ---- one capture ----
 
+def instance_of(message):
+    instance = message["args"].get("instance")
+    return instance["nova_object.data"]["uuid"] if isinstance(instance, dict) else None
+
+
 class Capture:
     def __init__(self, path):
+        self.name = os.path.basename(path)[:-len(".jsonl")]
         self.records = list(messages(path))
-        self.http = http_exchanges(path[:-len(".jsonl")] + ".log")
+        self.log = path[:-len(".jsonl")] + ".log"
+        self.http = http_exchanges(self.log)
         self.requests = []
         self.ids = {}  # request id -> number of the request
         self.host = None
@@ -276,20 +313,21 @@ class Capture:
                 self.begin = record["ts"]
             elif message["method"] in OWN and request_id == main["_context_request_id"]:
                 continue
-            elif message["method"] != "external_instance_event":
+            elif message["method"] != "external_instance_event" and self.name not in WHOLE:
                 continue
-            self.ids[request_id] = len(self.requests)
+            self.ids.setdefault(request_id, len(self.requests))
             self.requests.append({"method": message["method"], "version": message["version"],
                                   "args": message["args"], "call": "_msg_id" in message, "ts": record["ts"],
-                                  "msg_id": message.get("_msg_id")})
+                                  "msg_id": message.get("_msg_id"), "request_id": request_id,
+                                  "instance": instance_of(message)})
 
     def only_noise(self):
         return not any(m.get("method") and r["routing_keys"][0].startswith("compute.") and m["method"] not in NOISE
                        for r, m in self.records)
 
-    def reply_queue(self):
+    def reply_queue(self, methods=("object_action", "object_class_action_versions")):
         for _, message in self.records:
-            if message.get("method") in ("object_action", "object_class_action_versions"):
+            if message.get("method") in methods:
                 return message["_reply_q"]
         return None
 
@@ -322,10 +360,203 @@ class Capture:
                     failures[message["_msg_id"]] = json.loads(message["failure"])
         return out, failures
 
+    # -- several operations --
+
+    def last_of(self, request_id):
+        """When nova-compute last said something because of that request."""
+        return max((r["ts"] for r, m in self.records if m.get("_context_request_id") == request_id
+                    and m.get("_reply_q") in (None, self.queue) and not r["routing_keys"][0].startswith("compute.")),
+                   default=0)
+
+    def find_steps(self):
+        """Operations that begin before the others have ended are of one step. Events are of the step before them."""
+        step, end, busy = -1, 0, set()
+        for request in self.requests:
+            request["when"] = "during" if request["ts"] <= end else "after"
+            if request["method"] not in NOISE:
+                if request["ts"] > end:
+                    step, busy = step + 1, set()
+                if request["instance"] not in busy:
+                    request["when"] = "start"
+                busy.add(request["instance"])
+                end = max(end, self.last_of(request["request_id"]))
+            request["step"] = step
+
+    def owners(self):
+        """Rows that belong to the instances of the requests."""
+        out = {}
+        for request in self.requests:
+            uuid = request["instance"]
+            if uuid:
+                out[uuid] = uuid
+            bdms = request["args"].get("block_device_mapping") or {}
+            for bdm in bdms.get("nova_object.data", {}).get("objects", []):
+                out[bdm["nova_object.data"]["uuid"]] = uuid
+        for _, message in self.records:
+            obj = message.get("args", {}).get("objinst") if isinstance(message.get("args"), dict) else None
+            if obj and obj["nova_object.name"] == "VirtualInterface":
+                data = obj["nova_object.data"]
+                if data["instance_uuid"] in out:
+                    out[data["uuid"]] = data["instance_uuid"]
+        return out
+
+    def several(self):
+        """The conversation of several operations. What is not one's (the node) is of the step whose time it is."""
+        self.queue = self.reply_queue()
+        self.find_steps()
+        results, failures = self.replies()
+        begins = {}
+        for request in self.requests:
+            begins.setdefault(request["step"], request["ts"])
+        ids = {}
+        for request in self.requests:
+            ids.setdefault(request["request_id"], request["step"])
+        timeline, answers, node = [], {}, None
+        for record, message in self.records:
+            if not self.ours(record, message) or message["method"] in OWN | FROM_API:
+                continue
+            said = rpc_message(record, message)
+            step = ids.get(message["_context_request_id"], max(s for s, ts in begins.items() if ts <= record["ts"]))
+            if message["method"] == "object_class_action_versions" and said["call"].split(".")[0] not in FROM_ROWS:
+                if message["_msg_id"] in results:
+                    answers.setdefault(said["call"], results[message["_msg_id"]])
+            if said["call"] == "ComputeNode.save" and node is None:
+                node = dict(message["args"]["objinst"]["nova_object.data"])
+            timeline.append((record["ts"], {**said, "step": step}))
+        for when, context, exchange in self.http:
+            if exchange["to"] == "keystone" or "status" not in exchange or when < self.begin:
+                continue
+            if context in ids or context == "-":
+                step = ids.get(context, max(s for s, ts in begins.items() if ts <= when))
+                timeline.append((when, {**shorter(exchange), "step": step}))
+        timeline.sort(key=lambda item: item[0])
+        keys = ("method", "version", "args", "call", "when", "step")
+        return {"host": self.host, "requests": [{k: request[k] for k in keys} for request in self.requests],
+                "sent": [said for _, said in timeline], "answers": answers, "node": node, "row": {},
+                "owners": self.owners(), "logged": bool(self.http)}
+
+    # -- what the host does by itself --
+
+    @staticmethod
+    def as_before(answers, node, timeline):
+        """The node as it was when the record began, and the service as it was before the first heartbeat."""
+        nodes = answers.get("ComputeNodeList.get_all_by_host", {}).get("nova_object.data", {}).get("objects")
+        beats = [said["set"]["report_count"] for _, said in timeline if said["call"] == "Service.save"]
+        for call in ("Service.get_by_compute_host", "Service.get_by_host_and_binary"):
+            if beats and call in answers:
+                answers[call]["nova_object.data"]["report_count"] = beats[0] - 1
+        if "Service.get_by_compute_host" in answers:
+            answers.setdefault("Service.get_by_host_and_binary", answers["Service.get_by_compute_host"])
+        return dict(nodes[0]["nova_object.data"]) if nodes else node
+
+    def jobs(self):
+        """(time, what) of the start, the heartbeats, and the periodic jobs as the log has them, or their messages."""
+        out, logged = [], False
+        if os.path.exists(self.log):
+            with open(self.log, errors="replace") as f:
+                for line in f:
+                    m = STARTED.match(line)
+                    if not m:
+                        continue
+                    logged = True
+                    name = m[3].lstrip("_")
+                    name = JOBS.get(name, name)
+                    if name:
+                        out.append((calendar.timegm(time.strptime(m[1], "%Y-%m-%d %H:%M:%S")) + float("0." + m[2]), name))
+        for record, message in self.records:
+            if message.get("method") == "ping":
+                out.append((record["ts"] - 0.001, "start"))
+                self.host = next(m["args"]["args"][0] for _, m in self.records
+                                 if m.get("args", {}).get("objmethod") == "get_by_compute_host")
+        start = min((ts for ts, what in out if what == "start"), default=None)
+        if not logged:
+            out += self.signs(start)
+        return sorted(out)
+
+    def signs(self, start):
+        """Jobs that no log names: each message that tells one begins it, and the list that was read before it is its."""
+        out = []
+        for record, message in self.records:
+            args = message.get("args") or {}
+            if message.get("_reply_q") not in (None, self.queue) or args.get("host_name", "vm") != "vm":
+                continue
+            if message.get("method") == "object_class_action_versions":
+                call = args["objname"] + "." + args["objmethod"]
+            else:
+                call = message.get("method")
+            name = SIGNS.get(call)
+            if call == "InstanceList.get_by_filters" and {"deleted", "uuid"} <= set(args["args"][0]):
+                name = "cleanup_running_deleted_instances"
+            if start is not None and record["ts"] < start + START_S:
+                continue
+            if start is not None and not out and name == "heal_instance_info_cache":
+                name = "sync_power_states"  # sends the same, and comes first
+            if name == "sync_scheduler_instance_info":
+                out[-1] = (out[-1][0], name)
+            elif name:
+                out.append((record["ts"] - 0.001, name))
+        return out
+
+    def alone(self):
+        """The conversation of a host that nobody asks for anything."""
+        self.queue = self.reply_queue(["ping"]) or self.reply_queue()
+        self.begin = 0
+        jobs = self.jobs()
+        if not jobs:
+            return None
+        results, _ = self.replies()
+        events = {m["_context_request_id"] for _, m in self.records if m.get("method") in NOISE}
+        timeline, answers, node, rows, peers = [], {}, None, {}, {}
+        for record, message in self.records:
+            key = record["routing_keys"][0]
+            if "method" not in message or key.startswith("reply_") or \
+                    message.get("_reply_q") not in (None, self.queue) or \
+                    message["args"].get("host_name", "vm") != "vm" or message["_context_request_id"] in events:
+                continue
+            said = rpc_message(record, message)
+            result = results.get(message.get("_msg_id"))
+            if key.startswith("compute."):
+                if "_reply_q" not in message:
+                    continue
+                peers[message["method"]] = result
+            if message["method"] == "object_class_action_versions" and result is not None:
+                if said["call"].split(".")[0] not in FROM_ROWS:
+                    answers.setdefault(said["call"], result)
+                for obj in [result] + result.get("nova_object.data", {}).get("objects", []) \
+                        if isinstance(result, dict) else []:
+                    if obj.get("nova_object.name") == "Instance":
+                        row = rows.setdefault(obj["nova_object.data"]["uuid"], json.loads(json.dumps(obj)))
+                        for k, v in obj["nova_object.data"].items():
+                            row["nova_object.data"].setdefault(k, v)
+            if said["call"] == "ComputeNode.save" and node is None:
+                node = dict(message["args"]["objinst"]["nova_object.data"])
+            if said["call"] == "Service.save":
+                jobs.append((record["ts"] - 0.001, "beat"))
+            timeline.append((record["ts"], said))
+        for when, _, exchange in self.http:
+            if exchange["to"] != "keystone" and "status" in exchange:
+                timeline.append((when, shorter(exchange)))
+        jobs.sort()
+        node = self.as_before(answers, node, timeline)
+        timeline = [(ts, self.with_step(jobs, ts, said)) for ts, said in sorted(timeline, key=lambda item: item[0])]
+        return {"host": self.host or "vm", "requests": [], "jobs": [what for _, what in jobs],
+                "sent": [said for _, said in timeline if said], "answers": answers, "node": node, "row": {},
+                "instances": list(rows.values()), "logged": bool(self.http), **({"peers": peers} if peers else {})}
+
+    @staticmethod
+    def with_step(jobs, ts, said):
+        """The last job that had begun; heartbeats come in between. None: nothing had begun when the record did."""
+        only = OWN_JOBS.get(said["call"])
+        steps = [i for i, (begin, what) in enumerate(jobs) if begin <= ts and
+                 (what == only if only else what != "beat")]
+        return {**said, "step": steps[-1]} if steps else None
+
     def convert(self):
         self.find_requests()
-        if not self.requests:
-            return None
+        if not self.requests or self.name in VIEWS:
+            return self.alone()
+        if self.name in WHOLE:
+            return self.several()
         self.queue = self.reply_queue()
         results, failures = self.replies()
         timeline, answers, node = [], {}, None
@@ -378,19 +609,89 @@ class Capture:
                     row.update({k: v for k, v in data.items() if k not in known and k not in row})
         return row
 
+    def ports(self):
+        """Instance uuid -> texts by which neutron knows its one port."""
+        out = {}
+        for _, message in self.records:
+            obj = message.get("args", {}).get("objinst") if isinstance(message.get("args"), dict) else None
+            name = obj["nova_object.name"] if obj else None
+            data = obj["nova_object.data"] if obj else {}
+            if name == "VirtualInterface":
+                out[data["instance_uuid"]] = [data["instance_uuid"], data["uuid"], data["address"].split("/")[0]]
+            elif name == "InstanceInfoCache" and "network_info" in data:
+                for vif in json.loads(data["network_info"]):
+                    mine = out.setdefault(data["instance_uuid"], [data["instance_uuid"], vif["id"], vif["address"]])
+                    if len(mine) > 3:
+                        continue
+                    ip = vif["network"]["subnets"][0]["ips"][0]["address"]
+                    out[data["instance_uuid"]].append('"' + ip + '"')
+        return out
+
     def extensions(self):
         return next((e for _, _, e in self.http if e["call"] == "GET /v2.0/extensions" and e.get("answer")), None)
+
+
+def provider_of(node, donor):
+    """What placement has of a host without instances and without a log: the donor's provider, with its memory."""
+    out = []
+    for said in donor["sent"] + known(donor):
+        if said["to"] != "placement":
+            continue
+        text = json.dumps(said)
+        for field in ("memory_mb", "uuid"):
+            text = text.replace(str(donor["node"][field]), str(node[field]))
+        out.append(json.loads(text))
+        if said["call"].endswith("/allocations"):
+            out[-1]["answer"] = json.dumps({"allocations": {}, "resource_provider_generation": 49})
+    return out
+
+
+def allocations_of(uuid, provider_uuid):
+    """Of an instance of this host, or of one that has left it and is made elsewhere."""
+    held = {name: {"resources": {"VCPU": 1}, "generation": 1} for name in (provider_uuid, ELSEWHERE)}
+    answer = {"allocations": held, "project_id": "p", "user_id": "u", "consumer_generation": 1}
+    call = "/allocations/" + uuid
+    return [{"to": "placement", "call": "GET " + call, "status": 200, "answer": json.dumps(answer)},
+            {"to": "placement", "call": "PUT " + call, "status": 204}]
+
+
+STANDS_IN = re.compile(r"neutron (?!GET .*(/floatingips|fields=|shared=))|placement DELETE ")
+
+
+def stand_in(capture, donor, said):
+    """What neutron answers where no log says so: what it answered of the donor's port, with other names."""
+    (theirs,) = donor.ports().values()
+    out, seen = [], set()
+    for uuid, names in capture.ports().items():
+        for exchange in said:
+            if (uuid, exchange["call"]) in seen or not STANDS_IN.match(exchange["to"] + " " + exchange["call"]):
+                continue
+            seen.add((uuid, exchange["call"]))
+            text = json.dumps({k: exchange[k] for k in ("to", "call", "status", "answer") if k in exchange})
+            for old, new in zip(theirs, names):
+                text = text.replace(json.dumps(old)[1:-1], json.dumps(new)[1:-1])
+            out.append({**json.loads(text), "for": uuid})
+    return out
 
 
 def main():
     captures = {os.path.basename(path).split(".")[0]: Capture(path) for path in sys.argv[1:]}
     extensions = next(filter(None, (c.extensions() for c in captures.values())), None)
+    fixtures = {name: capture.convert() for name, capture in captures.items()}
     for name, capture in captures.items():
-        fixture = capture.convert()
+        fixture = fixtures[name]
         if fixture is None:
-            print(name, "has no request")
+            print(name, "has no message of or to the host")
             continue
         fixture["known"] = known(fixture)
+        if fixture.get("owners") and not fixture["logged"]:
+            donor = fixtures[DONOR]
+            fixture["known"] += stand_in(capture, captures[DONOR], donor["sent"] + known(donor))
+        elif "jobs" in fixture and not fixture["logged"]:
+            fixture["known"] += provider_of(fixture["node"], fixtures[START])
+            for instance in fixture["instances"]:
+                fixture["known"] += allocations_of(instance["nova_object.data"]["uuid"], fixture["node"]["uuid"])
+            fixture["known"] += stand_in(capture, captures[DONOR], fixtures[DONOR]["sent"] + known(fixtures[DONOR]))
         if extensions and not capture.extensions():
             fixture["known"].append(shorter(extensions))
         out = os.path.join(HERE, "data", "replay", name + ".json")

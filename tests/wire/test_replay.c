@@ -17,13 +17,34 @@
 #define DIAGNOSTICS "reply get_instance_diagnostics"
 #define GUEST "another guest: what it did differs, what is said of it does not"
 #define INFO "scheduler fanout update_instance_info"
+#define EVENT_START "conductor InstanceActionEvent.event_start"
 #define EVENT_END "conductor InstanceActionEvent.event_finish_with_failure"
 #define BUILT "boot boot_port boot_full boot_from_snapshot"
-#define IN_TWO_SAVES "boot boot_port boot_full"
-#define BOOTS BUILT " boot_fails"
+#define RESIZES "resize resize_again"
+#define MANY_BOOTS "multi_boot/boot.1 multi_boot/boot.2 bench_boot/boot.1"
+#define MANY_DELETES "multi_boot/delete.1 multi_boot/delete.2 bench_boot/delete.1"
+#define EARLY "boot_delete_early/boot.1"
+#define EARLY_HOST "boot_delete_early/host"
+#define MANY_HOST "multi_boot/host bench_boot/host"
+#define IN_TWO_SAVES "boot boot_port boot_full " MANY_BOOTS
+#define BOOTS BUILT " boot_fails " EARLY " " MANY_BOOTS
 #define DELETES "delete delete_full delete_port_kept delete_fromsnap"
+#define ALL_DELETES DELETES " " MANY_DELETES
+#define MY_STARTS \
+    "startup_empty/start startup_with_instance/start startup_two_instances_shared/start"
+#define RETURNS "evacuate_source_back_shared/start evacuate_source_back_local/start"
+#define STARTS MY_STARTS " " RETURNS
+#define OTHERS_NOW "it is the other host's by now"
+#define TRACKED "the tracker knows the instances of this host"
+#define MAIN_DATABASE "a replica of the database may be late"
+#define DELETED_EARLY \
+    "nova builds on to the last state and then writes it all; we hear of the delete at once"
+#define NO_PCI "PCI devices are of a later day"
+#define DISK_SIZES "the hypervisor knows how large its disks are"
 #define LAZY "nova loads it when somebody looks at it; we do not look, or have it from the request"
 #define ONE_SAVE "nobody can see the states between: one compare-and-set, docs/architecture.md 4"
+#define FOUND_NO_PORT \
+    "an event's refresh found no port yet and emptied the cache; ours waits for the boot"
 #define BESIDE "nova makes the ports beside the boot and waits for them before the guest"
 #define UNCHANGED "nova marks it as changed when it sets it to what it was"
 #define READ_BACK "nova reads its own allocation to log it or to find providers for PCI and QoS"
@@ -90,15 +111,19 @@ static const ReplayRow rows[] = {
     {BOOTS, REPLAY_JOIN, SAVE "#2", SAVE "#1", ONE_SAVE},
     {BOOTS, REPLAY_JOIN, SAVE "#3", SAVE "#1", ONE_SAVE},
     {BOOTS, REPLAY_WITHOUT, SAVE "#1", "set/vm_state set/numa_topology set/resources", UNCHANGED},
-    {BOOTS, REPLAY_OTHER, NODE_SAVE "#1", "set/current_workload", EARLY_TASK},
-    {BOOTS, REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_task_None", EARLY_TASK},
-    {BOOTS, REPLAY_WITH, NODE_SAVE, "set/stats/num_task_networking", EARLY_TASK},
-    {BOOTS, REPLAY_BEFORE, "neutron P*", BDM_SAVE "#1", BESIDE},
+    {BUILT " boot_fails " EARLY_HOST " " MANY_HOST, REPLAY_OTHER, NODE_SAVE "#1",
+     "set/current_workload", EARLY_TASK},
+    {BUILT " boot_fails " EARLY_HOST " " MANY_HOST, REPLAY_WITHOUT, NODE_SAVE,
+     "set/stats/num_task_None", EARLY_TASK},
+    {BUILT " boot_fails " EARLY_HOST " " MANY_HOST, REPLAY_WITH, NODE_SAVE,
+     "set/stats/num_task_networking", EARLY_TASK},
+    {BUILT " boot_fails " EARLY, REPLAY_BEFORE, "neutron P*", BDM_SAVE "#1", BESIDE},
     {BOOTS, REPLAY_BEFORE, "conductor VirtualInterface.create", BDM_SAVE "#1", BESIDE},
-    {"boot boot_port boot_fails boot_from_snapshot", REPLAY_BEFORE, CACHE_SAVE "#1",
-     BDM_SAVE "#1", BESIDE},
-    {"boot_full", REPLAY_LESS, CACHE_SAVE "#1", NULL,
-     "an event's refresh found no port yet and emptied the cache; ours waits for the boot"},
+    {"boot boot_port boot_fails boot_from_snapshot multi_boot/boot.2 bench_boot/boot.1 " EARLY,
+     REPLAY_BEFORE, CACHE_SAVE "#1", BDM_SAVE "#1", BESIDE},
+    {"multi_boot/boot.1", REPLAY_LESS, CACHE_SAVE "#1", NULL, FOUND_NO_PORT},
+    {"multi_boot/boot.1", REPLAY_BEFORE, CACHE_SAVE "#2", BDM_SAVE "#1", BESIDE},
+    {"boot_full", REPLAY_LESS, CACHE_SAVE "#1", NULL, FOUND_NO_PORT},
     {"boot_full", REPLAY_BEFORE, CACHE_SAVE "#3", BDM_SAVE "#1", BESIDE},
     {BOOTS, REPLAY_JOIN, BDM_SAVE "#1", BDM_SAVE "#2", ONE_SAVE},
     {BOOTS, REPLAY_WITHOUT, SAVE "#4", "set/vm_state", UNCHANGED},
@@ -113,17 +138,17 @@ static const ReplayRow rows[] = {
     {"boot_from_snapshot", REPLAY_WITHOUT, SAVE "#6", "set/device_metadata", UNCHANGED},
     {"boot_from_snapshot", REPLAY_WITH, SAVE "#4", "set/system_metadata",
      "takes back the note that there are ports, which the second save wrote"},
-    {"boot boot_full", REPLAY_WITHOUT, SAVE "#7", "set/device_metadata", UNCHANGED},
+    {"boot boot_full " MANY_BOOTS, REPLAY_WITHOUT, SAVE "#7", "set/device_metadata", UNCHANGED},
     {"boot_port", REPLAY_OTHER, SAVE, "set/device_metadata/" BUS_ADDRESS, OTHER_BUS},
-    {BOOTS, REPLAY_LESS, CACHE_SAVE "#2", NULL,
+    {BUILT " boot_fails multi_boot/boot.2 bench_boot/boot.1 " EARLY, REPLAY_LESS, CACHE_SAVE "#2", NULL,
      "the event's refresh found what was stored already"},
-    {BUILT, REPLAY_AFTER, INFO, EVENT_END,
+    {BUILT " " MANY_BOOTS, REPLAY_AFTER, INFO, EVENT_END,
      "the action ends without waiting for what schedulers may hear later"},
-    {BUILT, REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/updated_at",
+    {BUILT " " MANY_BOOTS, REPLAY_OTHER, INFO, "args/instance_info/data/objects/*/data/updated_at",
      NO_TIMES},
-    {BUILT, REPLAY_OTHER, INFO,
+    {BUILT " " MANY_BOOTS, REPLAY_OTHER, INFO,
      "args/instance_info/data/objects/*/data/info_cache/data/updated_at", NO_TIMES},
-    {BUILT, REPLAY_WITHOUT, INFO,
+    {BUILT " " MANY_BOOTS, REPLAY_WITHOUT, INFO,
      "args/instance_info/data/objects/*/data/migration_context "
      "args/instance_info/data/objects/*/data/pci_devices",
      LOADED},
@@ -159,10 +184,38 @@ static const ReplayRow rows[] = {
     {"boot_fails", REPLAY_BEFORE, "placement DELETE /allocations/*", EVENT_END,
      "the action ends when all is done"},
 
+    /* ---- a boot that is deleted ---- */
+    {EARLY, REPLAY_LESS, SAVE "#6", NULL, DELETED_EARLY},
+    {EARLY, REPLAY_LESS, SAVE "#7", NULL, DELETED_EARLY},
+    {EARLY, REPLAY_LESS, SAVE "#8", NULL, DELETED_EARLY},
+    {EARLY, REPLAY_AFTER, "conductor VirtualInterface.delete_by_instance_uuid#1", CACHE_SAVE "#3",
+     ANY_ORDER},
+    {EARLY, REPLAY_BEFORE, "placement DELETE /allocations/*#1", EVENT_END "#1",
+     "the action ends when all is done"},
+    {EARLY, REPLAY_AFTER, EVENT_START "#2", EVENT_END "#1",
+     "the delete begins when the boot has ended; nova says so while it still waits"},
+    {EARLY, REPLAY_LESS, CACHE_SAVE "#4", NULL, "the event's refresh found what was stored already"},
+    {EARLY, REPLAY_JOIN, SAVE "#9", SAVE "#10", ONE_SAVE},
+    {EARLY, REPLAY_WITHOUT, SAVE "#10",
+     "set/info_cache set/power_state set/resources set/system_metadata", UNCHANGED},
+    {EARLY_HOST, REPLAY_OTHER, NODE_SAVE, "set/stats/failed_builds",
+     "counted when the claim has been given back: the next save of the node has it"},
+    {EARLY_HOST " bench_boot/host", REPLAY_WITHOUT, NODE_SAVE, "set/stats/num_vm_active",
+     GONE_COUNTS},
+    {EARLY_HOST, REPLAY_LESS, "neutron GET /v2.0/networks?shared=*", NULL,
+     "an event's refresh that knows of no network yet lists them all"},
+
+    /* ---- several at once ---- */
+    {"multi_boot/host", REPLAY_OTHER, NODE_SAVE, "set/stats/failed_builds",
+     "the recorded host had failed before"},
+    {"multi_boot/host", REPLAY_OTHER, NODE_SAVE "#2", "set/current_workload", EARLY_TASK},
+    {"multi_boot/delete.2 bench_boot/delete.1", REPLAY_LESS, CACHE_SAVE "#2", NULL,
+     "the event's refresh waits until the delete has ended, and then there is no instance"},
+
     /* ---- delete ---- */
-    {DELETES, REPLAY_JOIN, SAVE "#1", SAVE "#2", ONE_SAVE},
-    {DELETES, REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
-    {DELETES, REPLAY_WITHOUT, SAVE "#2", "set/system_metadata", COUNTED},
+    {ALL_DELETES, REPLAY_JOIN, SAVE "#1", SAVE "#2", ONE_SAVE},
+    {ALL_DELETES, REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
+    {ALL_DELETES, REPLAY_WITHOUT, SAVE "#2", "set/system_metadata", COUNTED},
     {DELETES, REPLAY_WITHOUT, NODE_SAVE, "set/current_workload", AUDITED},
     {"delete", REPLAY_WITHOUT, SAVE "#2", "set/cleaned", UNCHANGED},
     {"delete", REPLAY_WITHOUT, NODE_SAVE,
@@ -233,33 +286,33 @@ static const ReplayRow rows[] = {
      "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
 
     /* ---- resize on one host ---- */
-    {"resize", REPLAY_WITHOUT, MIGRATION_SAVE "#1", "set/status", UNCHANGED},
-    {"resize", REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
-    {"resize resize_confirm resize_revert", REPLAY_WITHOUT, NODE_SAVE, "set/running_vms", UNCHANGED},
-    {"resize", REPLAY_WITHOUT, "compute.vm *",
+    {RESIZES, REPLAY_WITHOUT, MIGRATION_SAVE "#1", "set/status", UNCHANGED},
+    {RESIZES, REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
+    {RESIZES " resize_confirm resize_revert", REPLAY_WITHOUT, NODE_SAVE, "set/running_vms", UNCHANGED},
+    {RESIZES, REPLAY_WITHOUT, "compute.vm *",
      "args/instance/data/pci_* args/instance/data/resources", LAZY},
-    {"resize", REPLAY_OTHER, "compute.vm *", "args/migration/data/updated_at", NO_TIMES},
+    {RESIZES, REPLAY_OTHER, "compute.vm *", "args/migration/data/updated_at", NO_TIMES},
     {"resize", REPLAY_LESS, CACHE_SAVE "#1", NULL, SAME_PORTS},
-    {"resize", REPLAY_WITHOUT, SAVE "#3", "set/info_cache set/migration_context set/resources",
-     UNCHANGED},
-    {"resize", REPLAY_WITHOUT, SAVE "#4", "set/host set/node set/migration_context", UNCHANGED},
-    {"resize", REPLAY_OTHER, "compute.vm finish_resize", "args/disk_info/json/*/*", OTHER_DISK},
-    {"resize", REPLAY_OTHER, "compute.vm finish_resize",
+    {"resize", REPLAY_WITHOUT, SAVE "#3", "set/info_cache", UNCHANGED},
+    {RESIZES, REPLAY_WITHOUT, SAVE "#3", "set/migration_context set/resources", UNCHANGED},
+    {RESIZES, REPLAY_WITHOUT, SAVE "#4", "set/host set/node set/migration_context", UNCHANGED},
+    {RESIZES, REPLAY_OTHER, "compute.vm finish_resize", "args/disk_info/json/*/*", OTHER_DISK},
+    {RESIZES, REPLAY_OTHER, "compute.vm finish_resize",
      "args/instance/data/services/data/objects/*/data/report_count", BEATS},
-    {"resize", REPLAY_WITHOUT, SAVE "#5",
+    {RESIZES, REPLAY_WITHOUT, SAVE "#5",
      "set/ephemeral_gb set/migration_context set/numa_topology set/old_flavor set/pci_* "
      "set/resources set/root_gb set/vcpus", UNCHANGED},
-    {"resize", REPLAY_WITHOUT, SAVE "#6",
+    {RESIZES, REPLAY_WITHOUT, SAVE "#6",
      "set/device_metadata set/migration_context set/pci_* set/trusted_certs", UNCHANGED},
-    {"resize", REPLAY_WITHOUT, INFO,
+    {RESIZES, REPLAY_WITHOUT, INFO,
      "args/instance_info/data/objects/*/data/device_metadata "
      "args/instance_info/data/objects/*/data/pci_* "
      "args/instance_info/data/objects/*/data/resources "
      "args/instance_info/data/objects/*/data/trusted_certs", LOADED},
-    {"resize", REPLAY_OTHER, INFO,
+    {RESIZES, REPLAY_OTHER, INFO,
      "args/instance_info/data/objects/*/data/services/data/objects/*/data/report_count", BEATS},
-    {"resize", REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
-    {"resize", REPLAY_LESS, "conductor Migration.get_by_id", NULL, LAZY},
+    {RESIZES, REPLAY_LESS, "neutron GET /v2.0/ports/*/bindings/vm", NULL, ONE_HOST},
+    {RESIZES, REPLAY_LESS, "conductor Migration.get_by_id", NULL, LAZY},
 
     {"resize_confirm resize_revert", REPLAY_LESS, CACHE_SAVE "#1", NULL, SAME_PORTS},
     {"resize_confirm resize_revert", REPLAY_LESS, "conductor Instance.drop_migration_context",
@@ -347,6 +400,74 @@ static const ReplayRow rows[] = {
     {"diagnostics", REPLAY_OTHER, DIAGNOSTICS, "result/data/uptime", GUEST},
     {"service_disable service_enable", REPLAY_MORE, "placement GET /resource_providers/*", NULL,
      "nova keeps the provider in memory between audits"},
+    /* ---- the start ---- */
+    {STARTS, REPLAY_OTHER, "conductor ping", "args/arg", "any text will do"},
+    {MY_STARTS, REPLAY_LESS, NODE_SAVE, NULL, "nova saves its node at its start, changed or not"},
+    {STARTS, REPLAY_LESS, "conductor ComputeNode.get_by_host_and_nodename", NULL, AT_ONCE},
+    {STARTS, REPLAY_LESS, "conductor PciDeviceList.get_by_compute_node", NULL, NO_PCI},
+    {STARTS, REPLAY_MORE, "conductor Service.get_minimum_version", NULL,
+     "nova asks only for computes; we adapt to the release of the control plane"},
+    {STARTS, REPLAY_LESS, "conductor InstanceList.get_by_host", NULL, AT_ONCE},
+    {STARTS, REPLAY_MORE, "conductor InstanceList.get_by_host", NULL, AT_ONCE},
+    {"startup_with_instance/start startup_two_instances_shared/start "
+     "evacuate_source_back_local/start", REPLAY_WITH, INFO,
+     "args/instance_info/data/objects/*/data/migration_context "
+     "args/instance_info/data/objects/*/data/resources",
+     LOADED},
+    {"startup_with_instance/start", REPLAY_LESS, "placement GET ", NULL,
+     "that placement answers is seen when it is asked"},
+    {"startup_with_instance/start", REPLAY_LESS, "placement GET /resource_providers*", NULL,
+     "there is one provider, and nobody shares disks with it over placement"},
+    {"startup_with_instance/start", REPLAY_MORE, "placement GET /resource_providers/*", NULL,
+     "its record and generation; nova lists the tree"},
+    {"startup_with_instance/start startup_two_instances_shared/start "
+     "evacuate_source_back_local/start",
+     REPLAY_MORE, "conductor BlockDeviceMappingList.get_by_instance_uuids", NULL,
+     "the same, with the name"},
+
+    /* ---- a host comes back after an evacuation ---- */
+    {RETURNS, REPLAY_LESS, CACHE_SAVE, NULL, OTHERS_NOW},
+    {"evacuate_source_back_local/start", REPLAY_LESS, SAVE, NULL, OTHERS_NOW},
+    {RETURNS, REPLAY_BEFORE, NODE_SAVE, "compute.cmp2 check_instance_shared_storage",
+     "what is left of others is cleaned up when this host is ready for its own"},
+    {"evacuate_source_back_local/start", REPLAY_ANYTIME, INFO, NULL,
+     "the clean-up works in the instances' lanes, and nobody waits for it"},
+    {"evacuate_source_back_shared/start", REPLAY_WITHOUT, NODE_SAVE, "set/current_workload", UNCHANGED},
+    {RETURNS, REPLAY_WITHOUT, NODE_SAVE,
+     "set/cpu_info set/disk_available_least set/host_ip set/hypervisor_* set/local_gb set/memory_mb "
+     "set/metrics set/numa_topology set/supported_hv_specs set/vcpus",
+     "nova saves its node at its start, changed or not"},
+    {RETURNS, REPLAY_OTHER, "compute.cmp2 check_instance_shared_storage", "args/data/filename",
+     "in another folder, with a name of its own"},
+    {RETURNS, REPLAY_MORE, "conductor MigrationList.get_in_progress_by_host_and_node", NULL,
+     "moves that an earlier run has left, which nova does not look for"},
+
+    /* ---- periodic jobs ---- */
+    {"*", REPLAY_LESS, "conductor InstanceList.get_by_filters", NULL, DISK_SIZES},
+    {"*", REPLAY_LESS, "conductor BlockDeviceMappingList.get_by_instance_uuids", NULL, DISK_SIZES},
+    {"*/update_available_resource", REPLAY_MORE, "conductor Service.get_by_host_and_binary", NULL,
+     "nova looks it up by the host alone"},
+    {"metadata_update/update_available_resource", REPLAY_WITHOUT, NODE_SAVE,
+     "set/cpu_info set/current_workload set/disk_available_least set/free_* set/host_ip "
+     "set/hypervisor_* set/local_gb* set/memory_mb* set/metrics set/numa_topology set/running_vms "
+     "set/supported_hv_specs set/vcpus*",
+     "the recorded nova-compute had just started, and saved its node for the first time"},
+    {"*/heal_instance_info_cache", REPLAY_LESS, "conductor InstanceList.get_by_host", NULL,
+     TRACKED},
+    {"*/sync_scheduler_instance_info", REPLAY_LESS, "conductor InstanceList.get_by_host", NULL,
+     TRACKED},
+    {"*/heal_instance_info_cache", REPLAY_LESS, "neutron GET /v2.0/ports?*fields=binding*", NULL,
+     "the list of the ports has all of their fields"},
+    {"*/heal_instance_info_cache", REPLAY_LESS, CACHE_SAVE, NULL, SAME_PORTS},
+    {"*/sync_power_states", REPLAY_LESS, "conductor InstanceList.get_by_host", NULL, MAIN_DATABASE},
+    {"*/sync_power_states", REPLAY_LESS, "conductor Instance.refresh", NULL,
+     "it is in the list, and that is of now"},
+    {"*/sync_power_states", REPLAY_MORE, "conductor InstanceList.get_by_host", NULL, MAIN_DATABASE},
+    {"*/cleanup_running_deleted_instances", REPLAY_MORE, "conductor InstanceList.get_by_filters",
+     NULL, MAIN_DATABASE},
+    {"*/cleanup_running_deleted_instances", REPLAY_LESS, "conductor Instance.refresh", NULL,
+     "it is in the list, and that is of now"},
+
     {"hypervisor_show", REPLAY_OTHER, "reply get_host_uptime", "result", "another host"},
 };
 // clang-format on
@@ -385,6 +506,7 @@ static const ReplayHow talks[] = {
     {.name = "attach_interface", .guest = REPLAY_GUEST_RUNNING},
     {.name = "detach_interface", .guest = REPLAY_GUEST_RUNNING},
     {.name = "resize", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "resize_again", .guest = REPLAY_GUEST_RUNNING},
     {.name = "resize_confirm", .guest = REPLAY_GUEST_RUNNING, .moved = true},
     {.name = "resize_revert", .hold = "start", .guest = REPLAY_GUEST_RUNNING, .moved = true},
     {.name = "diagnostics", .guest = REPLAY_GUEST_RUNNING},
@@ -401,6 +523,28 @@ static const ReplayHow talks[] = {
     {.name = "service_disable"},
     {.name = "service_enable"},
     {.name = "hypervisor_show"},
+    /* several operations */
+    {.name = "boot_delete_early", .hold = "start"},
+    {.name = "multi_boot"},
+    {.name = "bench_boot"},
+    /* what the host does by itself */
+    {.name = "startup_empty", .start = true},
+    {.name = "startup_with_instance", .start = true, .guest = REPLAY_GUEST_RUNNING},
+    {.name = "startup_two_instances_shared",
+     .start = true,
+     .guest = REPLAY_GUEST_RUNNING,
+     .options = "my_ip = 198.18.0.11\n"},
+    {.name = "evacuate_source_back_shared",
+     .start = true,
+     .guest = REPLAY_GUEST_OFF,
+     .options = "my_ip = 198.18.0.11\n"},
+    {.name = "evacuate_source_back_local",
+     .start = true,
+     .guest = REPLAY_GUEST_OFF,
+     .options = "my_ip = 198.18.0.11\n"},
+    {.name = "periodic_idle_empty"},
+    {.name = "periodic_idle_one", .guest = REPLAY_GUEST_RUNNING},
+    {.name = "metadata_update", .guest = REPLAY_GUEST_RUNNING},
 };
 
 static void says_what_nova_says(void **state)

@@ -338,6 +338,7 @@ static void boot_remove_disks(void *self)
 
     if (!disks_remove(boot->agent->disks, boot->ctx, boot->uuid, &err))
         note_cleanup_failure(boot, "disks", err);
+    spawn_tpm_undo(&boot->spawn);
 }
 
 static bool boot_guest(void *self, GError **err)

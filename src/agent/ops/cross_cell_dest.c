@@ -109,8 +109,7 @@ static bool arrive_networks(void *self, GError **err)
     Arrive *arrive = self;
     const Move *move = &arrive->move;
 
-    return spawn_bind_networks(move->agent, move->ctx, move->instance, &arrive->network, err) &&
-           network_cache_store(move->agent, move->ctx, move->instance, arrive->network, err);
+    return spawn_networks(move->agent, move->ctx, move->instance, &arrive->network, err);
 }
 
 /* Where the record still says the server is. */
@@ -143,22 +142,10 @@ static void arrive_show(void *self)
 
 static bool arrive_spec(void *self, GError **err)
 {
-    static const char *const attrs[] = {"keypairs", "ec2_ids", "pci_requests", "numa_topology",
-                                        NULL};
     Arrive *arrive = self;
-    const Move *move = &arrive->move;
 
-    if (!instance_load(move->agent, move->ctx, move->instance, attrs, err) ||
-        !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &arrive->bdms, err))
-        return false;
-    arrive->spawn = (Spawn){
-        .agent = move->agent,
-        .ctx = move->ctx,
-        .instance = move->instance,
-        .bdms = arrive->bdms,
-        .network = arrive->network,
-    };
-    return spawn_spec(&arrive->spawn, err) && spawn_name_devices(&arrive->spawn, err);
+    arrive->spawn.network = arrive->network;
+    return move_spec(&arrive->move, &arrive->spawn, &arrive->bdms, err);
 }
 
 static bool read_image(Arrive *arrive, GError **err)

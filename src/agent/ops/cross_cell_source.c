@@ -205,17 +205,7 @@ bool op_cross_confirm(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GEr
 
 static bool return_flavor(void *self, GError **err)
 {
-    static const char *const expected[] = {"resize_reverting", NULL};
-    Move *move = self;
-    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
-
-    if (!old)
-        return dv_fail(err, DV_E_BAD_INPUT, "Instance.old_flavor: want a flavor");
-    move_set_flavor(move->instance, old);
-    ovo_set_from(move->instance, "host", move->migration, "source_compute");
-    ovo_set_from(move->instance, "node", move->migration, "source_node");
-    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) &&
-           move_set_swap(move, old, err);
+    return move_return(self, err);
 }
 
 /* The server goes on without: an operator heals allocations. */
@@ -235,10 +225,8 @@ static bool return_allocation(void *self, GError **err G_GNUC_UNUSED)
 static bool return_networks(void *self, GError **err)
 {
     Move *move = self;
-    g_autoptr(NetworkInfo) network = NULL;
 
-    return spawn_bind_networks(move->agent, move->ctx, move->instance, &network, err) &&
-           network_cache_store(move->agent, move->ctx, move->instance, network, err);
+    return spawn_networks(move->agent, move->ctx, move->instance, NULL, err);
 }
 
 static bool was_active(const Move *move)
@@ -286,7 +274,9 @@ bool op_cross_finish_revert(const OpCall *call, json_t **out_result G_GNUC_UNUSE
 
     if (!ok)
         move_broken(&move, call, cause);
-    if (move.migration && !move_forget_flavors(&move, &end) && !dv_is(end, DV_E_INSTANCE_NOT_FOUND))
+    /* The object has what the last save was refused for: not over the head of a delete. */
+    if (move.migration && !outcome_gone(cause) && !move_forget_flavors(&move, &end) &&
+        !dv_is(end, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(call->ctx, "flavors of the resize stay in the record: %s", end->message);
     if (ok)
         outcome_announce(call->agent, move.admin, call->instance);

@@ -6,6 +6,7 @@
  * twice (addresses) goes only after the guest is surely gone. Sources: nova compute/manager.py
  * terminate_instance, _delete_instance, _shutdown_instance, _complete_deletion (Zed);
  * docs/wire/flows.md. */
+#include "agent/guest_tpm.h"
 #include "agent/network_cache.h"
 #include "agent/notify.h"
 #include "agent/op.h"
@@ -100,6 +101,21 @@ static bool delete_guest(void *self, GError **err)
     return false;
 }
 
+/* A request without a user's token (a reclaim, a clean-up) cannot delete what is the user's. nova
+ * tries again and again then, and the server never goes. */
+static bool delete_secret(void *self, GError **err)
+{
+    Delete *del = self;
+    bool is_users = del->ctx->auth_token && *del->ctx->auth_token;
+
+    if (is_users)
+        return guest_tpm_forget(del->agent, del->ctx, del->instance, err);
+    if (guest_tpm_has_secret(del->instance))
+        dv_warning(del->ctx, "the secret of the server's TPM stays in the key manager, as only a"
+                             " user's request can delete it");
+    return true;
+}
+
 static bool delete_networks(void *self, GError **err)
 {
     Delete *del = self;
@@ -161,6 +177,7 @@ static bool delete_destroy(void *self, GError **err)
 static const OpStep delete_steps[] = {
     {"network_info", delete_network_info, NULL},
     {"guest", delete_guest, NULL},
+    {"secret", delete_secret, NULL},
     {"networks", delete_networks, NULL},
     {"record", delete_record, NULL},
     {"usage", delete_usage, NULL},

@@ -325,7 +325,7 @@ static bool bind_and_refresh(Arrive *arrive, GError **err)
     NetworkInstance who = network_instance_of(agent, arrive->instance);
 
     if (!neutron_bind_host(agent->neutron, arrive->admin, &who, NULL, err) ||
-        !network_cache_refresh(agent, arrive->admin, arrive->instance, &arrive->network, err))
+        !network_cache_renew(agent, arrive->admin, arrive->instance, &arrive->network, err))
         return dv_within(err, "ports");
     return true;
 }

@@ -2,6 +2,7 @@
 #include "agent/ops/move.h"
 
 #include "agent/guest_spec.h"
+#include "agent/guest_tpm.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/ops/outcome.h"
@@ -115,6 +116,12 @@ static bool check_ports(const NetworkInfo *network, GError **err)
     return true;
 }
 
+/* Asked by the destination, before the migration names it. */
+static bool is_from_here(const Move *move)
+{
+    return strcmp(ovo_str_or(move->instance, "host", ""), move->agent->config.host) == 0;
+}
+
 bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
 {
     g_autoptr(Ovo) bdms = NULL;
@@ -125,6 +132,7 @@ bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
     GuestSource source = {later, image, NULL, network, move->ctx};
 
     if (!network || !check_ports(network, err) ||
+        !guest_tpm_check_move(move->instance, flavor, is_from_here(move), err) ||
         !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
         return false;
     move_set_flavor(later, flavor);
@@ -195,6 +203,37 @@ bool move_set_swap(Move *move, const Ovo *flavor, GError **err)
         return true;
     ovo_set_i64(swap, "volume_size", want);
     return conductor_save(con, move->ctx, swap, err);
+}
+
+bool move_return(Move *move, GError **err)
+{
+    static const char *const expected[] = {"resize_reverting", NULL};
+    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
+
+    if (!old)
+        return dv_fail(err, DV_E_BAD_INPUT, "Instance.old_flavor: want a flavor");
+    move_set_flavor(move->instance, old);
+    ovo_set_from(move->instance, "host", move->migration, "source_compute");
+    ovo_set_from(move->instance, "node", move->migration, "source_node");
+    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) &&
+           move_set_swap(move, old, err);
+}
+
+/* ---- the guest at the destination ---- */
+
+bool move_spec(const Move *move, Spawn *spawn, Ovo **out_bdms, GError **err)
+{
+    static const char *const attrs[] = {"keypairs", "ec2_ids", "pci_requests", "numa_topology",
+                                        NULL};
+
+    if (!instance_load(move->agent, move->ctx, move->instance, attrs, err) ||
+        !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, out_bdms, err))
+        return false;
+    spawn->agent = move->agent;
+    spawn->ctx = move->ctx;
+    spawn->instance = move->instance;
+    spawn->bdms = *out_bdms;
+    return spawn_spec(spawn, err) && spawn_name_devices(spawn, err);
 }
 
 /* ---- allocations ---- */

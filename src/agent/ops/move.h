@@ -13,6 +13,7 @@
 
 #include "agent/dispatch.h"
 #include "agent/notify.h"
+#include "agent/ops/spawn.h"
 
 typedef struct Move {
     Agent *agent;
@@ -54,6 +55,15 @@ bool move_set_swap(Move *move, const Ovo *flavor, GError **err);
 bool move_forget_flavors(Move *move, GError **err);
 /* vm_state before the resize; active where nobody wrote it down. */
 const char *move_old_state(const Move *move);
+
+/* The instance is the source's again, with its old flavor and the swap disk of that; saved. The
+ * task state is resize_reverting. */
+bool move_return(Move *move, GError **err);
+
+/* Describes the guest at the destination and names its devices: spawn_spec and spawn_name_devices.
+ * The caller has set the image and the network in `spawn`, this sets the rest. *out_bdms, borrowed
+ * by spawn, is the caller's, also on failure. */
+bool move_spec(const Move *move, Spawn *spawn, Ovo **out_bdms, GError **err);
 
 /* What the migration holds in placement becomes the instance's again. Nothing held: logged. */
 bool move_revert_allocation(Move *move, GError **err);

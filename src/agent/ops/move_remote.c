@@ -37,11 +37,12 @@ static bool remote_begin(const Move *move, uint64_t bytes G_GNUC_UNUSED, GError 
     return over_ssh(move, "mkdir", "-p", folder, err);
 }
 
-static bool remote_take_back(const Move *move, const char *const *names G_GNUC_UNUSED, GError **err)
+/* Where nothing was sent only an empty directory goes: both hosts may see the guest's own. */
+static bool remote_take_back(const Move *move, const char *const *names, GError **err)
 {
     g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
 
-    return over_ssh(move, "rm", "-rf", folder, err);
+    return over_ssh(move, "rm", names[0] ? "-rf" : "-df", folder, err);
 }
 
 typedef bool (*CopyFn)(const char *from, const char *to, GError **err);

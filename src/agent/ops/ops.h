@@ -52,6 +52,8 @@ bool op_resize_instance(const OpCall *call, json_t **out_result, GError **err);
 
 /* resize_confirm.c */
 bool op_confirm_resize(const OpCall *call, json_t **out_result, GError **err);
+/* What is left to do where the migration says confirmed already: may be done again. */
+bool resize_confirmed(Agent *agent, const DvCtx *ctx, Ovo *instance, Ovo *migration, GError **err);
 
 /* resize_revert.c */
 bool op_revert_resize(const OpCall *call, json_t **out_result, GError **err);

@@ -3,6 +3,7 @@
  * A guest that does not do it in time is rebooted hard. A failure is one only when the guest is not
  * running afterwards. Sources: nova compute/manager.py _reboot_instance, virt/libvirt/driver.py
  * reboot, _soft_reboot (Zed). */
+#include "agent/guest_tpm.h"
 #include "agent/lifecycle.h"
 #include "agent/notify.h"
 #include "agent/ops/ops.h"
@@ -43,6 +44,8 @@ static bool start_again(const OpCall *call, bool *out_up, GError **err)
 {
     const VirtDriver *virt = call->agent->virt;
     g_autoptr(GError) cause = NULL;
+    g_auto(GuestSecret) keep = {0};
+    const GuestSecret *secret = NULL;
     GuestState state;
 
     if (!read_state(call, &state, err))
@@ -50,7 +53,8 @@ static bool start_again(const OpCall *call, bool *out_up, GError **err)
     *out_up = state == GUEST_STATE_RUNNING; /* somebody else was quicker */
     if (state != GUEST_STATE_OFF && state != GUEST_STATE_CRASHED)
         return true;
-    *out_up = virt->ops->launch(virt->self, call->ctx, call->uuid, false, &cause);
+    *out_up = guest_tpm_launch(call->agent, call->ctx, call->instance, &keep, &secret, &cause) &&
+              virt->ops->launch(virt->self, call->ctx, call->uuid, secret, false, &cause);
     if (!*out_up)
         dv_warning(call->ctx, "starting the guest again: %s", cause->message);
     return true;

@@ -69,13 +69,22 @@ static bool relaunch_disks(void *self, GError **err)
     return boot_disks_adopt(&disks, err);
 }
 
+/* One that stays off needs no more of its secret than the name. */
+static bool relaunch_tpm(void *self, GError **err)
+{
+    Relaunch *relaunch = self;
+
+    return ((relaunch->flags & RELAUNCH_OFF) && relaunch->spawn.spec->tpm_secret.uuid) ||
+           spawn_tpm(&relaunch->spawn, err);
+}
+
 static bool relaunch_end_old(void *self, GError **err)
 {
     Relaunch *relaunch = self;
     const Spawn *spawn = &relaunch->spawn;
     const VirtDriver *virt = spawn->agent->virt;
 
-    if (!virt->ops->destroy(virt->self, spawn->ctx, spawn->spec->uuid, err))
+    if (!virt->ops->retire(virt->self, spawn->ctx, spawn->spec->uuid, err))
         return false;
     op_unplug(spawn->agent, spawn->ctx, spawn->instance, spawn->network);
     return true;
@@ -150,10 +159,15 @@ static bool relaunch_resume(void *self, GError **err)
 }
 
 static const OpStep relaunch_steps[] = {
-    {"records", relaunch_records, NULL}, {"networks", relaunch_networks, NULL},
-    {"spec", relaunch_spec, NULL},       {"disks", relaunch_disks, NULL},
-    {"end_old", relaunch_end_old, NULL}, {"guest", relaunch_guest, relaunch_destroy_guest},
-    {"plugged", relaunch_plugged, NULL}, {"resume", relaunch_resume, NULL},
+    {"records", relaunch_records, NULL},
+    {"networks", relaunch_networks, NULL},
+    {"spec", relaunch_spec, NULL},
+    {"disks", relaunch_disks, NULL},
+    {"tpm", relaunch_tpm, NULL},
+    {"end_old", relaunch_end_old, NULL},
+    {"guest", relaunch_guest, relaunch_destroy_guest},
+    {"plugged", relaunch_plugged, NULL},
+    {"resume", relaunch_resume, NULL},
 };
 
 bool guest_relaunch(Agent *agent, const DvCtx *ctx, Ovo *instance, unsigned flags, GError **err)

@@ -7,6 +7,7 @@
  * rescue at all is found out while the guest still runs.
  * Sources: nova compute/manager.py rescue_instance, unrescue_instance; virt/libvirt/driver.py
  * rescue, unrescue (Zed). */
+#include "agent/guest_tpm.h"
 #include "agent/guest_cpu.h"
 #include "agent/guest_spec.h"
 #include "agent/image_meta.h"
@@ -179,7 +180,8 @@ static bool rescue_guest(void *self, GError **err)
     const VirtDriver *virt = rescue->agent->virt;
     g_autoptr(GError) back = NULL;
 
-    if (!virt->ops->destroy(virt->self, rescue->ctx, rescue->uuid, err))
+    if (!spawn_tpm(&rescue->spawn, err) ||
+        !virt->ops->retire(virt->self, rescue->ctx, rescue->uuid, err))
         return false;
     if (virt->ops->plug(virt->self, rescue->ctx, rescue->spawn.spec, err) &&
         virt->ops->start(virt->self, rescue->ctx, rescue->spawn.spec, false, err))
@@ -195,7 +197,7 @@ static void rescue_guest_back(void *self)
     const VirtDriver *virt = rescue->agent->virt;
     g_autoptr(GError) err = NULL;
 
-    if (!virt->ops->destroy(virt->self, rescue->ctx, rescue->uuid, &err) ||
+    if (!virt->ops->retire(virt->self, rescue->ctx, rescue->uuid, &err) ||
         !virt->ops->define_xml(virt->self, rescue->ctx, rescue->uuid, rescue->kept, &err))
         dv_error(rescue->ctx, "the guest was not put back: %s", err->message);
 }
@@ -311,6 +313,8 @@ static bool unrescue_guest(void *self, GError **err)
     const OpCall *call = op->call;
     const VirtDriver *virt = call->agent->virt;
     g_autoptr(GuestSpec) ports = NULL;
+    g_auto(GuestSecret) keep = {0};
+    const GuestSecret *secret = NULL;
 
     if (!op->kept) {
         dv_warning(call->ctx, "unrescue.xml is gone: the guest is made anew");
@@ -318,10 +322,11 @@ static bool unrescue_guest(void *self, GError **err)
                               err);
     }
     ports = guest_spec_of_ports(call->instance, op->network);
-    return virt->ops->destroy(virt->self, call->ctx, call->uuid, err) &&
+    return guest_tpm_launch(call->agent, call->ctx, call->instance, &keep, &secret, err) &&
+           virt->ops->retire(virt->self, call->ctx, call->uuid, err) &&
            virt->ops->define_xml(virt->self, call->ctx, call->uuid, op->kept, err) &&
            virt->ops->plug(virt->self, call->ctx, ports, err) &&
-           virt->ops->launch(virt->self, call->ctx, call->uuid, false, err);
+           virt->ops->launch(virt->self, call->ctx, call->uuid, secret, false, err);
 }
 
 static bool unrescue_files(void *self, GError **err)

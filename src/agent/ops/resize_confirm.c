@@ -97,6 +97,22 @@ static bool confirm_end(Move *move, GError **err)
     return move_forget_flavors(move, err);
 }
 
+bool resize_confirmed(Agent *agent, const DvCtx *ctx, Ovo *instance, Ovo *migration, GError **err)
+{
+    g_autoptr(DvCtx) admin = dv_ctx_elevated(ctx);
+    Move move = {
+        .agent = agent,
+        .ctx = ctx,
+        .admin = admin,
+        .instance = instance,
+        .migration = migration,
+        .uuid = ovo_str_or(instance, "uuid", ""),
+    };
+    bool waits = strcmp(ovo_str_or(instance, "vm_state", ""), "resized") == 0;
+
+    return (!waits || confirm_active(&move, err)) && confirm_end(&move, err);
+}
+
 static bool confirm(Move *move, GError **err)
 {
     g_autoptr(GError) cause = NULL;

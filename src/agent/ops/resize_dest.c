@@ -191,6 +191,7 @@ typedef struct Finish {
     Ovo *bdms, *image, *old_flavor;
     NetworkInfo *network;
     Spawn spawn;
+    bool up; /* an earlier try, which its agent's death has cut short, came as far as to start it */
 } Finish;
 
 static void finish_done(Finish *finish)
@@ -237,8 +238,7 @@ static bool finish_networks(void *self, GError **err)
     Finish *finish = self;
     Move *move = &finish->move;
 
-    if (!spawn_bind_networks(move->agent, move->ctx, move->instance, &finish->network, err) ||
-        !network_cache_store(move->agent, move->ctx, move->instance, finish->network, err))
+    if (!spawn_networks(move->agent, move->ctx, move->instance, &finish->network, err))
         return dv_within(err, "networks");
     ovo_set_str(move->instance, "task_state", "resize_finish");
     if (!conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err))
@@ -249,36 +249,38 @@ static bool finish_networks(void *self, GError **err)
 
 static bool finish_spec(void *self, GError **err)
 {
-    static const char *const attrs[] = {"keypairs", "ec2_ids", "pci_requests", "numa_topology",
-                                        NULL};
     Finish *finish = self;
-    Move *move = &finish->move;
 
-    if (!instance_load(move->agent, move->ctx, move->instance, attrs, err) ||
-        !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &finish->bdms, err))
+    finish->image = ovo_child(finish->move.args, "image");
+    finish->spawn.image = finish->image;
+    finish->spawn.network = finish->network;
+    return move_spec(&finish->move, &finish->spawn, &finish->bdms, err);
+}
+
+static bool finish_look(void *self, GError **err)
+{
+    Finish *finish = self;
+    const Move *move = &finish->move;
+    const VirtDriver *virt = move->agent->virt;
+    GuestState state = GUEST_STATE_NONE;
+
+    if (!virt->ops->state(virt->self, move->uuid, &state, err))
         return false;
-    finish->image = ovo_child(move->args, "image");
-    finish->spawn = (Spawn){
-        .agent = move->agent,
-        .ctx = move->ctx,
-        .instance = move->instance,
-        .image = finish->image,
-        .bdms = finish->bdms,
-        .network = finish->network,
-    };
-    return spawn_spec(&finish->spawn, err) && spawn_name_devices(&finish->spawn, err);
+    finish->up = state == GUEST_STATE_RUNNING || state == GUEST_STATE_PAUSED;
+    return true;
 }
 
 /* From another host the disks bring its own idea of where they are. */
 static bool finish_arrived(void *self, GError **err)
 {
-    Move *move = &((Finish *)self)->move;
+    Finish *finish = self;
+    Move *move = &finish->move;
     const char *text = ovo_str_or(move->args, "disk_info", "[]");
     g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
     g_autoptr(GPtrArray) told = NULL;
     DiskArrival arrival = {.uuid = move->uuid, .fetch = move_files_fetch, .fetch_arg = move};
 
-    if (move_same_host(move))
+    if (finish->up || move_same_host(move))
         return true;
     told = disk_list_read(text, err);
     arrival.told = told;
@@ -293,6 +295,8 @@ static bool finish_disks(void *self, GError **err)
     Spawn *spawn = &finish->spawn;
     BootDisks disks = spawn_boot_disks(spawn);
 
+    if (finish->up)
+        return true;
     return boot_disks_complete(&disks, err) &&
            (move_same_host(&finish->move) || boot_disks_adopt(&disks, err)) &&
            disks_grow(spawn->agent->disks, spawn->ctx, spawn->spec, err);
@@ -303,11 +307,14 @@ static bool finish_disks(void *self, GError **err)
 static bool finish_guest(void *self, GError **err)
 {
     Finish *finish = self;
-    const Spawn *spawn = &finish->spawn;
+    Spawn *spawn = &finish->spawn;
     const VirtDriver *virt = spawn->agent->virt;
 
-    if (!guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, err) ||
-        !virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
+    if (!guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, err))
+        return false;
+    if (finish->up)
+        return true;
+    if (!spawn_tpm(spawn, err) || !virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
         return false;
     if (strcmp(move_old_state(&finish->move), "stopped") == 0)
         return virt->ops->define(virt->self, spawn->ctx, spawn->spec, err);
@@ -328,9 +335,9 @@ static bool finish_resized(void *self, GError **err)
 
 static const OpStep finish_steps[] = {
     {"flavor", finish_flavor, NULL},   {"networks", finish_networks, NULL},
-    {"spec", finish_spec, NULL},       {"arrived", finish_arrived, NULL},
-    {"disks", finish_disks, NULL},     {"guest", finish_guest, NULL},
-    {"resized", finish_resized, NULL},
+    {"spec", finish_spec, NULL},       {"look", finish_look, NULL},
+    {"arrived", finish_arrived, NULL}, {"disks", finish_disks, NULL},
+    {"guest", finish_guest, NULL},     {"resized", finish_resized, NULL},
 };
 
 /* The instance is here for good, so what the source held for it goes; its disks are those of the

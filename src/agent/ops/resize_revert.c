@@ -36,7 +36,10 @@ static bool revert_guest(void *self, GError **err)
     Move *move = self;
     const VirtDriver *virt = move->agent->virt;
 
-    if (!virt->ops->destroy(virt->self, move->ctx, move->uuid, err))
+    bool ended = move_same_host(move) ? virt->ops->retire(virt->self, move->ctx, move->uuid, err)
+                                      : virt->ops->destroy(virt->self, move->ctx, move->uuid, err);
+
+    if (!ended)
         return false;
     move_unplug(move);
     return true;
@@ -111,19 +114,11 @@ bool op_revert_resize(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GEr
 
 static bool back_flavor(void *self, GError **err)
 {
-    static const char *const expected[] = {"resize_reverting", NULL};
     Move *move = self;
-    g_autoptr(Ovo) old = ovo_child(move->instance, "old_flavor");
 
-    if (!old)
-        return dv_fail(err, DV_E_BAD_INPUT, "Instance.old_flavor: want a flavor");
     notify_instance(move->agent, move->ctx, move->instance, NOTIFY_RESIZE_REVERT, NOTIFY_START,
                     NULL);
-    move_set_flavor(move->instance, old);
-    ovo_set_from(move->instance, "host", move->migration, "source_compute");
-    ovo_set_from(move->instance, "node", move->migration, "source_node");
-    return conductor_instance_save(move->agent->con, move->ctx, move->instance, expected, err) &&
-           move_set_swap(move, old, err);
+    return move_return(move, err);
 }
 
 static bool back_allocation(void *self, GError **err)
@@ -134,10 +129,8 @@ static bool back_allocation(void *self, GError **err)
 static bool back_networks(void *self, GError **err)
 {
     Move *move = self;
-    g_autoptr(NetworkInfo) network = NULL;
 
-    return spawn_bind_networks(move->agent, move->ctx, move->instance, &network, err) &&
-           network_cache_store(move->agent, move->ctx, move->instance, network, err);
+    return spawn_networks(move->agent, move->ctx, move->instance, NULL, err);
 }
 
 static bool back_disks(void *self, GError **err)
@@ -196,7 +189,9 @@ bool op_finish_revert_resize(const OpCall *call, json_t **out_result G_GNUC_UNUS
 
     if (!ok)
         move_broken(&move, call, cause);
-    if (move.migration && !move_forget_flavors(&move, &end) && !dv_is(end, DV_E_INSTANCE_NOT_FOUND))
+    /* The object has what the last save was refused for: not over the head of a delete. */
+    if (move.migration && !outcome_gone(cause) && !move_forget_flavors(&move, &end) &&
+        !dv_is(end, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(call->ctx, "flavors of the resize stay in the record: %s", end->message);
     if (ok)
         dv_info(call->ctx, "resize reverted");

@@ -1,6 +1,7 @@
 /* Taking a snapshot; see snapshot_take.h. */
 #include "agent/ops/snapshot_take.h"
 
+#include "agent/guest_tpm.h"
 #include "agent/instance_load.h"
 #include "agent/op.h"
 #include "agent/ops/quiesce.h"
@@ -179,13 +180,16 @@ static bool take_resume(void *self, GError **err)
 {
     Take *take = self;
     const VirtDriver *virt = take->agent->virt;
+    g_auto(GuestSecret) keep = {0};
+    const GuestSecret *secret = NULL;
 
     if (!take->is_saved)
         return true;
     if (waits_closed(take->agent->waits, take->uuid))
         return stopped(take, err);
     take->is_saved = false;
-    return virt->ops->launch(virt->self, take->ctx, take->uuid, take->was_paused, err);
+    return guest_tpm_launch(take->agent, take->ctx, take->instance, &keep, &secret, err) &&
+           virt->ops->launch(virt->self, take->ctx, take->uuid, secret, take->was_paused, err);
 }
 
 static void take_undo_suspend(void *self)
@@ -303,24 +307,28 @@ void snapshot_forget_image(Agent *agent, const DvCtx *ctx, const char *image_id,
 /* ---- after a crash ---- */
 
 /* Only a cold snapshot saves a guest, between these two states: one that is off then is ours. */
-static void bring_back(Agent *agent, const DvCtx *ctx, const Ovo *instance, const char *uuid)
+static void bring_back(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *uuid)
 {
     const char *vm_state = ovo_str_or(instance, "vm_state", "");
     bool paused = strcmp(vm_state, "paused") == 0;
     const VirtDriver *virt = agent->virt;
     GuestState state = GUEST_STATE_NONE;
+    g_auto(GuestSecret) keep = {0};
+    const GuestSecret *secret = NULL;
     g_autoptr(GError) err = NULL;
 
     if (agent->config.live_snapshots || (!paused && strcmp(vm_state, "active") != 0) ||
         strcmp(ovo_str_or(instance, "task_state", ""), "image_pending_upload") != 0)
         return;
     if (!virt->ops->state(virt->self, uuid, &state, &err) ||
-        (state == GUEST_STATE_OFF && !virt->ops->launch(virt->self, ctx, uuid, paused, &err)))
+        (state == GUEST_STATE_OFF &&
+         (!guest_tpm_launch(agent, ctx, instance, &keep, &secret, &err) ||
+          !virt->ops->launch(virt->self, ctx, uuid, secret, paused, &err))))
         dv_error(ctx, "the guest was saved for a snapshot and does not come back: %s",
                  err->message);
 }
 
-void snapshot_clean_up(Agent *agent, const DvCtx *ctx, const Ovo *instance)
+void snapshot_clean_up(Agent *agent, const DvCtx *ctx, Ovo *instance)
 {
     const char *uuid = ovo_str_or(instance, "uuid", "");
     g_autofree char *dir = disks_instance_dir(agent->disks, uuid);

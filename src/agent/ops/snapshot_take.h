@@ -23,7 +23,7 @@ bool snapshot_take(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *im
                    const SnapshotTask *task, GError **err);
 /* Ends what a crash of the agent has left of a snapshot: a copy under way, frozen file systems, a
  * guest that was saved for it, files. Failures are logged. */
-void snapshot_clean_up(Agent *agent, const DvCtx *ctx, const Ovo *instance);
+void snapshot_clean_up(Agent *agent, const DvCtx *ctx, Ovo *instance);
 /* Deletes an image that is not to become a snapshot any more; failures are logged. `unless_active`:
  * not when it has its data after all. */
 void snapshot_forget_image(Agent *agent, const DvCtx *ctx, const char *image_id,

@@ -5,6 +5,7 @@
 #include "agent/guest_cpu.h"
 #include "agent/guest_defaults.h"
 #include "agent/guest_spec.h"
+#include "agent/guest_tpm.h"
 #include "agent/network_cache.h"
 #include "agent/ops/unplug.h"
 #include "util/log.h"
@@ -100,6 +101,34 @@ bool spawn_name_devices(Spawn *spawn, GError **err)
     return true;
 }
 
+/* ---- the TPM ---- */
+
+bool spawn_tpm(Spawn *spawn, GError **err)
+{
+    GuestSpec *spec = spawn->spec;
+    bool had_secret;
+
+    if (!spec->tpm_version || spec->tpm_secret.value)
+        return true;
+    had_secret = guest_tpm_has_secret(spawn->instance);
+    if (!guest_tpm_secret(spawn->agent, spawn->ctx, spawn->instance, &spec->tpm_secret, err))
+        return dv_within(err, "the secret of the server's TPM");
+    spawn->secret_made = !had_secret;
+    return true;
+}
+
+void spawn_tpm_undo(Spawn *spawn)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!spawn->secret_made)
+        return;
+    spawn->secret_made = false;
+    if (!guest_tpm_forget(spawn->agent, spawn->ctx, spawn->instance, &err) &&
+        !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
+        dv_warning(spawn->ctx, "the secret of a TPM that was not made stays: %s", err->message);
+}
+
 /* ---- disks and guest ---- */
 
 /* Whether the user has tagged a device. A request that names networks tells of theirs; otherwise
@@ -183,8 +212,10 @@ bool spawn_disks(Spawn *spawn, GError **err)
 
     if (!boot_disks_create(&disks, err))
         return false;
-    if (has_tags(spawn, &tags, err) && (!tags || tell_devices(spawn, &disks, err)))
+    if (spawn_tpm(spawn, err) && has_tags(spawn, &tags, err) &&
+        (!tags || tell_devices(spawn, &disks, err)))
         return true;
+    spawn_tpm_undo(spawn);
     if (!disks_remove(spawn->agent->disks, spawn->ctx, spawn->spec->uuid, &left))
         dv_warning(spawn->ctx, "disks of a guest that was not made stay: %s", left->message);
     return false;
@@ -216,7 +247,7 @@ bool spawn_guest(Spawn *spawn, GError **err)
         spawn->plugged = waits_register(spawn->agent->waits, spawn->spec->uuid,
                                         "network-vif-plugged", (const char *const *)ports->pdata);
     if (guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, &cause) &&
-        virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
+        spawn_tpm(spawn, &cause) && virt->ops->plug(virt->self, spawn->ctx, spawn->spec, &cause) &&
         virt->ops->start(virt->self, spawn->ctx, spawn->spec, true, &cause))
         return true;
     if (!dv_is(cause, DV_E_INSTANCE_EXISTS)) { /* that one is somebody's, and keeps its ports */
@@ -337,4 +368,15 @@ bool spawn_bind_networks(Agent *agent, const DvCtx *ctx, const Ovo *instance, Ne
 
     return old && neutron_bind_host(agent->neutron, ctx, &who, NULL, err) &&
            neutron_refresh(agent->neutron, ctx, &who, old, NULL, out, err);
+}
+
+bool spawn_networks(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out, GError **err)
+{
+    g_autoptr(NetworkInfo) network = NULL;
+    bool ok = spawn_bind_networks(agent, ctx, instance, &network, err) &&
+              network_cache_store(agent, ctx, instance, network, err);
+
+    if (out)
+        *out = g_steal_pointer(&network);
+    return ok;
 }

@@ -25,7 +25,8 @@ typedef struct Spawn {
     /* made by the steps */
     GuestSpec *spec;
     WaitSet *plugged;
-    bool defined; /* already before the start */
+    bool defined;     /* already before the start */
+    bool secret_made; /* the instance had none */
 } Spawn;
 
 void spawn_done(Spawn *spawn);
@@ -38,6 +39,11 @@ bool spawn_spec(Spawn *spawn, GError **err);
 /* Device names and buses go into the mappings that lack them, which are saved; the root device's
  * name goes into the instance, which is not. */
 bool spawn_name_devices(Spawn *spawn, GError **err);
+/* The secret of the guest's TPM, when it has one, goes into the spec: for a guest that shall start,
+ * read or made in the key manager. A second call does nothing. */
+bool spawn_tpm(Spawn *spawn, GError **err);
+/* A secret that spawn_tpm has made goes again; troubles are logged. */
+void spawn_tpm_undo(Spawn *spawn);
 /* What the disks of this guest are made of; all of it borrowed from `spawn`. */
 BootDisks spawn_boot_disks(const Spawn *spawn);
 /* Makes the disks, and with tagged devices the instance's device_metadata, unsaved, for which the
@@ -59,3 +65,5 @@ void spawn_record(Spawn *spawn);
  * is not stored. *out is the caller's. */
 bool spawn_bind_networks(Agent *agent, const DvCtx *ctx, const Ovo *instance, NetworkInfo **out,
                          GError **err);
+/* The same, and it is stored. out may be NULL; it is set, too, when only the storing fails. */
+bool spawn_networks(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out, GError **err);

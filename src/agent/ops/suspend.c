@@ -4,6 +4,7 @@
  * be thrown away. Agent.saves says whose memory is being saved; suspend_end_save ends it. Sources:
  * nova compute/manager.py suspend_instance, resume_instance, virt/libvirt/driver.py suspend, resume
  * (Zed). */
+#include "agent/guest_tpm.h"
 #include "agent/guest_spec.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
@@ -130,13 +131,16 @@ static bool bring_back(const OpCall *call, GError **err)
     g_autoptr(NetworkInfo) network = NULL;
     g_autoptr(GuestSpec) ports = NULL;
     g_autoptr(GError) cause = NULL;
+    g_auto(GuestSecret) keep = {0};
+    const GuestSecret *secret = NULL;
 
     if (!network_cache_refresh(call->agent, call->ctx, call->instance, &network, err))
         return false;
     ports = guest_spec_of_ports(call->instance, network);
-    if (!virt->ops->plug(virt->self, call->ctx, ports, err))
+    if (!virt->ops->plug(virt->self, call->ctx, ports, err) ||
+        !guest_tpm_launch(call->agent, call->ctx, call->instance, &keep, &secret, err))
         return false;
-    if (virt->ops->launch(virt->self, call->ctx, call->uuid, false, &cause))
+    if (virt->ops->launch(virt->self, call->ctx, call->uuid, secret, false, &cause))
         return true;
     if (dv_is(cause, DV_E_INSTANCE_NOT_FOUND)) {
         dv_warning(call->ctx, "the suspended guest is gone and is started anew");

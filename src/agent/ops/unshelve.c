@@ -80,8 +80,7 @@ static bool unshelve_networks(void *self, GError **err)
 {
     Unshelve *op = self;
 
-    return spawn_bind_networks(op->agent, op->ctx, op->instance, &op->network, err) &&
-           network_cache_store(op->agent, op->ctx, op->instance, op->network, err);
+    return spawn_networks(op->agent, op->ctx, op->instance, &op->network, err);
 }
 
 /* The instance looks as if the shelved image were its own, until unshelve_show. Not saved. */

@@ -4,6 +4,8 @@
  * tests/unit/virt/contract.h is run on this and on real libvirt, so that the two do not drift. */
 #include "virt/fake/fake_priv.h"
 
+#include <string.h>
+
 #define FIRST_VNC_PORT 5900
 
 static void fake_guest_free(gpointer data)
@@ -19,6 +21,7 @@ static void fake_guest_free(gpointer data)
     g_ptr_array_unref(guest->devices);
     g_free(guest->password);
     g_free(guest->xml);
+    g_free(guest->tpm_secret);
     g_free(guest->copied);
     g_ptr_array_unref(guest->disks);
     fake_move_free(guest->move);
@@ -254,6 +257,11 @@ void fake_describe_as(FakeGuest *guest, const GuestSpec *spec)
                                disk->device, file, disk->target, disk->bus,
                                disk->own_boot_order ? disk->own_boot_order : disk->boot_order);
     }
+    if (spec->tpm_version)
+        g_string_append_printf(xml,
+                               "<tpm model='%s'><backend type='emulator' version='%s'>"
+                               "<encryption secret='%s'/></backend></tpm>",
+                               spec->tpm_model, spec->tpm_version, spec->tpm_secret.uuid);
     g_string_append(xml, "</domain>");
     g_free(guest->xml);
     guest->xml = g_string_free(xml, FALSE);
@@ -278,12 +286,19 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
         fake_leave(fake);
         return dv_fail(err, DV_E_INSTANCE_EXISTS, "guest %s runs already", spec->uuid);
     }
+    if (spec->tpm_version &&
+        !fake_tpm_start(fake, spec->uuid, spec->tpm_secret.uuid, &spec->tpm_secret, err)) {
+        g_hash_table_remove(fake->guests, spec->uuid);
+        fake_leave(fake);
+        return false;
+    }
     serial_port = guest ? guest->serial_port : 0; /* kept as long as it is defined */
     guest = fake_add_guest(fake, spec->uuid, spec->name,
                            paused ? GUEST_STATE_PAUSED : GUEST_STATE_RUNNING);
     guest->serial_port = serial_port;
     fake_take_devices(fake, guest, spec);
     guest->agent = spec->guest_agent;
+    guest->tpm_secret = spec->tpm_version ? g_strdup(spec->tpm_secret.uuid) : NULL;
     fake_describe_as(guest, spec);
     fake_leave(fake);
     fake_send_event(fake, spec->uuid, GUEST_EVENT_STARTED, "booted");
@@ -292,20 +307,22 @@ static bool fake_start(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSp
     return true;
 }
 
-static bool fake_destroy(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
-                         GError **err) DV_NO_ANALYSIS
+/* `name` is destroy or retire. */
+static bool fake_end(FakeVirt *fake, const char *name, const char *uuid,
+                     GError **err) DV_NO_ANALYSIS
 {
-    FakeVirt *fake = self;
     FakeGuest *guest;
     bool was_active;
 
-    if (!fake_enter(fake, "destroy", err))
+    if (!fake_enter(fake, name, err))
         return false;
     guest = fake_find(fake, uuid);
     if (!guest) {
         fake_leave(fake);
         return true;
     }
+    if (guest->tpm_secret && strcmp(name, "destroy") == 0)
+        g_hash_table_remove(fake->tpms, uuid);
     was_active = fake_is_active(guest);
     g_hash_table_remove(fake->guests, uuid);
     fake_leave(fake);
@@ -313,6 +330,16 @@ static bool fake_destroy(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char 
         fake_send_event(fake, uuid, GUEST_EVENT_STOPPED, "destroyed");
     fake_send_event(fake, uuid, GUEST_EVENT_UNDEFINED, "undefined");
     return true;
+}
+
+static bool fake_destroy(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
+{
+    return fake_end(self, "destroy", uuid, err);
+}
+
+static bool fake_retire(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
+{
+    return fake_end(self, "retire", uuid, err);
 }
 
 static bool fake_console_output(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
@@ -410,6 +437,7 @@ static void fake_free(void *self)
     dv_unlock(&fake->lock);
     g_hash_table_unref(fake->guests);
     g_hash_table_unref(fake->ops);
+    g_hash_table_unref(fake->tpms);
     g_hash_table_unref(fake->peers);
     g_free((void *)fake->plan.jobs);
     g_free(fake->last_migration);
@@ -453,6 +481,7 @@ static const VirtOps fake_ops = {
     .define = fake_define,
     .define_xml = fake_define_xml,
     .destroy = fake_destroy,
+    .retire = fake_retire,
     .inject_nmi = fake_inject_nmi,
     .set_password = fake_set_password,
     .sync_time = fake_sync_time,
@@ -498,6 +527,7 @@ VirtDriver *virt_fake_new(const VirtConfig *config G_GNUC_UNUSED)
     fake->ops = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     fake->peers = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     fake->hosts = fake_hosts_new();
+    fake->tpms = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     fake->facts = default_facts();
     fake->next_vnc_port = FIRST_VNC_PORT;
     fake->connected = true;

@@ -21,6 +21,8 @@ void fake_virt_hold(FakeVirt *fake, const char *op);
 void fake_virt_release(FakeVirt *fake, const char *op);
 /* Waits until a call of `op` is held; false after `timeout_ms`. */
 bool fake_virt_wait_held(FakeVirt *fake, const char *op, int64_t timeout_ms);
+/* How many calls of `op` are held. */
+unsigned fake_virt_held(FakeVirt *fake, const char *op);
 /* How often `op` was called. */
 unsigned fake_virt_calls(FakeVirt *fake, const char *op);
 /* Away: everything that would ask the hypervisor fails with DV_E_UNAVAILABLE. */
@@ -42,6 +44,8 @@ bool fake_virt_is_copied(FakeVirt *fake, const char *uuid);
 /* Copies `facts`. */
 void fake_virt_set_facts(FakeVirt *fake, const HostFacts *facts);
 unsigned fake_virt_guest_count(FakeVirt *fake);
+/* The value that the state of the guest's TPM is under; NULL: there is none. Caller frees. */
+char *fake_virt_tpm(FakeVirt *fake, const char *uuid);
 /* What was done to the guest: how many NMIs it got, "user:password" of the last password (NULL:
  * none; caller frees). */
 unsigned fake_virt_nmis(FakeVirt *fake, const char *uuid);

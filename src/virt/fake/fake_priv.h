@@ -42,6 +42,7 @@ typedef struct FakeGuest {
     char *copied;     /* the disk that a copy is under way of */
     GPtrArray *disks; /* VirtDisk */
     FakeMove *move;   /* NULL: none */
+    char *tpm_secret; /* uuid of its TPM's secret; NULL: no TPM */
 } FakeGuest;
 
 typedef struct FakeHost FakeHost;
@@ -59,6 +60,7 @@ struct FakeVirt {
     GHashTable *guests DV_GUARDED_BY(lock); /* uuid -> FakeGuest */
     GHashTable *ops DV_GUARDED_BY(lock);    /* name -> FakeOp */
     GHashTable *hosts DV_GUARDED_BY(lock);  /* URI -> FakeHost, of transfer.c */
+    GHashTable *tpms DV_GUARDED_BY(lock);   /* uuid of a guest -> value its TPM's state is under */
     HostFacts *facts DV_GUARDED_BY(lock);
     GuestEventFn sink DV_GUARDED_BY(lock);
     void *sink_arg DV_GUARDED_BY(lock);
@@ -90,7 +92,11 @@ void fake_send_event(FakeVirt *fake, const char *uuid, GuestEventKind kind, cons
 bool fake_resume(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_shutdown(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_power_off(void *self, const DvCtx *ctx, const char *uuid, GError **err);
-bool fake_launch(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
+bool fake_launch(void *self, const DvCtx *ctx, const char *uuid, const GuestSecret *secret,
+                 bool paused, GError **err);
+/* A guest with a TPM starts: its state is made, or can be read. */
+bool fake_tpm_start(FakeVirt *fake, const char *uuid, const char *secret_uuid,
+                    const GuestSecret *secret, GError **err) DV_REQUIRES(fake->lock);
 bool fake_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool fake_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char *xml, GError **err);

@@ -68,8 +68,24 @@ bool fake_power_off(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid
     return true;
 }
 
-bool fake_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, bool paused,
-                 GError **err) DV_NO_ANALYSIS
+bool fake_tpm_start(FakeVirt *fake, const char *uuid, const char *secret_uuid,
+                    const GuestSecret *secret, GError **err)
+{
+    const char *under = g_hash_table_lookup(fake->tpms, uuid);
+
+    if (!secret || !secret->uuid || !secret->value)
+        return dv_fail(err, DV_E_INVALID, "Refusing to create an emulated TPM with no secret!");
+    if (strcmp(secret->uuid, secret_uuid) != 0)
+        return dv_fail(err, DV_E_HYPERVISOR, "fake: no secret %s", secret_uuid);
+    if (under && strcmp(under, secret->value) != 0)
+        return dv_fail(err, DV_E_HYPERVISOR, "fake: the TPM's state is under another secret");
+    if (!under)
+        g_hash_table_insert(fake->tpms, g_strdup(uuid), g_strdup(secret->value));
+    return true;
+}
+
+bool fake_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                 const GuestSecret *secret, bool paused, GError **err) DV_NO_ANALYSIS
 {
     FakeVirt *fake = self;
     FakeGuest *guest = fake_enter_guest(fake, "launch", uuid, err);
@@ -80,6 +96,14 @@ bool fake_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, b
     if (fake_is_active(guest)) {
         fake_leave(fake);
         return true;
+    }
+    if (guest->tpm_secret && !secret) {
+        fake_leave(fake);
+        return dv_fail(err, DV_E_HYPERVISOR, "fake: no secret %s", guest->tpm_secret);
+    }
+    if (guest->tpm_secret && !fake_tpm_start(fake, uuid, guest->tpm_secret, secret, err)) {
+        fake_leave(fake);
+        return false;
     }
     was_saved = guest->saved;
     guest->saved = false;
@@ -137,14 +161,28 @@ bool fake_define(void *self, const DvCtx *ctx G_GNUC_UNUSED, const GuestSpec *sp
 
     if (!fake_enter(fake, "define", err))
         return false;
+    if (spec->tpm_version && !spec->tpm_secret.uuid) {
+        fake_leave(fake);
+        return dv_fail(err, DV_E_INVALID, "Refusing to create an emulated TPM with no secret!");
+    }
     guest = fake_find(fake, spec->uuid);
     if (!guest)
         guest = fake_add_guest(fake, spec->uuid, spec->name, GUEST_STATE_OFF);
     fake_take_devices(fake, guest, spec);
     guest->agent = spec->guest_agent;
+    g_free(guest->tpm_secret);
+    guest->tpm_secret = spec->tpm_version ? g_strdup(spec->tpm_secret.uuid) : NULL;
     fake_describe_as(guest, spec);
     fake_leave(fake);
     return true;
+}
+
+static char *secret_in(const char *xml)
+{
+    static const char mark[] = "<encryption secret='";
+    const char *at = strstr(xml, mark);
+
+    return at ? g_strndup(at + strlen(mark), strcspn(at + strlen(mark), "'")) : NULL;
 }
 
 bool fake_define_xml(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, const char *xml,
@@ -164,6 +202,8 @@ bool fake_define_xml(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uui
         guest = fake_add_guest(fake, uuid, "anew", GUEST_STATE_OFF);
     g_free(guest->xml);
     guest->xml = g_strdup(xml);
+    g_free(guest->tpm_secret);
+    guest->tpm_secret = secret_in(xml);
     fake_leave(fake);
     return true;
 }

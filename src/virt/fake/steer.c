@@ -44,6 +44,16 @@ bool fake_virt_wait_held(FakeVirt *fake, const char *name, int64_t timeout_ms)
     return held;
 }
 
+unsigned fake_virt_held(FakeVirt *fake, const char *name)
+{
+    unsigned held;
+
+    dv_lock(&fake->lock);
+    held = fake_op_of(fake, name)->held_now;
+    dv_unlock(&fake->lock);
+    return held;
+}
+
 unsigned fake_virt_calls(FakeVirt *fake, const char *name)
 {
     unsigned calls;
@@ -159,4 +169,14 @@ char *fake_virt_password(FakeVirt *fake, const char *uuid)
     text = guest ? g_strdup(guest->password) : NULL;
     dv_unlock(&fake->lock);
     return text;
+}
+
+char *fake_virt_tpm(FakeVirt *fake, const char *uuid)
+{
+    char *value;
+
+    dv_lock(&fake->lock);
+    value = g_strdup(g_hash_table_lookup(fake->tpms, uuid));
+    dv_unlock(&fake->lock);
+    return value;
 }

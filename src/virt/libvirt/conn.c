@@ -48,6 +48,7 @@ struct VirtConn {
     DvMutex lock;
     DvCond changed;
     virConnectPtr conn DV_GUARDED_BY(lock);  /* NULL while closed */
+    bool in_process DV_GUARDED_BY(lock);     /* there is no libvirtd between us and the driver */
     unsigned generation DV_GUARDED_BY(lock); /* openings so far */
     unsigned attempts DV_GUARDED_BY(lock);   /* tries so far, failed ones included */
     unsigned running DV_GUARDED_BY(lock);    /* threads that have not left their loop */
@@ -145,7 +146,7 @@ static void close_stale(VirtConn *conn)
     g_slist_free(stale);
 }
 
-static virConnectPtr open_handle(VirtConn *conn, GError **err)
+static virConnectPtr open_handle(VirtConn *conn, bool *out_in_process, GError **err)
 {
     g_auto(virConnectPtr) handle = virConnectOpen(conn->uri);
 
@@ -156,15 +157,15 @@ static virConnectPtr open_handle(VirtConn *conn, GError **err)
     /* test:// and other in-process drivers have none.
      * No reference of its own: drivers without the callback take it and never give it back. That of
      * libvirt-ev outlives every handle. */
-    if (virConnectRegisterCloseCallback(handle, on_close, conn, NULL) < 0)
-        dv_debug(NULL, "no close callback on %s", conn->uri);
+    *out_in_process = virConnectRegisterCloseCallback(handle, on_close, conn, NULL) < 0;
     return g_steal_pointer(&handle);
 }
 
 static void try_open(VirtConn *conn)
 {
     g_autoptr(GError) err = NULL;
-    virConnectPtr handle = open_handle(conn, &err);
+    bool in_process = false;
+    virConnectPtr handle = open_handle(conn, &in_process, &err);
     unsigned generation = 0;
 
     if (handle && atomic_load(&conn->stopping)) /* virt_conn_free may have given up on us */
@@ -176,6 +177,7 @@ static void try_open(VirtConn *conn)
     g_clear_pointer(&conn->last_error, g_free);
     if (handle) {
         conn->conn = handle;
+        conn->in_process = in_process;
         generation = ++conn->generation;
     } else {
         conn->last_error = g_strdup(err ? err->message : "stopping");
@@ -412,6 +414,25 @@ bool virt_conn_get(VirtConn *conn, virConnectPtr *out, unsigned *out_generation,
     }
     dv_unlock(&conn->lock);
     return ok;
+}
+
+bool virt_conn_own(VirtConn *conn, virConnectPtr *out, GError **err)
+{
+    g_auto(virConnectPtr) shared = NULL;
+    bool in_process;
+
+    if (!virt_conn_get(conn, &shared, NULL, err)) /* away: known, and not waited for */
+        return false;
+    dv_lock(&conn->lock);
+    in_process = conn->in_process;
+    dv_unlock(&conn->lock);
+    if (in_process) {
+        *out = g_steal_pointer(&shared);
+        return true;
+    }
+    VIRT_CALL(conn, "open");
+    *out = virConnectOpen(conn->uri);
+    return *out || virt_conn_fail(err, "opening");
 }
 
 bool virt_conn_alive(VirtConn *conn)

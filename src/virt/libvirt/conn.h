@@ -1,11 +1,17 @@
-/* The one connection to libvirtd: opened, watched and reopened by the thread libvirt-ev.
+/* The connection to libvirtd: opened, watched and reopened by the thread libvirt-ev.
+ *
+ * All threads share it, but for calls that last (virt_conn_own): libvirt's client sends and
+ * receives on whichever thread waits already, and now and then fails to wake that one for what
+ * another wants to send (seen with 9.0). Behind a migration such a call would stand until libvirtd
+ * by chance says something, its sign of life after 5 s at the latest.
  *
  * A closed connection (libvirtd restarted, or cut because it was silent for 25 s) is
  * reopened at once and then with a growing pause; each opening is a new generation. Nobody waits
  * for a libvirtd that hangs: the opening happens on libvirt-ev, callers wait a bounded time.
  *
  * Errors     DV_E_UNAVAILABLE: away, try later. virt_conn_fail gives the code for a failed call.
- * Ownership  what virt_conn_get returns is a reference of the caller's (g_auto(virConnectPtr)).
+ * Ownership  what virt_conn_get and _own return is a reference of the caller's
+ *            (g_auto(virConnectPtr)).
  * Threads    any, except virt_conn_new and _free: main. One VirtConn at a time in a process, since
  *            libvirt's default event loop is a singleton. */
 #pragma once
@@ -30,6 +36,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VirtConn, virt_conn_free)
 /* The live connection. Waits for an opening that is under way, up to a few seconds. out_generation
  * may be NULL. */
 bool virt_conn_get(VirtConn *conn, virConnectPtr *out, unsigned *out_generation, GError **err);
+/* A connection for one caller alone, which lasts as long as the handle and what was made of it.
+ * Where libvirt's driver is part of this process it is the shared one: nothing is sent. */
+bool virt_conn_own(VirtConn *conn, virConnectPtr *out, GError **err);
 bool virt_conn_alive(VirtConn *conn);
 
 /* A blocking call between begin and end, so that calls that hang are known: what, whose guest.

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <unistd.h>
 
 #define DEFAULT_CALL_LIMIT_MS 30000
@@ -67,6 +69,7 @@ static const VirtOps libvirt_ops = {
     .define = guest_define,
     .define_xml = guest_define_xml,
     .destroy = guest_destroy,
+    .retire = guest_retire,
     .inject_nmi = guest_inject_nmi,
     .set_password = guest_set_password,
     .sync_time = guest_sync_time,
@@ -126,13 +129,36 @@ static bool can_do_direct_io(const char *dir)
     return ok;
 }
 
+/* What libvirt starts for TPMs; looked for where this process would find it, as nova does. */
+static bool check_tpms(const VirtConfig *config, GError **err)
+{
+    g_autofree char *setup = g_find_program_in_path("swtpm_setup");
+    g_autofree char *swtpm = g_find_program_in_path("swtpm");
+
+    if (!config->swtpm_enabled)
+        return true;
+    if (!setup && !swtpm)
+        return dv_fail(err, DV_E_BAD_CONFIG,
+                       "[libvirt] swtpm_enabled: vTPM support is configured but the 'swtpm' and"
+                       " 'swtpm_setup' binaries could not be found on PATH.");
+    if (!config->swtpm_user || !getpwnam(config->swtpm_user))
+        return dv_fail(err, DV_E_BAD_CONFIG,
+                       "[libvirt] swtpm_user: there is no user '%s' on this host",
+                       config->swtpm_user ? config->swtpm_user : "");
+    if (!config->swtpm_group || !getgrnam(config->swtpm_group))
+        return dv_fail(err, DV_E_BAD_CONFIG,
+                       "[libvirt] swtpm_group: there is no group '%s' on this host",
+                       config->swtpm_group ? config->swtpm_group : "");
+    return true;
+}
+
 static bool check_config(const VirtConfig *config, GError **err)
 {
     if (!config->virt_type ||
         (!g_str_equal(config->virt_type, "qemu") && !g_str_equal(config->virt_type, "kvm")))
         return dv_fail(err, DV_E_BAD_CONFIG, "[libvirt] virt_type %s: want kvm or qemu",
                        config->virt_type ? config->virt_type : "(unset)");
-    return true;
+    return check_tpms(config, err);
 }
 
 VirtDriver *virt_libvirt_new(const VirtConfig *config, GError **err)

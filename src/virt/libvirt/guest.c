@@ -59,6 +59,29 @@ bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GErr
     return true;
 }
 
+bool guest_alone(LibvirtDriver *driver, virDomainPtr domain, virDomainPtr *out, GError **err)
+{
+    g_auto(virConnectPtr) conn = NULL;
+    unsigned char uuid[VIR_UUID_BUFLEN];
+
+    if (!virt_conn_own(driver->conn, &conn, err))
+        return false;
+    VIRT_CALL(driver->conn, "look up");
+    *out = virDomainGetUUID(domain, uuid) == 0 ? virDomainLookupByUUID(conn, uuid) : NULL;
+    if (*out)
+        return true;
+    return virt_conn_last_code() == VIR_ERR_NO_DOMAIN
+               ? dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "the guest is gone")
+               : virt_conn_fail(err, "looking up guest");
+}
+
+bool guest_find_alone(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
+{
+    g_auto(virDomainPtr) domain = NULL;
+
+    return guest_find(driver, uuid, &domain, err) && guest_alone(driver, domain, out, err);
+}
+
 /* --- listing --------------------------------------------------------------------------------- */
 
 /* A domain's metadata does not change its owner: asked once, then remembered by uuid. */
@@ -226,23 +249,37 @@ bool guest_cpu(void *self, const GuestSpec *spec, VirtCpu **out, GError **err)
 
 static const unsigned undefine_flags[] = {
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
-        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA |
-        VIR_DOMAIN_UNDEFINE_TPM,
+        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA | VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA,
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_NVRAM |
         VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
     VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA,
 };
 
-/* Older libvirts and other drivers refuse flags that they do not know. */
-static bool undefine(LibvirtDriver *driver, virDomainPtr domain, GError **err)
+static bool has_tpm(virDomainPtr domain)
 {
+    char *xml = virDomainGetXMLDesc(domain, VIR_DOMAIN_XML_INACTIVE);
+    g_autoptr(xmlDoc) doc = xml ? xml_parse(xml, "the guest's description", NULL) : NULL;
+    g_autofree char *model = doc ? xml_find(doc, "/domain/devices/tpm/@model") : NULL;
+
+    free(xml);
+    return model != NULL;
+}
+
+/* Older libvirts and other drivers refuse flags that they do not know. Without the flag that keeps
+ * it, the state of a TPM goes: such a guest's definition stays instead, and is replaced later. */
+static bool undefine(LibvirtDriver *driver, virDomainPtr domain, bool keep_tpm, GError **err)
+{
+    unsigned tpm = keep_tpm ? VIR_DOMAIN_UNDEFINE_KEEP_TPM : VIR_DOMAIN_UNDEFINE_TPM;
+
     VIRT_CALL(driver->conn, "undefine");
     for (size_t i = 0; i < G_N_ELEMENTS(undefine_flags); i++) {
-        if (virDomainUndefineFlags(domain, undefine_flags[i]) == 0 ||
+        if (virDomainUndefineFlags(domain, undefine_flags[i] | (i == 0 ? tpm : 0)) == 0 ||
             virt_conn_last_code() == VIR_ERR_NO_DOMAIN)
             return true;
         if (virt_conn_last_code() != VIR_ERR_INVALID_ARG)
             break;
+        if (i == 0 && keep_tpm && has_tpm(domain))
+            return true;
     }
     return virt_conn_fail(err, "undefining the guest");
 }
@@ -307,32 +344,53 @@ bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char
     return domain || virt_conn_fail(err, "defining the guest");
 }
 
-bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)
+static bool create(LibvirtDriver *driver, virDomainPtr domain, bool paused, GError **err)
 {
-    LibvirtDriver *driver = self;
+    g_auto(virDomainPtr) own = NULL;
+
+    if (!guest_alone(driver, domain, &own, err))
+        return false;
+    VIRT_CALL(driver->conn, "start");
+    return virDomainCreateWithFlags(own, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0 ||
+           virt_conn_fail(err, "starting the guest");
+}
+
+static bool define_and_start(LibvirtDriver *driver, const DvCtx *ctx, const GuestSpec *spec,
+                             bool paused, GError **err)
+{
     g_auto(virDomainPtr) domain = NULL;
     g_autoptr(GError) left = NULL;
 
-    if (!check_not_running(driver, spec->uuid, err) || !define(driver, ctx, spec, &domain, err))
+    if (!define(driver, ctx, spec, &domain, err))
         return false;
-    {
-        VIRT_CALL(driver->conn, "start");
-        if (virDomainCreateWithFlags(domain, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0)
-            return true;
-    }
-    virt_conn_fail(err, "starting the guest");
-    if (undefine(driver, domain, &left))
+    if (create(driver, domain, paused, err))
+        return true;
+    if (undefine(driver, domain, true, &left))
         serial_ports_give(driver, spec->uuid);
     else
         dv_warning(ctx, "a guest that did not start stays defined: %s", left->message);
     return false;
 }
 
-/* --- destroying ------------------------------------------------------------------------------ */
-
-bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
+bool guest_start(void *self, const DvCtx *ctx, const GuestSpec *spec, bool paused, GError **err)
 {
     LibvirtDriver *driver = self;
+    virSecretPtr held = NULL;
+    bool ok;
+
+    if (!check_not_running(driver, spec->uuid, err) ||
+        (spec->tpm_version && !secret_hold(driver, spec->uuid, &spec->tpm_secret, &held, err)))
+        return false;
+    ok = define_and_start(driver, ctx, spec, paused, err);
+    secret_drop(driver, held);
+    return ok;
+}
+
+/* --- destroying ------------------------------------------------------------------------------ */
+
+static bool end(LibvirtDriver *driver, const DvCtx *ctx, const char *uuid, bool keep_tpm,
+                GError **err)
+{
     g_auto(virDomainPtr) domain = NULL;
 
     if (!guest_lookup(driver, uuid, &domain, err))
@@ -342,10 +400,20 @@ bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
         serial_ports_give(driver, uuid); /* of a guest that was expected, and did not come */
         return true;
     }
-    if (!guest_domain_off(driver, domain, err) || !undefine(driver, domain, err))
+    if (!guest_domain_off(driver, domain, err) || !undefine(driver, domain, keep_tpm, err))
         return false;
     serial_ports_give(driver, uuid);
     return true;
+}
+
+bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err)
+{
+    return end(self, ctx, uuid, false, err);
+}
+
+bool guest_retire(void *self, const DvCtx *ctx, const char *uuid, GError **err)
+{
+    return end(self, ctx, uuid, true, err);
 }
 
 bool guest_undefine_left(LibvirtDriver *driver, const char *uuid, GError **err)
@@ -356,7 +424,7 @@ bool guest_undefine_left(LibvirtDriver *driver, const char *uuid, GError **err)
         return false;
     if (!domain || virDomainIsActive(domain) != 0)
         return true;
-    return undefine(driver, domain, err);
+    return undefine(driver, domain, false, err);
 }
 
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err)

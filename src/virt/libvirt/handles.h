@@ -26,6 +26,11 @@ static inline void handle_volume_free(virStorageVolPtr volume)
     virStorageVolFree(volume);
 }
 
+static inline void handle_secret_free(virSecretPtr secret)
+{
+    virSecretFree(secret);
+}
+
 static inline void handle_stream_free(virStreamPtr stream)
 {
     virStreamFree(stream);
@@ -35,6 +40,7 @@ G_DEFINE_AUTO_CLEANUP_FREE_FUNC(virConnectPtr, handle_conn_close, NULL)
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC(virDomainPtr, handle_domain_free, NULL)
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC(virStoragePoolPtr, handle_pool_free, NULL)
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC(virStorageVolPtr, handle_volume_free, NULL)
+G_DEFINE_AUTO_CLEANUP_FREE_FUNC(virSecretPtr, handle_secret_free, NULL)
 G_DEFINE_AUTO_CLEANUP_FREE_FUNC(virStreamPtr, handle_stream_free, NULL)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlDoc, xmlFreeDoc)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(xmlXPathContext, xmlXPathFreeContext)

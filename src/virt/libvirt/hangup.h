@@ -9,6 +9,6 @@
  * Sources    libvirt src/rpc/virnetclient.c virNetClientIOEventLoop. */
 #pragma once
 
-/* Shuts down this process's connections to local libvirt daemons, which it has one of; how many.
- * Call it from the thread that opens connections. */
+/* Shuts down this process's connections to local libvirt daemons; how many. One that another thread
+ * opens meanwhile may be missed. */
 unsigned virt_hangup(void);

@@ -35,7 +35,7 @@ bool guest_set_password(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
 
-    if (!guest_find(driver, uuid, &domain, err))
+    if (!guest_find_alone(driver, uuid, &domain, err))
         return false;
     VIRT_CALL(driver->conn, "set a password");
     if (virDomainSetUserPassword(domain, user, password, 0) == 0)
@@ -57,7 +57,7 @@ void guest_sync_time(void *self, const DvCtx *ctx, const char *uuid)
     g_autoptr(GError) err = NULL;
     int64_t now_us = g_get_real_time();
 
-    if (guest_find(driver, uuid, &domain, &err)) {
+    if (guest_find_alone(driver, uuid, &domain, &err)) {
         VIRT_CALL(driver->conn, "set the guest's clock");
         if (virDomainSetTime(domain, now_us / G_USEC_PER_SEC,
                              (unsigned)(now_us % G_USEC_PER_SEC) * 1000, 0) == 0)

@@ -9,6 +9,7 @@
  * snapshot.c  copies of disks, freezing                 migrate.c  moving to another host
  * job.c       what a migration does now                 migrate_xml.c  how it is described there
  * transfer.c  files to and from other hosts, over remote.c
+ * secret.c    what TPMs keep their state under
  * conn.c, hangup.c, events.c, xml_*.c have headers of their own. */
 #pragma once
 
@@ -45,6 +46,7 @@ bool guest_define_xml(void *self, const DvCtx *ctx, const char *uuid, const char
                       GError **err);
 bool guest_define(void *self, const DvCtx *ctx, const GuestSpec *spec, GError **err);
 bool guest_destroy(void *self, const DvCtx *ctx, const char *uuid, GError **err);
+bool guest_retire(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_describe(void *self, const char *uuid, char **out_xml, GError **err);
 /* Takes away the definition of a guest that has moved; one that runs is left alone. */
 bool guest_undefine_left(LibvirtDriver *driver, const char *uuid, GError **err);
@@ -54,16 +56,27 @@ GuestState guest_state_of(int libvirt_state);
 bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
 /* The same where there must be one: else DV_E_INSTANCE_NOT_FOUND. */
 bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+/* The same with a connection of its own, for a call that lasts: see virt_conn_own. */
+bool guest_find_alone(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err);
+bool guest_alone(LibvirtDriver *driver, virDomainPtr domain, virDomainPtr *out, GError **err);
 
 /* --- power.c */
 bool guest_resume(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_shutdown(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_power_down(void *self, const DvCtx *ctx, const char *uuid, GError **err);
-bool guest_launch(void *self, const DvCtx *ctx, const char *uuid, bool paused, GError **err);
+bool guest_launch(void *self, const DvCtx *ctx, const char *uuid, const GuestSecret *secret,
+                  bool paused, GError **err);
 bool guest_pause(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_save(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 /* Ends a domain at once; off or gone: success. */
 bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err);
+
+/* --- secret.c */
+/* Gives libvirt the secret of a guest's TPM; secret_drop takes it away, and frees it. DV_E_INVALID:
+ * it is not there, or without a value. */
+bool secret_hold(LibvirtDriver *driver, const char *guest_uuid, const GuestSecret *secret,
+                 virSecretPtr *out, GError **err);
+void secret_drop(LibvirtDriver *driver, virSecretPtr secret); /* NULL: nothing happens */
 
 /* --- inject.c */
 bool guest_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);

@@ -338,7 +338,7 @@ static void resume_post_copy(Watching *w, const Call *broken)
     Watching resuming = *w;
     Call again = *broken; /* borrows its strings */
 
-    if (!guest_find(w->driver, w->uuid, &domain, NULL))
+    if (!guest_find_alone(w->driver, w->uuid, &domain, NULL))
         return;
     dv_info(w->ctx, "asking the broken post-copy to go on");
     again.domain = domain;
@@ -425,7 +425,7 @@ bool guest_migrate(void *self, const DvCtx *ctx, const char *uuid, const VirtMig
 
     if (migration->tunnelled && migration->disks && migration->disks[0])
         return dv_fail(err, DV_E_UNSUPPORTED, "a tunnelled migration cannot copy disks");
-    if (!guest_find(driver, uuid, &call.domain, err))
+    if (!guest_find_alone(driver, uuid, &call.domain, err))
         return false;
     call.dest_uri = g_strdup(migration->dest_uri);
     call.flags = flags_of(migration, is_paused(call.domain));

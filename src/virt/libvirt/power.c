@@ -58,15 +58,10 @@ bool guest_shutdown(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid
            unless_in_state(domain, VIR_DOMAIN_SHUTOFF, "shutting down the guest", err);
 }
 
-bool guest_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, bool paused,
-                  GError **err)
+static bool launch(LibvirtDriver *driver, virDomainPtr domain, bool paused, GError **err)
 {
-    LibvirtDriver *driver = self;
-    g_auto(virDomainPtr) domain = NULL;
     g_autoptr(GError) cause = NULL;
 
-    if (!guest_find(driver, uuid, &domain, err))
-        return false;
     VIRT_CALL(driver->conn, "start");
     if (virDomainCreateWithFlags(domain, paused ? VIR_DOMAIN_START_PAUSED : 0) == 0)
         return true;
@@ -75,6 +70,22 @@ bool guest_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, 
         return true;
     g_propagate_error(err, g_steal_pointer(&cause));
     return false;
+}
+
+bool guest_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
+                  const GuestSecret *secret, bool paused, GError **err)
+{
+    LibvirtDriver *driver = self;
+    g_auto(virDomainPtr) domain = NULL;
+    virSecretPtr held = NULL;
+    bool ok;
+
+    if (!guest_find_alone(driver, uuid, &domain, err) ||
+        (secret && !secret_hold(driver, uuid, secret, &held, err)))
+        return false;
+    ok = launch(driver, domain, paused, err);
+    secret_drop(driver, held);
+    return ok;
 }
 
 bool guest_pause(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GError **err)
@@ -94,7 +105,7 @@ bool guest_save(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GE
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
 
-    if (!guest_find(driver, uuid, &domain, err))
+    if (!guest_find_alone(driver, uuid, &domain, err))
         return false;
     VIRT_CALL(driver->conn, "save");
     if (virDomainManagedSave(domain, 0) == 0)
@@ -108,12 +119,21 @@ bool guest_save(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GE
  * storage) is tried again, as nova does. */
 bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err)
 {
+    g_auto(virDomainPtr) own = NULL;
+    g_autoptr(GError) missing = NULL;
+
+    if (!guest_alone(driver, domain, &own, &missing)) {
+        if (dv_is(missing, DV_E_INSTANCE_NOT_FOUND))
+            return true;
+        g_propagate_error(err, g_steal_pointer(&missing));
+        return false;
+    }
     for (int attempt = 1;; attempt++) {
         g_autoptr(GError) cause = NULL;
         int code;
 
         VIRT_CALL(driver->conn, "destroy");
-        if (virDomainDestroyFlags(domain, VIR_DOMAIN_DESTROY_DEFAULT) == 0)
+        if (virDomainDestroyFlags(own, VIR_DOMAIN_DESTROY_DEFAULT) == 0)
             return true;
         code = virt_conn_last_code();
         if (code == VIR_ERR_NO_DOMAIN)
@@ -123,7 +143,7 @@ bool guest_domain_off(LibvirtDriver *driver, virDomainPtr domain, GError **err)
             g_propagate_error(err, g_steal_pointer(&cause));
             return false;
         }
-        if (is_in_state(domain, VIR_DOMAIN_SHUTOFF))
+        if (is_in_state(own, VIR_DOMAIN_SHUTOFF))
             return true;
         if (code != VIR_ERR_SYSTEM_ERROR || attempt >= DESTROY_ATTEMPTS)
             return dv_fail(err, DV_E_POWER_OFF, "%s", cause->message);

@@ -281,7 +281,7 @@ bool guest_freeze(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, 
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
 
-    if (!guest_find(driver, uuid, &domain, err))
+    if (!guest_find_alone(driver, uuid, &domain, err))
         return false;
     VIRT_CALL(driver->conn, "freeze");
     return virDomainFSFreeze(domain, NULL, 0, 0) >= 0 ||
@@ -293,7 +293,7 @@ bool guest_thaw(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid, GE
     LibvirtDriver *driver = self;
     g_auto(virDomainPtr) domain = NULL;
 
-    if (!guest_find(driver, uuid, &domain, err))
+    if (!guest_find_alone(driver, uuid, &domain, err))
         return false;
     VIRT_CALL(driver->conn, "thaw");
     return virDomainFSThaw(domain, NULL, 0, 0) >= 0 ||

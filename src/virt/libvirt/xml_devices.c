@@ -383,6 +383,25 @@ static void add_guest_agent(xmlNode *devices, const GuestSpec *spec)
     xml_attr(part, "name", "org.qemu.guest_agent.0");
 }
 
+/* Its state is kept by swtpm, under a secret that libvirt is given when the guest starts. */
+static bool add_tpm(xmlNode *devices, const GuestSpec *spec, GError **err)
+{
+    xmlNode *tpm;
+    xmlNode *backend;
+
+    if (!spec->tpm_version)
+        return true;
+    if (!spec->tpm_secret.uuid)
+        return dv_fail(err, DV_E_INVALID, "Refusing to create an emulated TPM with no secret!");
+    tpm = xml_add(devices, "tpm");
+    xml_attr(tpm, "model", spec->tpm_model);
+    backend = xml_add(tpm, "backend");
+    xml_attr(backend, "type", "emulator");
+    xml_attr(backend, "version", spec->tpm_version);
+    xml_attr(xml_add(backend, "encryption"), "secret", spec->tpm_secret.uuid);
+    return true;
+}
+
 static void add_rng(xmlNode *devices, const GuestSpec *spec, const VirtConfig *config)
 {
     xmlNode *rng = xml_add(devices, "rng");
@@ -514,6 +533,8 @@ bool xml_devices_add(xmlNode *domain, const GuestSpec *spec, const VirtConfig *c
         add_guest_agent(devices, spec);
     if (spec->rng)
         add_rng(devices, spec, config);
+    if (!add_tpm(devices, spec, err))
+        return false;
     add_pcie_ports(devices, spec, config, host);
     add_usb_controller(devices, spec);
     add_watchdog(devices, spec);

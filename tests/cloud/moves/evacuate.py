@@ -41,18 +41,19 @@ def ask(t, guest, body, status="ACTIVE"):
 def only_there(t, guest):
     check_equal(t.dest.state(guest.uuid), "running", f"guest on {t.dest}")
     if t.shared:  # the disk was kept: the next boot, and all that was written before
-        guest.console_log.wait_boot(2)
+        guest.wait_next_boot()
         guest.check_same(t.dest)
     else:
+        guest.boots = 1
         guest.console_log.wait_boot(1)
         eventually(60, "first boot of a new disk", lambda: "GUEST-BOOTCOUNT 1" in guest.console(), 1)
 
 
-def evacuated(t, body):
-    guest = t.boot_guest()
+def evacuated(t, named):
+    guest = t.a_guest()
     guest.witness()
     lose(t, t.source)
-    figures = ask(t, guest, body)
+    figures = ask(t, guest, {"host": t.dest.name} if named else {})
     only_there(t, guest)
     bring_back(t, t.source)
     eventually(60, f"{t.source} to forget the guest", lambda: t.source.state(guest.uuid) is None, 1)
@@ -63,17 +64,17 @@ def evacuated(t, body):
 
 def evacuate(t):
     """On shared storage with its disk, on local storage from its image; the host that returns cleans up."""
-    return evacuated(t, {"host": t.dest.name})
+    return evacuated(t, named=True)
 
 
 def evacuate_no_host(t):
     """The scheduler finds the host."""
-    return evacuated(t, {})
+    return evacuated(t, named=False)
 
 
 def evacuate_stopped(t):
     """A stopped guest stays stopped on its new host."""
-    guest = t.boot_guest()
+    guest = t.a_guest()
     guest.witness()
     guest.action({"os-stop": None})
     guest.wait("SHUTOFF")

@@ -23,7 +23,7 @@ class Slowly:
     def __init__(self, t, kbit=SLOW_KBIT):
         self.t, self.kbit = t, kbit
         self.record = None
-        self.guest = t.boot_guest()
+        self.guest = t.a_guest()
         self.guest.witness()
 
     def __enter__(self):
@@ -72,7 +72,7 @@ class Slowly:
 def moves_again(t, guest):
     """The proof that nothing of the fault is left: the same guest moves."""
     t.ready()
-    guest.since = guest.console_log.counter()
+    guest.since = time.monotonic()
     figures = t.live(guest)
     guest.check_settled(t.dest)
     guest.check_same(t.dest, figures["downtime_s"])
@@ -90,7 +90,7 @@ def abort_running(t):
 
 def abort_preparing(t):
     """Aborted while the destination prepares, which it cannot end because it stands still."""
-    guest = t.boot_guest()
+    guest = t.a_guest()
     guest.witness()
     t.source.rate(200)     # what the destination answers takes its time
     try:
@@ -112,9 +112,10 @@ def abort_preparing(t):
 
 def abort_queued(t):
     """Of two migrations at once the second waits, and is aborted in the queue."""
+    slowly = Slowly(t)
     second = t.boot_guest("second")
     second.witness()
-    with Slowly(t) as move:
+    with slowly as move:
         second.migrate_live(t.dest)
         record = second.wait_migration("queued", *LIVE_ENDED)
         check_equal(record["status"], "queued", "the second migration")
@@ -196,13 +197,31 @@ def source_qemu_killed(t):
     check(t.source.state(move.guest.uuid) in (None, "shut off"), "the guest runs on the source")
     move.guest.action({"reboot": {"type": "HARD"}})
     move.guest.wait("ACTIVE")
-    move.guest.console_log.wait_boot(2)
+    move.guest.wait_next_boot()
     move.guest.check_settled(t.source)
+
+
+def source_agent_killed(t):
+    """kill -9 of the source's agent while memory flows: its successor takes the migration over."""
+    with Slowly(t) as move:
+        os.killpg(t.source.agent.pid, signal.SIGKILL)
+        t.source.agent.start()
+        t.dest.rate(0)
+    return move.check_whole()
+
+
+def dest_agent_killed(t):
+    """kill -9 of the destination's agent while memory flows: its successor ends what is its part."""
+    with Slowly(t) as move:
+        os.killpg(t.dest.agent.pid, signal.SIGKILL)
+        t.dest.agent.start()
+        t.dest.rate(0)
+    return move.check_whole()
 
 
 def dest_disk_full(t):
     """No room for the guest's disk on the destination: the guest stays, and the room is given back."""
-    guest = t.boot_guest()
+    guest = t.a_guest()
     guest.witness()
     folder = t.dest.instances_inside
     # the image's copy fits, the guest's own writes do not
@@ -240,6 +259,7 @@ def conductor_down(t):
 
 
 DROVER_SOURCE = ("dd", "dn")
+DROVER_DEST = ("dd", "nd")
 BOTH = ("shared", "local")
 CASES = {  # name: (function, storages[, pairs])
     "abort_running": (abort_running, BOTH),
@@ -251,6 +271,8 @@ CASES = {  # name: (function, storages[, pairs])
     "source_libvirtd_killed": (source_libvirtd_killed, ("shared",)),
     "dest_qemu_killed": (dest_qemu_killed, BOTH),
     "source_qemu_killed": (source_qemu_killed, ("shared",)),
+    "source_agent_killed": (source_agent_killed, BOTH, DROVER_SOURCE),
+    "dest_agent_killed": (dest_agent_killed, BOTH, DROVER_DEST),
     "dest_disk_full": (dest_disk_full, ("local",)),
     "broker_restart": (broker_restart, ("shared",), DROVER_SOURCE),
     "conductor_down": (conductor_down, ("shared",), DROVER_SOURCE),

@@ -15,20 +15,20 @@ def move_and_check(t, guest):
 
 def live(t):
     """The guest counts on, loses no write, keeps its disk; nothing stays behind; a reboot finds it whole."""
-    guest = t.boot_guest()
+    guest = t.a_guest()
     first = move_and_check(t, guest)
     # and where it has come to, it can be worked with: a reboot uses the definition that was left there
     guest.action({"reboot": {"type": "HARD"}})
     time.sleep(1)
     guest.wait("ACTIVE")
-    guest.console_log.wait_boot(2)
+    guest.wait_next_boot()
     guest.check_settled(t.dest)
     return first
 
 
 def live_there_and_back(t):
     """The way back ends on a host that the guest has left before."""
-    guest = t.boot_guest()
+    guest = t.a_guest()
     there = move_and_check(t, guest)
     t.source, t.dest = t.dest, t.source
     try:
@@ -40,7 +40,7 @@ def live_there_and_back(t):
 
 def live_no_host(t):
     """Without a named host the scheduler finds the other one."""
-    guest = t.boot_guest()
+    guest = t.a_guest()
     guest.witness()
     guest.migrate_live(None)
     check_equal(guest.wait_migration("completed", "error", "failed")["status"], "completed", "migration")
@@ -51,7 +51,7 @@ def live_no_host(t):
 
 def live_paused(t):
     """A paused guest stays paused, and goes on with the next number when it is let go."""
-    guest = t.boot_guest()
+    guest = t.a_guest()
     guest.witness()
     guest.action({"pause": None})
     guest.wait("PAUSED")
@@ -81,7 +81,7 @@ def live_config_drive(t):
     guest.action({"reboot": {"type": "HARD"}})
     time.sleep(1)
     guest.wait("ACTIVE")
-    guest.console_log.wait_boot(2)
+    guest.wait_next_boot()
     guest.wait_console(r"GUEST-CONFIGDRIVE \w+ \{")
     return figures
 

@@ -177,7 +177,7 @@ static void contract_absent_guest_has_no_power(void **state)
     driver->ops->sync_time(driver->self, NULL, uuid);
     assert_false(driver->ops->shutdown(driver->self, NULL, uuid, &e1));
     assert_int_equal(e1->code, DV_E_INSTANCE_NOT_FOUND);
-    assert_false(driver->ops->launch(driver->self, NULL, uuid, false, &e2));
+    assert_false(driver->ops->launch(driver->self, NULL, uuid, NULL, false, &e2));
     assert_int_equal(e2->code, DV_E_INSTANCE_NOT_FOUND);
     assert_false(driver->ops->pause(driver->self, NULL, uuid, &e3));
     assert_int_equal(e3->code, DV_E_INSTANCE_NOT_FOUND);
@@ -340,7 +340,7 @@ static void contract_powered_off_guest_stays_defined(void **state)
     assert_false(driver->ops->resume(driver->self, NULL, spec->uuid, &err));
     assert_int_equal(err->code, DV_E_HYPERVISOR);
     g_clear_error(&err);
-    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, NULL, false, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
     destroy(driver, spec);
     event_log_stop(&log, driver);
@@ -360,7 +360,7 @@ static void contract_guest_is_paused_and_resumed(void **state)
         assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
     }
     /* launch is for guests that are off: one that is paused stays so. */
-    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, NULL, false, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
     must(driver->ops->resume(driver->self, NULL, spec->uuid, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
@@ -385,7 +385,7 @@ static void contract_saved_guest_comes_back(void **state)
     assert_false(driver->ops->save(driver->self, NULL, spec->uuid, &err));
     assert_int_equal(err->code, DV_E_HYPERVISOR);
     g_clear_error(&err);
-    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, NULL, false, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
     destroy(driver, spec);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_NONE);
@@ -400,7 +400,7 @@ static void contract_defining_changes_no_state(void **state)
 
     must(driver->ops->define(driver->self, NULL, spec, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
-    must(driver->ops->launch(driver->self, NULL, spec->uuid, true, &err), err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, NULL, true, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
     must(driver->ops->define(driver->self, NULL, spec, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_PAUSED);
@@ -457,7 +457,7 @@ static void contract_description_defines_the_guest_again(void **state)
     destroy(driver, spec);
     must(driver->ops->define_xml(driver->self, NULL, spec->uuid, xml, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_OFF);
-    must(driver->ops->launch(driver->self, NULL, spec->uuid, false, &err), err);
+    must(driver->ops->launch(driver->self, NULL, spec->uuid, NULL, false, &err), err);
     assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
     must(driver->ops->describe(driver->self, spec->uuid, &again, &err), err);
     assert_non_null(strstr(again, spec->uuid));

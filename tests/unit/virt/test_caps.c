@@ -174,6 +174,16 @@ static void shared_set_takes_cpus_from_pinning(void **state G_GNUC_UNUSED)
     assert_int_equal(json_array_size(json_object_get(cell, "siblings")), 1);
 }
 
+/* nova's, but for what is refused here and so is not promised. */
+static char *wanted_traits(void)
+{
+    g_autofree char *golden = read_text(DATA "traits.txt");
+    g_auto(GStrv) parts = g_strsplit(golden, "COMPUTE_TRUSTED_CERTS\n", -1);
+
+    assert_int_equal(g_strv_length(parts), 2);
+    return g_strjoinv("", parts);
+}
+
 static void traits_are_novas(void **state G_GNUC_UNUSED)
 {
     static const char *const files[][2] = {{"i686", DATA "domcaps_i686_pc.xml"},
@@ -184,7 +194,7 @@ static void traits_are_novas(void **state G_GNUC_UNUSED)
     VirtConfig config = {.virt_type = "qemu", .images_type = "default", .force_raw_images = true};
     g_autoptr(GPtrArray) features = g_ptr_array_new();
     g_autoptr(GPtrArray) traits = NULL;
-    g_autofree char *golden = read_text(DATA "traits.txt");
+    g_autofree char *wanted = wanted_traits();
     GString *ours = g_string_new(NULL);
     TraitSet *set = traits_new();
 
@@ -200,7 +210,7 @@ static void traits_are_novas(void **state G_GNUC_UNUSED)
     traits = traits_take(set);
     for (guint i = 0; i < traits->len; i++)
         g_string_append_printf(ours, "%s\n", (const char *)g_ptr_array_index(traits, i));
-    assert_string_equal(ours->str, golden);
+    assert_string_equal(ours->str, wanted);
     g_string_free(ours, TRUE);
 }
 

@@ -3,6 +3,7 @@
 #include "virt/fake/fake_driver.h"
 
 #include "unit/virt/contract_devices.h"
+#include "unit/virt/contract_tpm.h"
 #include "unit/virt/contract_migration.h"
 #include "unit/virt/contract_snapshot.h"
 
@@ -208,6 +209,7 @@ int main(void)
         CONTRACT_SNAPSHOT_TESTS,
         CONTRACT_MIGRATION_TESTS,
         CONTRACT_PAIR_TESTS,
+        CONTRACT_TPM_TESTS,
         cmocka_unit_test(a_copy_goes_on_until_it_is_ended),
         cmocka_unit_test(a_guest_without_an_agent_is_not_frozen),
         cmocka_unit_test(fails_as_told_and_leaves_nothing),

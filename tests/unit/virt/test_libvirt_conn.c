@@ -128,14 +128,14 @@ static void guest_is_turned_on_and_off(void **state G_GNUC_UNUSED)
     assert_int_equal(end_of(ops->resume(self, NULL, TEST_GUEST, &err), &err), DV_E_HYPERVISOR);
     assert_int_equal(end_of(ops->save(self, NULL, TEST_GUEST, &err), &err), DV_E_HYPERVISOR);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+        assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, NULL, false, &err), &err), 0);
         assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_RUNNING);
     }
     for (int i = 0; i < 2; i++) {
         assert_int_equal(end_of(ops->power_off(self, NULL, TEST_GUEST, &err), &err), 0);
         assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_OFF);
     }
-    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, NULL, false, &err), &err), 0);
 }
 
 static void guest_is_paused_and_saved(void **state G_GNUC_UNUSED)
@@ -150,7 +150,7 @@ static void guest_is_paused_and_saved(void **state G_GNUC_UNUSED)
         assert_int_equal(end_of(ops->pause(self, NULL, TEST_GUEST, &err), &err), 0);
         assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_PAUSED);
     }
-    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, NULL, false, &err), &err), 0);
     assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_PAUSED);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(end_of(ops->resume(self, NULL, TEST_GUEST, &err), &err), 0);
@@ -158,7 +158,7 @@ static void guest_is_paused_and_saved(void **state G_GNUC_UNUSED)
     }
     assert_int_equal(end_of(ops->save(self, NULL, TEST_GUEST, &err), &err), 0);
     assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_OFF);
-    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, NULL, false, &err), &err), 0);
     assert_int_equal(state_now(driver, TEST_GUEST), GUEST_STATE_RUNNING);
 }
 
@@ -173,7 +173,7 @@ static void absent_guest_cannot_be_turned_on(void **state G_GNUC_UNUSED)
 
     assert_int_equal(end_of(ops->power_off(self, NULL, uuid, &err), &err), 0);
     assert_int_equal(end_of(ops->shutdown(self, NULL, uuid, &err), &err), DV_E_INSTANCE_NOT_FOUND);
-    assert_int_equal(end_of(ops->launch(self, NULL, uuid, true, &err), &err),
+    assert_int_equal(end_of(ops->launch(self, NULL, uuid, NULL, true, &err), &err),
                      DV_E_INSTANCE_NOT_FOUND);
     assert_int_equal(end_of(ops->pause(self, NULL, uuid, &err), &err), DV_E_INSTANCE_NOT_FOUND);
     assert_int_equal(end_of(ops->save(self, NULL, uuid, &err), &err), DV_E_INSTANCE_NOT_FOUND);
@@ -206,7 +206,7 @@ static void guest_is_reached_from_outside(void **state G_GNUC_UNUSED)
     ops->sync_time(self, NULL, TEST_GUEST);
     assert_int_equal(end_of(ops->power_off(self, NULL, TEST_GUEST, &err), &err), 0);
     assert_int_equal(end_of(ops->abort_job(self, NULL, TEST_GUEST, &err), &err), 0);
-    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, false, &err), &err), 0);
+    assert_int_equal(end_of(ops->launch(self, NULL, TEST_GUEST, NULL, false, &err), &err), 0);
 }
 
 typedef struct Calls {

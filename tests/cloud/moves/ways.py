@@ -1,0 +1,80 @@
+"""Live migrations on other ways than the usual: encrypted, tunnelled, over several connections, in post-copy."""
+import contextlib
+import json
+
+from faults import DROVER_SOURCE, Slowly
+from lib import check, check_equal, eventually
+
+
+@contextlib.contextmanager
+def configured(t, text):
+    """Both hosts' agents run with these options."""
+    for host in (t.source, t.dest):
+        host.options("[libvirt]\n" + text)
+        host.agent.restart()
+    try:
+        t.ready()
+        yield
+    finally:
+        for host in (t.source, t.dest):
+            host.options(None)
+            host.agent.restart()
+
+
+def ask_qemu(host, guest, command):
+    return json.loads(host.virsh("qemu-monitor-command", guest.uuid, json.dumps({"execute": command})))["return"]
+
+
+def arrives(t, move, downtime_s=3):
+    move.ended("completed")
+    move.guest.wait("ACTIVE")
+    move.guest.check_settled(t.dest)
+    move.guest.check_same(t.dest, downtime_s)
+
+
+def live_tls(t):
+    """QEMU encrypts what it sends, the disks too."""
+    with configured(t, "live_migration_with_native_tls = true\n"), Slowly(t) as move:
+        used = ask_qemu(t.source, move.guest, "query-migrate-parameters").get("tls-creds")
+        t.dest.rate(0)
+        arrives(t, move)
+    check(used, "the source's QEMU has no credentials for TLS")
+
+
+def live_tunnelled(t):
+    """Memory goes through libvirt's own connection: no QEMU listens on the destination."""
+    with configured(t, "live_migration_tunnelled = true\n"), Slowly(t) as move:
+        listens = f"pid={t.dest.qemu(move.guest.uuid)}," in t.dest.run("ss", "-Htlnp", "src", t.dest.address)
+        t.dest.rate(0)
+        arrives(t, move)
+    check(not listens, "the destination's QEMU listens for memory")
+
+
+def live_parallel(t):
+    """Memory goes over several connections of QEMU."""
+    with configured(t, "live_migration_parallel_connections = 3\n"), Slowly(t) as move:
+        used = {c["capability"] for c in ask_qemu(t.source, move.guest, "query-migrate-capabilities") if c["state"]}
+        t.dest.rate(0)
+        arrives(t, move)
+    check("multifd" in used, f"capabilities of the source's QEMU: {used}")
+
+
+def live_post_copy(t):
+    """Forced to its end where post-copy is permitted, the guest goes on at the destination before its memory is there."""
+    with configured(t, "live_migration_permit_post_copy = true\n"), Slowly(t, 30000) as move:
+        path = f"/servers/{move.guest.uuid}/migrations/{move.record['id']}/action"
+        t.cloud.post("compute", path, {"force_complete": None})
+        eventually(60, "the guest to run at the destination", lambda: t.dest.state(move.guest.uuid) == "running", 0.05)
+        reason = t.source.virsh("domstate", "--reason", move.guest.uuid).strip()
+        t.dest.rate(0)
+        arrives(t, move, 10)
+    check_equal(reason, "paused (post-copy)", "the source's part meanwhile")
+
+
+BOTH = ("shared", "local")
+CASES = {
+    "live_tls": (live_tls, BOTH),
+    "live_tunnelled": (live_tunnelled, ("shared",)),
+    "live_parallel": (live_parallel, ("shared",), DROVER_SOURCE),
+    "live_post_copy": (live_post_copy, BOTH),
+}
