@@ -2,12 +2,12 @@
  *
  * The rows are looked at from top to bottom with the states as they are by then, since a row may
  * change them; a row that is last ends it for its instance. */
-#include "agent/guest_tpm.h"
 #include "agent/recovery_priv.h"
 
 #include "agent/evacuated.h"
 #include "agent/guest_defaults.h"
 #include "agent/guest_spec.h"
+#include "agent/guest_tpm.h"
 #include "agent/health.h"
 #include "agent/methods.h"
 #include "agent/network_cache.h"
