@@ -40,6 +40,14 @@ def needs_network(*kinds):
     return mark
 
 
+def needs_agent(name):
+    """Marks a test of what only this agent has."""
+    def mark(function):
+        function.agent = name
+        return function
+    return mark
+
+
 def needs_key_manager(function):
     """Marks a test of clouds that were made with `devstack/cloud up --key-manager`."""
     function.key_manager = True

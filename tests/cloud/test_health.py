@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 
-from lib import SERVICE_S, check, check_equal, check_nothing_left, eventually, pid_of
+from lib import SERVICE_S, check, check_equal, check_nothing_left, eventually, needs_agent, pid_of
 
 SOCKET = os.path.join(os.environ.get("DROVER_CLOUD", "/var/tmp/drover-cloud"), "run/drover-health")
 NOTICE_S = 60  # libvirt's keepalive gives a silent libvirtd up after 30 s
@@ -48,6 +48,7 @@ def wait_well():
     eventually(SERVICE_S, "health to be well", lambda: not failing(), 1)
 
 
+@needs_agent("drover")
 def test_health_when_well(t):
     """All checks are well, and what the agent does is counted."""
     wait_well()
@@ -62,6 +63,7 @@ def test_health_when_well(t):
     check_nothing_left(server)
 
 
+@needs_agent("drover")
 def test_health_while_libvirtd_hangs(t):
     """libvirtd is stopped: health says so in time, the service stays up, and calls that need no hypervisor are answered."""
     wait_well()

@@ -1,11 +1,11 @@
 """drover killed at each step of an operation, and started again: what nova's recovery says, and nothing left.
 
 The agent ends itself with SIGKILL at the step that DROVER_KILL_AT names (agent/main.c); the steps are those of the
-tables in agent/ops. nova-compute has no such switch: with it these tests pass without doing anything.
+tables in agent/ops. nova-compute has no such switch.
 """
 import os
 
-from lib import (BOOT_S, check, check_equal, check_nothing_left, check_survivors, eventually, pid_of)
+from lib import (BOOT_S, check, check_equal, check_nothing_left, check_survivors, eventually, needs_agent, pid_of)
 
 BOOT_STEPS = ("claim", "affinity", "networks", "devices", "spawning", "disks", "guest", "plugged", "resume", "active",
               "done")
@@ -26,9 +26,10 @@ def dies(t, point):
     t.agent.start()
 
 
+@needs_agent("drover")
 def test_killed_at_each_boot_step(t):
     """kill -9 at each step of a boot: ERROR (ACTIVE once that is saved), and a delete leaves nothing."""
-    for step in BOOT_STEPS if t.agent.name == "drover" else ():
+    for step in BOOT_STEPS:
         point = "boot." + step
         restart_to_die(t, point)
         server = t.boot("dies-at-" + step)
@@ -38,9 +39,10 @@ def test_killed_at_each_boot_step(t):
         check_survivors(server)
 
 
+@needs_agent("drover")
 def test_killed_at_each_delete_step(t):
     """kill -9 at each step of a delete: the restarted agent finishes it."""
-    for step in DELETE_STEPS if t.agent.name == "drover" else ():
+    for step in DELETE_STEPS:
         point = "delete." + step
         server = t.boot_active("dies-at-" + step)
         restart_to_die(t, point)
