@@ -60,6 +60,9 @@ choose_network() { # KIND
     echo "$1" > "$STATE/network"
 }
 
+# Whether barbican runs, for servers with emulated TPMs; chosen by the first `up --key-manager`.
+has_key_manager() { [ -e "$STATE/key-manager" ]; }
+
 make_folders() {
     mkdir -p "$ETC" "$LOG" "$PIDS" "$RUN" "$MARKS" "$STATE"/{bin,tmp}
     # rabbitmq, mysql, libvirt-qemu and memcache all have to get in.

@@ -134,6 +134,30 @@ $(authtoken placement)
 X
 }
 
+# Secrets under one key of barbican's own, in its database.
+config_barbican() {
+    has_key_manager || return 0
+    mkdir -p "$ETC/barbican"
+    install -m 644 /usr/share/barbican-common/barbican-api-paste.ini "$ETC/barbican/"
+    [ -s "$ETC/barbican/kek" ] || (umask 077 && head -c 32 /dev/urandom | base64 > "$ETC/barbican/kek")
+    cat > "$ETC/barbican/barbican.conf" << X
+[DEFAULT]
+log_dir=$LOG
+log_file=barbican-api.log
+host_href=http://$IP:9311
+sql_connection=$DB_URL/barbican
+[queue]
+enable=false
+[secretstore]
+enabled_secretstore_plugins=store_crypto
+[crypto]
+enabled_crypto_plugins=simple_crypto
+[simple_crypto_plugin]
+kek=$(cat "$ETC/barbican/kek")
+$(authtoken barbican)
+X
+}
+
 nova_default() { # HOST ADDRESS STATE-FOLDER LOG-FOLDER: [DEFAULT] as far as controller and compute host share it
     cat << X
 [DEFAULT]
@@ -183,6 +207,7 @@ instances_path=$5
 virt_type=${DROVER_CLOUD_VIRT_TYPE:-qemu}
 cpu_mode=none
 $(printf '%s\n' "${@:7}")
+$(! has_key_manager || echo swtpm_enabled=true)
 inject_partition=-2
 [vnc]
 enabled=true
@@ -363,6 +388,7 @@ export OS_REGION_NAME=RegionOne OS_COMPUTE_API_VERSION=2.92 OS_PLACEMENT_API_VER
 export DROVER_CLOUD=$STATE
 export DROVER_CLOUD_LOG=$LOG
 export DROVER_CLOUD_NETWORK=$(network_kind)
+export DROVER_CLOUD_KEY_MANAGER=$(has_key_manager && echo yes || echo no)
 export DROVER_CLOUD_TRANSPORT_URL=$RABBIT_URL
 $(if [ "$(host_count)" = 0 ]; then print_env_one; else print_env_hosts; fi)
 export no_proxy=$IP,localhost
@@ -384,6 +410,7 @@ write_config() {
     config_keystone
     config_glance
     config_placement
+    config_barbican
     config_nova
     config_neutron
     config_hosts

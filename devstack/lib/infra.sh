@@ -35,7 +35,7 @@ mysql_root() { mysql --no-defaults -S "$RUN/mysql.sock" "$@"; }
 create_databases() {
     local name
     {
-        for name in keystone glance placement nova_api nova nova_cell0 neutron; do
+        for name in keystone glance placement nova_api nova nova_cell0 neutron barbican; do
             echo "CREATE DATABASE IF NOT EXISTS $name CHARACTER SET utf8mb3;"
         done
         echo "GRANT ALL PRIVILEGES ON *.* TO drover@'$IP' IDENTIFIED BY '$PASSWORD';"
@@ -145,7 +145,10 @@ start_openvswitch() {
         start ovsdb-server ovsdb-server "$STATE/ovs/conf.db" "--remote=punix:$OVS_RUN/db.sock" \
             --remote=db:Open_vSwitch,Open_vSwitch,manager_options
         wait_until 60 ovsdb-server "answer on its socket" ovs-vsctl --timeout=2 --no-wait init
-        ovs-vsctl --no-wait set Open_vSwitch . "external_ids:system-id=$HOST"
+        # userspace-tso: guests and this machine's own devices leave checksums to their neighbour. The datapath in user
+        # space passes that on only with this option; without it TCP between them is lost.
+        ovs-vsctl --no-wait set Open_vSwitch . "external_ids:system-id=$HOST" \
+            other_config:userspace-tso-enable=true
     fi
     start ovs-vswitchd ovs-vswitchd "unix:$OVS_RUN/db.sock" --pidfile="$OVS_RUN/ovs-vswitchd.pid"
 }

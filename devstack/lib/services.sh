@@ -48,6 +48,16 @@ start_placement() {
     wait_http placement "http://$IP:8778/"
 }
 
+# barbican's own small server: one process, one request at a time. It reads /etc/barbican and nothing else, so that
+# folder is ours in a mount namespace of its own.
+AS_BARBICAN=(unshare -m --propagation private sh -c "mount --bind '$ETC/barbican' /etc/barbican && exec \"\$@\"" sh)
+
+start_barbican() {
+    once barbican-db "${AS_BARBICAN[@]}" barbican-manage db upgrade
+    start barbican "${AS_BARBICAN[@]}" barbican-wsgi-api --host "$IP" --port 9311
+    wait_http barbican "http://$IP:9311/"
+}
+
 NOVA_CONF=$ETC/nova/nova.conf
 
 prepare_nova() {

@@ -59,9 +59,22 @@ bool guest_tpm_of(const Ovo *instance, const char *flavor, GuestTpm *out, GError
     return true;
 }
 
-bool guest_tpm_equal(const GuestTpm *a, const GuestTpm *b)
+bool guest_tpm_check_move(const Ovo *instance, const Ovo *flavor, bool same_host, GError **err)
 {
-    return g_strcmp0(a->version, b->version) == 0 && g_strcmp0(a->model, b->model) == 0;
+    const GuestSource source = {.instance = instance};
+    const GuestAsks asks = {&source, flavor};
+    GuestTpm now, later;
+
+    if (!guest_tpm_of(instance, "flavor", &now, err) || !guest_tpm_asked(&asks, &later, err))
+        return false;
+    if (!now.version && !later.version)
+        return true;
+    if (!same_host)
+        return dv_fail(err, DV_E_UNSUPPORTED,
+                       "a server with an emulated TPM is not moved to another host by this agent");
+    return (g_strcmp0(now.version, later.version) == 0 && g_strcmp0(now.model, later.model) == 0) ||
+           dv_fail(err, DV_E_UNSUPPORTED,
+                   "a resize that changes the server's emulated TPM is not supported by this host");
 }
 
 bool guest_spec_tpm(const GuestBuild *build, GError **err)

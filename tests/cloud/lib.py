@@ -40,6 +40,12 @@ def needs_network(*kinds):
     return mark
 
 
+def needs_key_manager(function):
+    """Marks a test of clouds that were made with `devstack/cloud up --key-manager`."""
+    function.key_manager = True
+    return function
+
+
 def check(condition, message):
     if not condition:
         raise Failure(message)

@@ -154,6 +154,7 @@ static gpointer pump(gpointer arg)
         RpcOut *out = rpc_sender_take(sender);
 
         if (!out) {
+            atomic_fetch_add(&replay->lulls, 1);
             g_usleep(1000);
             continue;
         }
@@ -419,11 +420,19 @@ static const char *hold_of(const Replay *replay)
     return NULL;
 }
 
-/* Until what was published has been taken, too. */
+/* Until what was published has been taken, too: a whole look at the queue has found nothing. */
 static void settle_all(Replay *replay)
 {
+    int64_t end_ms = dv_now_ms() + WAIT_MS;
+    unsigned before;
+
     settle(replay, 0);
-    g_usleep(5000);
+    before = atomic_load(&replay->lulls);
+    while (atomic_load(&replay->lulls) - before < 2) {
+        if (dv_now_ms() > end_ms)
+            fail_msg("%s: there is no end to what is published", replay->how->name);
+        g_usleep(500);
+    }
 }
 
 /* The operations of one step, and what came meanwhile. */

@@ -7,7 +7,8 @@
 typedef struct Said {
     json_t *message; /* own copy */
     char *name;
-    bool gone; /* taken out by a row */
+    bool gone;    /* taken out by a row */
+    bool anytime; /* a row says that its place says nothing */
 } Said;
 
 typedef struct Side {
@@ -310,10 +311,24 @@ static bool edit_other(Comparison *c, const ReplayRow *row)
     return json_array_size(theirs) && json_array_size(ours) && !json_equal(theirs, ours);
 }
 
+static bool set_anytime(const Side *side, const char *what)
+{
+    g_autoptr(GPtrArray) found = named(side, what);
+
+    for (guint i = 0; i < found->len; i++)
+        ((Said *)found->pdata[i])->anytime = true;
+    return found->len > 0;
+}
+
+static bool edit_anytime(Comparison *c, const ReplayRow *row)
+{
+    return set_anytime(&c->nova, row->what) && set_anytime(&c->ours, row->what);
+}
+
 static bool (*const edits[])(Comparison *c, const ReplayRow *row) = {
     [REPLAY_LESS] = edit_less,   [REPLAY_MORE] = edit_more,     [REPLAY_JOIN] = edit_join,
     [REPLAY_AFTER] = edit_after, [REPLAY_BEFORE] = edit_before, [REPLAY_WITHOUT] = edit_without,
-    [REPLAY_WITH] = edit_with,   [REPLAY_OTHER] = edit_other,
+    [REPLAY_WITH] = edit_with,   [REPLAY_OTHER] = edit_other,   [REPLAY_ANYTIME] = edit_anytime,
 };
 
 /* ---- what is left ---- */
@@ -323,8 +338,10 @@ static GPtrArray *of_kind(const Side *side, bool reads)
     GPtrArray *kind = g_ptr_array_new();
 
     for (guint i = 0; i < side->order->len; i++) {
-        if (only_reads(side->order->pdata[i]) == reads)
-            g_ptr_array_add(kind, side->order->pdata[i]);
+        Said *said = side->order->pdata[i];
+
+        if ((only_reads(said) || said->anytime) == reads)
+            g_ptr_array_add(kind, said);
     }
     return kind;
 }

@@ -32,6 +32,8 @@ typedef enum {
                        are separated by blanks, and each name may be a glob */
     REPLAY_WITH,    /* ours has a member `arg` and nova's has not, likewise */
     REPLAY_OTHER,   /* the member `arg` has another value */
+    REPLAY_ANYTIME, /* it is sent beside the others: as for those that read, its place says nothing
+                     */
 } ReplayEdit;
 
 typedef struct ReplayRow {

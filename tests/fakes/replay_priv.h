@@ -14,6 +14,7 @@ typedef struct Replay {
     const char *method, *uuid; /* of the operation, or of the instance that is there; borrowed */
     GThread *pump;
     atomic_bool stop;
+    atomic_uint lulls;  /* how often the pump found nothing to take */
     atomic_uint step;   /* of the conversation: what is sent now belongs to it */
     Periodic *periodic; /* NULL before the agent has started, and so is the next */
     Heartbeat *beat;

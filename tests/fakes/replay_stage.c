@@ -169,6 +169,10 @@ static void put_instances(Replay *replay)
         replay->uuid = json_string_value(
             json_object_get(json_object_get(first, "nova_object.data"), "uuid"));
     }
+    json_object_foreach(json_object_get(replay->fixture, "peers"), call, item)
+    {
+        fake_agent_peer_answers(replay->fake, call, json_incref(item));
+    }
     json_object_foreach(json_object_get(replay->fixture, "answers"), call, item)
     {
         fake_conductor_answer(fake_agent_conductor(replay->fake), call, json_incref(item));
@@ -285,14 +289,18 @@ static void fill_cache(Replay *replay)
     {
         put_images_of(replay, json_object_get(request, "args"), replay_instance_of(request));
     }
-    put_images_of(replay, NULL, first_instance(replay));
+    json_array_foreach(json_object_get(replay->fixture, "instances"), i, request)
+    {
+        put_images_of(replay, NULL, request);
+    }
 }
 
 /* A root disk over the image in the cache, as an earlier boot left it. */
 static void put_disk(Replay *replay, const json_t *data)
 {
     const char *image = json_string_value(json_object_get(data, "image_ref"));
-    g_autofree char *folder = disks_instance_dir(fake_agent(replay->fake)->disks, replay->uuid);
+    const char *uuid = json_string_value(json_object_get(data, "uuid"));
+    g_autofree char *folder = disks_instance_dir(fake_agent(replay->fake)->disks, uuid);
     g_autofree char *path = g_build_filename(folder, "disk", NULL);
     g_autofree char *name = g_compute_checksum_for_string(G_CHECKSUM_SHA1, image, -1);
     g_autofree char *base = g_build_filename(fake_agent(replay->fake)->virt_config.instances_path,
@@ -373,25 +381,43 @@ static void put_neighbour(Replay *replay)
     fake_conductor_put(fake_agent_conductor(replay->fake), row);
 }
 
-static void put_guest(Replay *replay)
+static void put_guest_of(Replay *replay, const json_t *instance, unsigned number)
 {
     static const GuestState states[] = {
         [REPLAY_GUEST_OFF] = GUEST_STATE_OFF,
         [REPLAY_GUEST_RUNNING] = GUEST_STATE_RUNNING,
         [REPLAY_GUEST_PAUSED] = GUEST_STATE_PAUSED,
     };
-    json_t *instance = first_instance(replay);
+    const json_t *data = json_object_get(instance, "nova_object.data");
+    g_autofree char *name = g_strdup_printf("instance-%08u", number);
+
+    fake_virt_add_guest(fake_agent_virt(replay->fake),
+                        json_string_value(json_object_get(data, "uuid")), name,
+                        states[replay->how->guest]);
+    put_disk(replay, data);
+}
+
+/* Of the operation's instance, or of all that the host had. */
+static void put_guests(Replay *replay)
+{
+    json_t *brought = replay_instance_of(replay_request(replay, 0));
+    size_t i;
+    json_t *instance;
 
     if (replay->how->guest == REPLAY_NO_GUEST)
         return;
-    if (replay->how->screen)
+    if (replay->how->screen) {
         put_guest_with_screen(replay);
-    else
-        fake_virt_add_guest(fake_agent_virt(replay->fake), replay->uuid, "instance-00000001",
-                            states[replay->how->guest]);
+        put_disk(replay, json_object_get(brought, "nova_object.data"));
+    } else if (brought) {
+        put_guest_of(replay, brought, 1);
+    }
+    json_array_foreach(json_object_get(replay->fixture, "instances"), i, instance)
+    {
+        put_guest_of(replay, instance, (unsigned)i + 1);
+    }
     put_console(replay);
     put_token(replay);
-    put_disk(replay, json_object_get(instance, "nova_object.data"));
 }
 
 static void put_migration(Replay *replay)
@@ -429,7 +455,7 @@ void replay_set_stage(Replay *replay)
     set_host(replay);
     make_image(replay);
     fill_cache(replay);
-    put_guest(replay);
+    put_guests(replay);
     if (replay->how->moved)
         put_migration(replay);
     if (replay->how->neighbour)

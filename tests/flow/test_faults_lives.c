@@ -107,8 +107,7 @@ static json_t *unshelve_args(FakeAgent *fake G_GNUC_UNUSED, json_t *args)
 
 static void unshelve_again(FakeAgent *fake)
 {
-    json_t *args = args_from("{'filter_properties':{'limits':{}},'node':'vm','accel_uuids':[],"
-                             "'request_spec':null}");
+    json_t *args;
 
     if (has_vm_state(fake, "active"))
         return;
@@ -117,6 +116,8 @@ static void unshelve_again(FakeAgent *fake)
     fake_agent_assert_row(fake, "host", "");
     assert_nothing_left(fake);
     fake_conductor_set(fake_agent_conductor(fake), UUID, "task_state", "unshelving");
+    args = args_from("{'filter_properties':{'limits':{}},'node':'vm','accel_uuids':[],"
+                     "'request_spec':null}");
     send(fake, "unshelve_instance",
          with(unshelve_args(fake, args), "instance", fake_agent_instance(fake, UUID)));
     fake_agent_wait(fake, UUID);

@@ -211,7 +211,7 @@ static void a_started_server_is_made_anew_with_its_disks(void **state)
     ask(fake, "start_instance", "powering-on");
     assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
     assert_event(fake, "compute_start_instance", false);
-    assert_int_equal(calls(fake, "destroy"), 1); /* the old definition */
+    assert_int_equal(calls(fake, "retire"), 1); /* the old definition */
     assert_int_equal(calls(fake, "start"), 2);
     assert_int_equal(http_server_count(fake_agent_server(fake), "GET", FLOW_GLANCE "/file"), 1);
 }
@@ -348,7 +348,7 @@ static void a_guest_that_does_not_reboot_is_rebooted_hard(void **state)
     reboot(fake, "SOFT");
     assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
     assert_int_equal(calls(fake, "launch"), 0);
-    assert_int_equal(calls(fake, "destroy"), 1);
+    assert_int_equal(calls(fake, "retire"), 1);
     assert_int_equal(calls(fake, "start"), 2);
 }
 
@@ -371,7 +371,7 @@ static void a_hard_reboot_makes_the_guest_anew(void **state)
     reboot(fake, "HARD");
     assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
     assert_int_equal(calls(fake, "shutdown"), 0);
-    assert_int_equal(calls(fake, "destroy"), 1);
+    assert_int_equal(calls(fake, "retire"), 1);
     states = states_since(fake, before);
     assert_string_equal(states,
                         "active/reboot_pending_hard\nactive/reboot_started_hard\nactive/\n");
@@ -402,7 +402,7 @@ static void a_reboot_that_fails_is_forgiven_when_the_guest_runs(void **state)
     FakeAgent *fake = *state;
 
     fake_virt_fail(fake_agent_virt(fake), "plug", DV_E_IO, 1);
-    fake_virt_fail(fake_agent_virt(fake), "destroy", DV_E_POWER_OFF, 1);
+    fake_virt_fail(fake_agent_virt(fake), "retire", DV_E_POWER_OFF, 1);
     reboot(fake, "HARD");
     assert_is(fake, "active", "1", GUEST_STATE_RUNNING);
     assert_int_equal(faults(fake), 1);

@@ -398,7 +398,7 @@ static void a_revert_that_cannot_destroy_the_guest_can_be_seen(void **state)
     FakeAgent *fake = *state;
 
     resize_to(fake, &larger);
-    fake_virt_fail(fake_agent_virt(fake), "destroy", DV_E_POWER_OFF, 1);
+    fake_virt_fail(fake_agent_virt(fake), "retire", DV_E_POWER_OFF, 1);
     revert(fake);
     assert_error(fake, 2);
     assert_true(is_aside(fake));

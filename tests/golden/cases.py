@@ -74,6 +74,10 @@ def blank(size, **fields):
 SWAP = blank(64, guest_format='swap')
 QEMU = {'libvirt': {'virt_type': 'qemu', 'cpu_mode': 'none'}}
 Q35 = {'hw_machine_type': 'q35'}
+# The secret is made before the XML.
+TPM = {'config': {'libvirt': {'swtpm_enabled': 'true'}},
+       'instance': {'system_metadata': {'owner_user_name': 'alice', 'owner_project_name': 'lab',
+                                        'vtpm_secret_uuid': '9d5a8f3e-8f0b-4b5c-b6c5-0f3d8a2f7c11'}}}
 
 
 def kvm(**options):
@@ -313,6 +317,12 @@ CASES = {
     'iommu-auto': dict(props=Q35, specs={'hw:viommu_model': 'auto'}),
     'iommu-flavor-wins': dict(props=dict(Q35, hw_viommu_model='virtio'), specs={'hw:viommu_model': 'intel'}),
     'iommu-pc': dict(props={'hw_viommu_model': 'intel'}),
+    'tpm': dict(TPM, specs={'hw:tpm_version': '2.0'}),
+    'tpm-crb': dict(TPM, specs={'hw:tpm_version': '2.0', 'hw:tpm_model': 'tpm-crb'}),
+    'tpm-by-image': dict(TPM, props={'hw_tpm_version': '1.2', 'hw_tpm_model': 'tpm-tis'}),
+    'tpm-q35': dict(TPM, props=dict(Q35, hw_tpm_version='2.0', hw_tpm_model='tpm-crb')),
+    'tpm-model-alone': dict(TPM, specs={'hw:tpm_model': 'tpm-crb'}),
+    'tpm-disabled': dict(specs={'hw:tpm_version': '2.0'}),
     'tpm-crb-1.2': dict(props={'hw_tpm_version': '1.2', 'hw_tpm_model': 'tpm-crb'}),
     'tpm-conflict': dict(props={'hw_tpm_version': '1.2'}, specs={'hw:tpm_version': '2.0'}),
 

@@ -19,6 +19,7 @@ logged    whether there is a log, and so anything over HTTP in `sent`
 answers   what conductor answered to class actions
 row       what the instance's row has besides what the request brings: fields that were loaded later
 instances rows of instances that the host had, where no request brings them
+peers     what other hosts answered: method -> result
 node      the compute node's record before the operation, when the capture has it
 known     answers that nova had from earlier and did not ask for again, and answers to what drover asks for with one
           request where nova needs several
@@ -41,6 +42,9 @@ SERVICES = {"8778": "placement", "9696": "neutron", "9292": "glance", "8776": "c
 NOISE = {"external_instance_event", "get_console_output"}
 # Casts of a compute host to itself: they come back by themselves.
 OWN = {"resize_instance", "finish_resize", "finish_revert_resize"}
+# Of captures with two hosts: whose start it is. In the fixture it is called as the one host of the others.
+VIEWS = {"startup_two_instances_shared": "cmp1", "evacuate_source_back_shared": "cmp1",
+         "evacuate_source_back_local": "cmp1"}
 # What the API asks of conductor in the same context.
 FROM_API = {"schedule_and_build_instances"}
 # Captures of several operations.
@@ -48,6 +52,8 @@ WHOLE = {"boot_delete_early", "multi_boot", "bench_boot"}
 # One boot and delete, and one start, with a log; their answers serve those without.
 DONOR = "boot_delete_early"
 START = "startup_with_instance"
+ELSEWHERE = "00000000-0000-4000-8000-00000000e15e"  # another host's provider
+START_S = 12  # in this time after the start all that is sent is the start's; the first job comes later
 # Periodic jobs that drover calls otherwise, or (None) does not have: they concern what it does not do.
 JOBS = {"run_image_cache_manager_pass": "image_cache", "poll_shelved_instances": "shelved_instances",
         "poll_volume_usage": None, "poll_bandwidth_usage": None}
@@ -118,9 +124,10 @@ def rpc_message(record, message):
 # ---- the two files ----
 
 def messages(path):
+    view = VIEWS.get(os.path.basename(path)[:-len(".jsonl")])
     with open(path) as f:
         for line in f:
-            record = json.loads(line)
+            record = json.loads(line.replace(view, "vm") if view else line)
             if isinstance(record.get("message"), dict):
                 yield record, record["message"]
 
@@ -318,9 +325,9 @@ class Capture:
         return not any(m.get("method") and r["routing_keys"][0].startswith("compute.") and m["method"] not in NOISE
                        for r, m in self.records)
 
-    def reply_queue(self):
+    def reply_queue(self, methods=("object_action", "object_class_action_versions")):
         for _, message in self.records:
-            if message.get("method") in ("object_action", "object_class_action_versions"):
+            if message.get("method") in methods:
                 return message["_reply_q"]
         return None
 
@@ -471,12 +478,16 @@ class Capture:
         out = []
         for record, message in self.records:
             args = message.get("args") or {}
+            if message.get("_reply_q") not in (None, self.queue) or args.get("host_name", "vm") != "vm":
+                continue
             if message.get("method") == "object_class_action_versions":
                 call = args["objname"] + "." + args["objmethod"]
             else:
                 call = message.get("method")
             name = SIGNS.get(call)
-            if start is not None and record["ts"] < start + 5:  # of the start itself
+            if call == "InstanceList.get_by_filters" and {"deleted", "uuid"} <= set(args["args"][0]):
+                name = "cleanup_running_deleted_instances"
+            if start is not None and record["ts"] < start + START_S:
                 continue
             if start is not None and not out and name == "heal_instance_info_cache":
                 name = "sync_power_states"  # sends the same, and comes first
@@ -488,19 +499,26 @@ class Capture:
 
     def alone(self):
         """The conversation of a host that nobody asks for anything."""
-        self.queue = self.reply_queue()
+        self.queue = self.reply_queue(["ping"]) or self.reply_queue()
         self.begin = 0
         jobs = self.jobs()
         if not jobs:
             return None
         results, _ = self.replies()
-        timeline, answers, node, rows = [], {}, None, {}
+        events = {m["_context_request_id"] for _, m in self.records if m.get("method") in NOISE}
+        timeline, answers, node, rows, peers = [], {}, None, {}, {}
         for record, message in self.records:
-            if "method" not in message or record["routing_keys"][0].startswith(("reply_", "compute.")) or \
-                    message.get("_reply_q") not in (None, self.queue):
+            key = record["routing_keys"][0]
+            if "method" not in message or key.startswith("reply_") or \
+                    message.get("_reply_q") not in (None, self.queue) or \
+                    message["args"].get("host_name", "vm") != "vm" or message["_context_request_id"] in events:
                 continue
             said = rpc_message(record, message)
             result = results.get(message.get("_msg_id"))
+            if key.startswith("compute."):
+                if "_reply_q" not in message:
+                    continue
+                peers[message["method"]] = result
             if message["method"] == "object_class_action_versions" and result is not None:
                 if said["call"].split(".")[0] not in FROM_ROWS:
                     answers.setdefault(said["call"], result)
@@ -523,7 +541,7 @@ class Capture:
         timeline = [(ts, self.with_step(jobs, ts, said)) for ts, said in sorted(timeline, key=lambda item: item[0])]
         return {"host": self.host or "vm", "requests": [], "jobs": [what for _, what in jobs],
                 "sent": [said for _, said in timeline if said], "answers": answers, "node": node, "row": {},
-                "instances": list(rows.values()), "logged": bool(self.http)}
+                "instances": list(rows.values()), "logged": bool(self.http), **({"peers": peers} if peers else {})}
 
     @staticmethod
     def with_step(jobs, ts, said):
@@ -535,7 +553,7 @@ class Capture:
 
     def convert(self):
         self.find_requests()
-        if not self.requests:
+        if not self.requests or self.name in VIEWS:
             return self.alone()
         if self.name in WHOLE:
             return self.several()
@@ -600,8 +618,11 @@ class Capture:
             data = obj["nova_object.data"] if obj else {}
             if name == "VirtualInterface":
                 out[data["instance_uuid"]] = [data["instance_uuid"], data["uuid"], data["address"].split("/")[0]]
-            elif name == "InstanceInfoCache" and "network_info" in data and len(out.get(data["instance_uuid"], "")) == 3:
+            elif name == "InstanceInfoCache" and "network_info" in data:
                 for vif in json.loads(data["network_info"]):
+                    mine = out.setdefault(data["instance_uuid"], [data["instance_uuid"], vif["id"], vif["address"]])
+                    if len(mine) > 3:
+                        continue
                     ip = vif["network"]["subnets"][0]["ips"][0]["address"]
                     out[data["instance_uuid"]].append('"' + ip + '"')
         return out
@@ -616,11 +637,22 @@ def provider_of(node, donor):
     for said in donor["sent"] + known(donor):
         if said["to"] != "placement":
             continue
-        text = json.dumps(said).replace(str(donor["node"]["memory_mb"]), str(node["memory_mb"]))
+        text = json.dumps(said)
+        for field in ("memory_mb", "uuid"):
+            text = text.replace(str(donor["node"][field]), str(node[field]))
         out.append(json.loads(text))
         if said["call"].endswith("/allocations"):
             out[-1]["answer"] = json.dumps({"allocations": {}, "resource_provider_generation": 49})
     return out
+
+
+def allocations_of(uuid, provider_uuid):
+    """Of an instance of this host, or of one that has left it and is made elsewhere."""
+    held = {name: {"resources": {"VCPU": 1}, "generation": 1} for name in (provider_uuid, ELSEWHERE)}
+    answer = {"allocations": held, "project_id": "p", "user_id": "u", "consumer_generation": 1}
+    call = "/allocations/" + uuid
+    return [{"to": "placement", "call": "GET " + call, "status": 200, "answer": json.dumps(answer)},
+            {"to": "placement", "call": "PUT " + call, "status": 204}]
 
 
 STANDS_IN = re.compile(r"neutron (?!GET .*(/floatingips|fields=|shared=))|placement DELETE ")
@@ -657,6 +689,9 @@ def main():
             fixture["known"] += stand_in(capture, captures[DONOR], donor["sent"] + known(donor))
         elif "jobs" in fixture and not fixture["logged"]:
             fixture["known"] += provider_of(fixture["node"], fixtures[START])
+            for instance in fixture["instances"]:
+                fixture["known"] += allocations_of(instance["nova_object.data"]["uuid"], fixture["node"]["uuid"])
+            fixture["known"] += stand_in(capture, captures[DONOR], fixtures[DONOR]["sent"] + known(fixtures[DONOR]))
         if extensions and not capture.extensions():
             fixture["known"].append(shorter(extensions))
         out = os.path.join(HERE, "data", "replay", name + ".json")

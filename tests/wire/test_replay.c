@@ -30,7 +30,11 @@
 #define BOOTS BUILT " boot_fails " EARLY " " MANY_BOOTS
 #define DELETES "delete delete_full delete_port_kept delete_fromsnap"
 #define ALL_DELETES DELETES " " MANY_DELETES
-#define STARTS "startup_empty/start startup_with_instance/start"
+#define MY_STARTS \
+    "startup_empty/start startup_with_instance/start startup_two_instances_shared/start"
+#define RETURNS "evacuate_source_back_shared/start evacuate_source_back_local/start"
+#define STARTS MY_STARTS " " RETURNS
+#define OTHERS_NOW "it is the other host's by now"
 #define TRACKED "the tracker knows the instances of this host"
 #define MAIN_DATABASE "a replica of the database may be late"
 #define DELETED_EARLY \
@@ -398,14 +402,15 @@ static const ReplayRow rows[] = {
      "nova keeps the provider in memory between audits"},
     /* ---- the start ---- */
     {STARTS, REPLAY_OTHER, "conductor ping", "args/arg", "any text will do"},
-    {STARTS, REPLAY_LESS, NODE_SAVE, NULL, "nova saves its node at its start, changed or not"},
+    {MY_STARTS, REPLAY_LESS, NODE_SAVE, NULL, "nova saves its node at its start, changed or not"},
     {STARTS, REPLAY_LESS, "conductor ComputeNode.get_by_host_and_nodename", NULL, AT_ONCE},
     {STARTS, REPLAY_LESS, "conductor PciDeviceList.get_by_compute_node", NULL, NO_PCI},
     {STARTS, REPLAY_MORE, "conductor Service.get_minimum_version", NULL,
      "nova asks only for computes; we adapt to the release of the control plane"},
     {STARTS, REPLAY_LESS, "conductor InstanceList.get_by_host", NULL, AT_ONCE},
     {STARTS, REPLAY_MORE, "conductor InstanceList.get_by_host", NULL, AT_ONCE},
-    {"startup_with_instance/start", REPLAY_WITH, INFO,
+    {"startup_with_instance/start startup_two_instances_shared/start "
+     "evacuate_source_back_local/start", REPLAY_WITH, INFO,
      "args/instance_info/data/objects/*/data/migration_context "
      "args/instance_info/data/objects/*/data/resources",
      LOADED},
@@ -415,8 +420,27 @@ static const ReplayRow rows[] = {
      "there is one provider, and nobody shares disks with it over placement"},
     {"startup_with_instance/start", REPLAY_MORE, "placement GET /resource_providers/*", NULL,
      "its record and generation; nova lists the tree"},
-    {"startup_with_instance/start", REPLAY_MORE,
-     "conductor BlockDeviceMappingList.get_by_instance_uuids", NULL, "the same, with the name"},
+    {"startup_with_instance/start startup_two_instances_shared/start "
+     "evacuate_source_back_local/start",
+     REPLAY_MORE, "conductor BlockDeviceMappingList.get_by_instance_uuids", NULL,
+     "the same, with the name"},
+
+    /* ---- a host comes back after an evacuation ---- */
+    {RETURNS, REPLAY_LESS, CACHE_SAVE, NULL, OTHERS_NOW},
+    {"evacuate_source_back_local/start", REPLAY_LESS, SAVE, NULL, OTHERS_NOW},
+    {RETURNS, REPLAY_BEFORE, NODE_SAVE, "compute.cmp2 check_instance_shared_storage",
+     "what is left of others is cleaned up when this host is ready for its own"},
+    {"evacuate_source_back_local/start", REPLAY_ANYTIME, INFO, NULL,
+     "the clean-up works in the instances' lanes, and nobody waits for it"},
+    {"evacuate_source_back_shared/start", REPLAY_WITHOUT, NODE_SAVE, "set/current_workload", UNCHANGED},
+    {RETURNS, REPLAY_WITHOUT, NODE_SAVE,
+     "set/cpu_info set/disk_available_least set/host_ip set/hypervisor_* set/local_gb set/memory_mb "
+     "set/metrics set/numa_topology set/supported_hv_specs set/vcpus",
+     "nova saves its node at its start, changed or not"},
+    {RETURNS, REPLAY_OTHER, "compute.cmp2 check_instance_shared_storage", "args/data/filename",
+     "in another folder, with a name of its own"},
+    {RETURNS, REPLAY_MORE, "conductor MigrationList.get_in_progress_by_host_and_node", NULL,
+     "moves that an earlier run has left, which nova does not look for"},
 
     /* ---- periodic jobs ---- */
     {"*", REPLAY_LESS, "conductor InstanceList.get_by_filters", NULL, DISK_SIZES},
@@ -436,6 +460,8 @@ static const ReplayRow rows[] = {
      "the list of the ports has all of their fields"},
     {"*/heal_instance_info_cache", REPLAY_LESS, CACHE_SAVE, NULL, SAME_PORTS},
     {"*/sync_power_states", REPLAY_LESS, "conductor InstanceList.get_by_host", NULL, MAIN_DATABASE},
+    {"*/sync_power_states", REPLAY_LESS, "conductor Instance.refresh", NULL,
+     "it is in the list, and that is of now"},
     {"*/sync_power_states", REPLAY_MORE, "conductor InstanceList.get_by_host", NULL, MAIN_DATABASE},
     {"*/cleanup_running_deleted_instances", REPLAY_MORE, "conductor InstanceList.get_by_filters",
      NULL, MAIN_DATABASE},
@@ -504,6 +530,18 @@ static const ReplayHow talks[] = {
     /* what the host does by itself */
     {.name = "startup_empty", .start = true},
     {.name = "startup_with_instance", .start = true, .guest = REPLAY_GUEST_RUNNING},
+    {.name = "startup_two_instances_shared",
+     .start = true,
+     .guest = REPLAY_GUEST_RUNNING,
+     .options = "my_ip = 198.18.0.11\n"},
+    {.name = "evacuate_source_back_shared",
+     .start = true,
+     .guest = REPLAY_GUEST_OFF,
+     .options = "my_ip = 198.18.0.11\n"},
+    {.name = "evacuate_source_back_local",
+     .start = true,
+     .guest = REPLAY_GUEST_OFF,
+     .options = "my_ip = 198.18.0.11\n"},
     {.name = "periodic_idle_empty"},
     {.name = "periodic_idle_one", .guest = REPLAY_GUEST_RUNNING},
     {.name = "metadata_update", .guest = REPLAY_GUEST_RUNNING},

@@ -2,6 +2,7 @@
 #include "agent/ops/move.h"
 
 #include "agent/guest_spec.h"
+#include "agent/guest_tpm.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/ops/outcome.h"
@@ -115,6 +116,12 @@ static bool check_ports(const NetworkInfo *network, GError **err)
     return true;
 }
 
+/* Asked by the destination, before the migration names it. */
+static bool is_from_here(const Move *move)
+{
+    return strcmp(ovo_str_or(move->instance, "host", ""), move->agent->config.host) == 0;
+}
+
 bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
 {
     g_autoptr(Ovo) bdms = NULL;
@@ -125,6 +132,7 @@ bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
     GuestSource source = {later, image, NULL, network, move->ctx};
 
     if (!network || !check_ports(network, err) ||
+        !guest_tpm_check_move(move->instance, flavor, is_from_here(move), err) ||
         !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
         return false;
     move_set_flavor(later, flavor);

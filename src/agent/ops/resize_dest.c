@@ -307,14 +307,14 @@ static bool finish_disks(void *self, GError **err)
 static bool finish_guest(void *self, GError **err)
 {
     Finish *finish = self;
-    const Spawn *spawn = &finish->spawn;
+    Spawn *spawn = &finish->spawn;
     const VirtDriver *virt = spawn->agent->virt;
 
     if (!guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, err))
         return false;
     if (finish->up)
         return true;
-    if (!virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
+    if (!spawn_tpm(spawn, err) || !virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
         return false;
     if (strcmp(move_old_state(&finish->move), "stopped") == 0)
         return virt->ops->define(virt->self, spawn->ctx, spawn->spec, err);

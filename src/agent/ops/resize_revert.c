@@ -36,7 +36,10 @@ static bool revert_guest(void *self, GError **err)
     Move *move = self;
     const VirtDriver *virt = move->agent->virt;
 
-    if (!virt->ops->destroy(virt->self, move->ctx, move->uuid, err))
+    bool ended = move_same_host(move) ? virt->ops->retire(virt->self, move->ctx, move->uuid, err)
+                                      : virt->ops->destroy(virt->self, move->ctx, move->uuid, err);
+
+    if (!ended)
         return false;
     move_unplug(move);
     return true;

@@ -7,6 +7,7 @@
  * may have been received by the time it is given up. Sources: nova compute/manager.py
  * resize_instance; virt/libvirt/driver.py migrate_disk_and_power_off (Zed). */
 #include "agent/disk_list.h"
+#include "agent/guest_tpm.h"
 #include "agent/network_cache.h"
 #include "agent/op.h"
 #include "agent/ops/move_files.h"
@@ -82,7 +83,7 @@ static bool leave_check(void *self, GError **err)
     if (ovo_i64_or(leave->flavor, "root_gb", 0) < ovo_i64_or(now, "root_gb", 0) ||
         ovo_i64_or(leave->flavor, "ephemeral_gb", 0) < ephemeral_gib(bdms, now))
         return dv_fail(err, DV_E_RESIZE, "Resize error: Unable to resize disk down.");
-    return true;
+    return guest_tpm_check_move(move->instance, leave->flavor, move_same_host(move), err);
 }
 
 static uint64_t bytes_of(const GPtrArray *disks)
