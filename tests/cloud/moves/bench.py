@@ -64,8 +64,7 @@ class Guest(lib.Server):
 
     def follow(self):
         """Begins anew with its console, and learns how often it has booted."""
-        self.console_log.stop()
-        self.console_log = Console([h.instances for h in self.bench.hosts], self.uuid)
+        self.console_log.forget()
         self.console_log.wait_ticks()
         self.boots = max(eventually(60, f"guest {self.uuid} to write", self.console_log.records))
 

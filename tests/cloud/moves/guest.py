@@ -44,6 +44,17 @@ class Console:
         for file, _ in self.files.values():
             file.close()
 
+    def forget(self):
+        """Begins anew with what comes from now on.
+
+        Files stay open: that of a guest whose migration was broken off on shared storage may have lost its name, since
+        the incoming side makes another one in its place.
+        """
+        with self.lock:
+            self.parts = []
+            for key, (file, _) in self.files.items():
+                self.files[key] = (file, [])
+
     def follow(self):
         while not self.stopped.wait(0.015):
             for path in self.paths:
