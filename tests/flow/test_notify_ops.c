@@ -117,7 +117,7 @@ static void a_reboot_that_fails_says_so(void **state)
     FakeAgent *fake = *state;
 
     fake_virt_fail(fake_agent_virt(fake), "power_off", DV_E_POWER_OFF, 1);
-    fake_virt_fail(fake_agent_virt(fake), "destroy", DV_E_POWER_OFF, 1);
+    fake_virt_fail(fake_agent_virt(fake), "retire", DV_E_POWER_OFF, 1);
     ask(fake, "reboot_instance", "rebooting_hard", json_pack("{s:s}", "reboot_type", "HARD"));
     fake_agent_assert_row(fake, "vm_state", "active");
     fake_agent_assert_events(fake, PREFIX "reboot.start/INFO\n" PREFIX "reboot.error/ERROR\n" PREFIX
