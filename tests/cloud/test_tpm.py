@@ -4,8 +4,6 @@ import os
 from lib import check, check_equal, check_nothing_left, needs_key_manager, refused, virsh
 from test_power import act, boots
 
-SWTPM = os.path.join(os.environ.get("DROVER_CLOUD", ""), "libvirt/var/lib/libvirt/swtpm")
-
 
 def flavor(t, **specs):
     made = t.make_flavor(128)
@@ -21,7 +19,7 @@ def barbican_secrets(t, server):
 
 
 def state_folder(server):
-    return os.path.join(SWTPM, server.uuid)
+    return os.path.join(os.environ["DROVER_CLOUD"], "libvirt/var/lib/libvirt/swtpm", server.uuid)
 
 
 def identity(server):
