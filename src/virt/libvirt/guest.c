@@ -32,54 +32,47 @@ GuestState guest_state_of(int libvirt_state)
                : GUEST_STATE_NONE;
 }
 
+static bool lookup_by(LibvirtDriver *driver, virConnectPtr conn, const char *uuid,
+                      virDomainPtr *out, GError **err)
+{
+    VIRT_CALL(driver->conn, "look up");
+    *out = virDomainLookupByUUIDString(conn, uuid);
+    return *out || virt_conn_last_code() == VIR_ERR_NO_DOMAIN ||
+           virt_conn_fail(err, "looking up guest");
+}
+
 bool guest_lookup(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
 {
     g_auto(virConnectPtr) conn = NULL;
-    virDomainPtr domain;
 
-    if (!virt_conn_get(driver->conn, &conn, NULL, err))
-        return false;
-    VIRT_CALL(driver->conn, "look up");
-    domain = virDomainLookupByUUIDString(conn, uuid);
-    if (!domain && virt_conn_last_code() != VIR_ERR_NO_DOMAIN)
-        return virt_conn_fail(err, "looking up guest");
-    *out = domain;
-    return true;
+    return virt_conn_get(driver->conn, &conn, NULL, err) && lookup_by(driver, conn, uuid, out, err);
+}
+
+static bool is_there(const char *uuid, virDomainPtr domain, GError **err)
+{
+    return domain || dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
 }
 
 bool guest_find(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
 {
-    virDomainPtr domain = NULL;
-
-    if (!guest_lookup(driver, uuid, &domain, err))
-        return false;
-    if (!domain)
-        return dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is not there", uuid);
-    *out = domain;
-    return true;
-}
-
-bool guest_alone(LibvirtDriver *driver, virDomainPtr domain, virDomainPtr *out, GError **err)
-{
-    g_auto(virConnectPtr) conn = NULL;
-    unsigned char uuid[VIR_UUID_BUFLEN];
-
-    if (!virt_conn_own(driver->conn, &conn, err))
-        return false;
-    VIRT_CALL(driver->conn, "look up");
-    *out = virDomainGetUUID(domain, uuid) == 0 ? virDomainLookupByUUID(conn, uuid) : NULL;
-    if (*out)
-        return true;
-    return virt_conn_last_code() == VIR_ERR_NO_DOMAIN
-               ? dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "the guest is gone")
-               : virt_conn_fail(err, "looking up guest");
+    return guest_lookup(driver, uuid, out, err) && is_there(uuid, *out, err);
 }
 
 bool guest_find_alone(LibvirtDriver *driver, const char *uuid, virDomainPtr *out, GError **err)
 {
-    g_auto(virDomainPtr) domain = NULL;
+    g_auto(virConnectPtr) conn = NULL;
 
-    return guest_find(driver, uuid, &domain, err) && guest_alone(driver, domain, out, err);
+    return virt_conn_own(driver->conn, &conn, err) && lookup_by(driver, conn, uuid, out, err) &&
+           is_there(uuid, *out, err);
+}
+
+bool guest_alone(LibvirtDriver *driver, virDomainPtr domain, virDomainPtr *out, GError **err)
+{
+    char uuid[VIR_UUID_STRING_BUFLEN];
+
+    if (virDomainGetUUIDString(domain, uuid) < 0)
+        return virt_conn_fail(err, "reading the guest's uuid");
+    return guest_find_alone(driver, uuid, out, err);
 }
 
 /* --- listing --------------------------------------------------------------------------------- */
