@@ -2,9 +2,7 @@
 #include "agent/cleanup.h"
 #include "flow/faults.h"
 #include "flow/resize.h"
-
-#define SHELVED_IMAGE "9f0d3a6c-58a4-4c40-a0a7-0d9b6e6f9d11"
-#define SHELVED "/image/v2/images/" SHELVED_IMAGE
+#include "flow/shelved.h"
 
 /* ---- boot and delete ---- */
 
@@ -48,19 +46,6 @@ static void delete_ended(FakeAgent *fake)
 
 /* ---- rebuild ---- */
 
-static void other_image(FakeAgent *fake)
-{
-    static char data[65536];
-
-    http_server_json(fake_agent_server(fake), "GET", SHELVED, 200,
-                     "{\"id\":\"" SHELVED_IMAGE
-                     "\",\"status\":\"active\",\"size\":65536,\"disk_format\":\"raw\","
-                     "\"container_format\":\"bare\",\"min_disk\":0,\"min_ram\":0}");
-    http_server_on(fake_agent_server(fake), "GET", SHELVED "/file",
-                   &(HttpAnswer){.body = data, .length = sizeof(data)});
-    http_server_json(fake_agent_server(fake), "DELETE", SHELVED, 204, "");
-}
-
 static json_t *rebuild_args(FakeAgent *fake, json_t *args)
 {
     fake_conductor_set(fake_agent_conductor(fake), UUID, "image_ref", SHELVED_IMAGE);
@@ -91,7 +76,7 @@ static void rebuild_again(FakeAgent *fake)
 
 static void offload(FakeAgent *fake)
 {
-    other_image(fake);
+    script_shelved_image(fake);
     send(fake, "shelve_offload_instance",
          with(args_of(fake, "shelving_offloading"), "clean_shutdown", json_false()));
     fake_agent_wait(fake, UUID);
@@ -175,8 +160,8 @@ static const Operation operations[] = {
     {"boot", "build_and_run_instance", NULL, "{}", "start", NULL, NULL, .services = NETWORK | IMAGE, .mend = boot_ended, .is_boot = true},
     {"boot at its end", "build_and_run_instance", NULL, "{}", "resume", NULL, NULL, .services = 0, .mend = boot_ended, .is_boot = true},
     {"delete", "terminate_instance", "deleting", "{'bdms':[]}", "destroy", NULL, NULL, .services = NETWORK | PLACEMENT, .mend = delete_ended, .gone_is_fine = PLACEMENT},
-    {"rebuild", "rebuild_instance", "rebuilding", REBUILD, "start", other_image, NULL, .services = IMAGE, .unneeded = NETWORK, .more = rebuild_args, .mend = rebuild_again},
-    {"shelve offload", "shelve_offload_instance", "shelving_offloading", "{'clean_shutdown':false,'accel_uuids':[]}", "destroy", other_image, "shelved", .services = 0, .mend = offload_again},
+    {"rebuild", "rebuild_instance", "rebuilding", REBUILD, "start", script_shelved_image, NULL, .services = IMAGE, .unneeded = NETWORK, .more = rebuild_args, .mend = rebuild_again},
+    {"shelve offload", "shelve_offload_instance", "shelving_offloading", "{'clean_shutdown':false,'accel_uuids':[]}", "destroy", script_shelved_image, "shelved", .services = 0, .mend = offload_again},
     {"unshelve", "unshelve_instance", "unshelving", "{'filter_properties':{'limits':{}},'node':'vm','request_spec':null,'accel_uuids':[]}", "start", offload, NULL, .services = NETWORK | IMAGE, .more = unshelve_args, .mend = unshelve_again},
     {"resize at its source", "prep_resize", "resize_prep", "{}", "power_off", moves, NULL, .services = 0, .more = resize_args},
     {"resize at its destination", "prep_resize", "resize_prep", "{}", "start", moves, NULL, .services = NETWORK, .more = resize_args},

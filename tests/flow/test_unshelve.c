@@ -1,27 +1,12 @@
 /* Unshelves: from an image to an active server, on its old ports; and what is left for another try
  * when a step fails. */
-#include "fakes/agent.h"
+#include "flow/shelved.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
 
 #define UUID FLOW_UUID
-#define SHELVED_IMAGE "9f0d3a6c-58a4-4c40-a0a7-0d9b6e6f9d11"
-#define SHELVED "/image/v2/images/" SHELVED_IMAGE
-
-static void script_image(FakeAgent *fake)
-{
-    static char data[65536];
-
-    http_server_json(fake_agent_server(fake), "GET", SHELVED, 200,
-                     "{\"id\":\"" SHELVED_IMAGE
-                     "\",\"status\":\"active\",\"size\":65536,\"disk_format\":\"raw\","
-                     "\"container_format\":\"bare\",\"min_disk\":0,\"min_ram\":0}");
-    http_server_on(fake_agent_server(fake), "GET", SHELVED "/file",
-                   &(HttpAnswer){.body = data, .length = sizeof(data)});
-    http_server_json(fake_agent_server(fake), "DELETE", SHELVED, 204, "");
-}
 
 /* A server that ran here once, and is offloaded: no host, no guest, no disks. */
 static void offload(FakeAgent *fake)
@@ -52,7 +37,7 @@ static int setup(void **state)
     fake_agent_wait(fake, UUID);
     fake_agent_assert_row(fake, "vm_state", "active");
     offload(fake);
-    script_image(fake);
+    script_shelved_image(fake);
     *state = fake;
     return 0;
 }
