@@ -93,8 +93,8 @@ static json_t *ports_in_order(const json_t *ports, const NetworkInfo *old)
     return ordered;
 }
 
-static bool refresh_all(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
-                        const NetworkInfo *old, const json_t *ports, json_t **out, GError **err)
+bool neutron_read_info(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
+                       const NetworkInfo *old, const json_t *ports, json_t **out, GError **err)
 {
     g_autoptr(GHashTable) preserve = preserved_of(old);
     json_t *ordered = ports_in_order(ports, old);
@@ -160,7 +160,7 @@ bool neutron_refresh(Service *neutron, const DvCtx *ctx, const NetworkInstance *
     if (port_id && old && network_info_count(old) > 0)
         ok = refresh_one(neutron, ctx, instance, old, ports, port_id, &vifs, err);
     else
-        ok = refresh_all(neutron, ctx, instance, old, ports, &vifs, err);
+        ok = neutron_read_info(neutron, ctx, instance, old, ports, &vifs, err);
     json_decref(ports);
     if (!ok)
         return false;
@@ -172,7 +172,7 @@ bool neutron_refresh(Service *neutron, const DvCtx *ctx, const NetworkInstance *
 
 /* ---- bind ---- */
 
-static bool needs_binding(const json_t *port, const char *host)
+bool neutron_needs_binding(const json_t *port, const char *host)
 {
     const char *type = neutron_text(port, "binding:vif_type");
 
@@ -196,6 +196,13 @@ static json_t *binding_body(const json_t *port, const NetworkInstance *instance)
     return body;
 }
 
+bool neutron_bind_port(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
+                       const json_t *port, json_t **out, GError **err)
+{
+    return neutron_port_update(s, ctx, AS_SERVICE, neutron_text(port, "id"),
+                               binding_body(port, instance), out, err);
+}
+
 bool neutron_bind_host(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
                        bool *out_changed, GError **err)
 {
@@ -211,10 +218,9 @@ bool neutron_bind_host(Service *neutron, const DvCtx *ctx, const NetworkInstance
     {
         const char *id = neutron_text(port, "id");
 
-        if (!ok || !id || !needs_binding(port, instance->host))
+        if (!ok || !id || !neutron_needs_binding(port, instance->host))
             continue;
-        ok = neutron_port_update(neutron, ctx, AS_SERVICE, id, binding_body(port, instance), NULL,
-                                 err);
+        ok = neutron_bind_port(neutron, ctx, instance, port, NULL, err);
         changed = changed || ok;
     }
     json_decref(ports);

@@ -80,6 +80,21 @@ bool neutron_has_bindings(Service *neutron, const DvCtx *ctx, bool *out, GError 
  * race of neutron's own (500) is tried again. DV_E_BINDING_ACTIVATE. */
 bool neutron_activate_bindings(Service *neutron, const DvCtx *ctx, const NetworkInfo *ports,
                                const char *host, GError **err);
+/* A guest has come: its ports as neutron has them, those bound elsewhere or nowhere bound to
+ * instance->host just now. */
+typedef struct NeutronPorts NeutronPorts;
+NeutronPorts *neutron_ports_here(Service *neutron, const DvCtx *ctx,
+                                 const NetworkInstance *instance, GError **err);
+void neutron_ports_free(NeutronPorts *ports);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(NeutronPorts, neutron_ports_free)
+/* Their network info. Where nothing but their bindings has changed since `old`, nothing more is
+ * asked. */
+bool neutron_ports_info(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                        const NeutronPorts *ports, const NetworkInfo *old, NetworkInfo **out,
+                        GError **err);
+/* neutron_forget_host of these ports: nothing is listed for it. host: not instance->host. */
+bool neutron_ports_forget(Service *neutron, const DvCtx *ctx, const NeutronPorts *ports,
+                          const char *host, GError **err);
 /* Before the move: neutron is told where the ports go ("migrating_to"). */
 bool neutron_set_migrating_to(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
                               const char *host, GError **err);

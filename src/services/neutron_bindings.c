@@ -52,14 +52,18 @@ static bool read_state(Service *s, const DvCtx *ctx, const char *port_id, const 
     return true;
 }
 
-/* One try. neutron answers 409 to what is active already. */
+/* One try. neutron answers 409 to what is active already, and 404 where there is none. */
 static bool activate(Service *s, const DvCtx *ctx, const char *port_id, const char *host,
-                     GError **err)
+                     bool *out_none, GError **err)
 {
-    static const int active[] = {409, 0};
+    static const int expected[] = {404, 409, 0};
     g_autofree char *path = binding_path(host, "/activate");
+    int status = 0;
 
-    return neutron_port_call(s, ctx, "PUT", port_id, path, active, NULL, NULL, err);
+    if (!neutron_port_call(s, ctx, "PUT", port_id, path, expected, &status, NULL, err))
+        return false;
+    *out_none = status == 404;
+    return true;
 }
 
 static bool fail_activate(const char *port_id, const char *host, const GError *why, GError **err)
@@ -71,7 +75,8 @@ static bool fail_activate(const char *port_id, const char *host, const GError *w
 }
 
 /* *out_none: the port has no binding there. neutron's agents report on the port just then, and its
- * two transactions may fail one another. */
+ * two transactions may fail one another, or one that failed may have done its work: only then is
+ * the binding looked at. */
 static bool activate_port(Service *s, const DvCtx *ctx, const char *port_id, const char *host,
                           bool *out_none, GError **err)
 {
@@ -81,11 +86,13 @@ static bool activate_port(Service *s, const DvCtx *ctx, const char *port_id, con
         BindingState state = BINDING_INACTIVE;
 
         g_clear_error(&why);
-        if (read_state(s, ctx, port_id, host, &state, &why)) {
+        if (try > 1 && read_state(s, ctx, port_id, host, &state, &why) &&
+            state != BINDING_INACTIVE) {
             *out_none = state == BINDING_NONE;
-            if (state != BINDING_INACTIVE || activate(s, ctx, port_id, host, &why))
-                return true;
+            return true;
         }
+        if (!why && activate(s, ctx, port_id, host, out_none, &why))
+            return true;
         if (!dv_is(why, DV_E_UNAVAILABLE) || try >= ACTIVATE_TRIES)
             return fail_activate(port_id, host, why, err);
         dv_debug(ctx, "port %s: binding to %s not activated, trying again: %s", port_id, host,
@@ -224,4 +231,83 @@ bool neutron_forget_host(Service *neutron, const DvCtx *ctx, const NetworkInstan
           delete_bindings(neutron, ctx, ports, host, err));
     json_decref(ports);
     return ok;
+}
+
+/* ---- a guest has come here with its ports ---- */
+
+struct NeutronPorts {
+    json_t *list;
+};
+
+void neutron_ports_free(NeutronPorts *ports)
+{
+    if (!ports)
+        return;
+    json_decref(ports->list);
+    g_free(ports);
+}
+
+NeutronPorts *neutron_ports_here(Service *neutron, const DvCtx *ctx,
+                                 const NetworkInstance *instance, GError **err)
+{
+    g_autoptr(NeutronPorts) ports = g_new0(NeutronPorts, 1);
+
+    if (!neutron_list_ports(neutron, ctx, instance, &ports->list, err))
+        return NULL;
+    for (size_t i = 0; i < json_array_size(ports->list); i++) {
+        const json_t *port = json_array_get(ports->list, i);
+        json_t *bound = NULL;
+
+        if (!neutron_text(port, "id") || !neutron_needs_binding(port, instance->host))
+            continue;
+        if (!neutron_bind_port(neutron, ctx, instance, port, &bound, err))
+            return NULL;
+        json_array_set_new(ports->list, i, bound);
+    }
+    return g_steal_pointer(&ports);
+}
+
+/* All of them as `old` has them but for their bindings; NULL: something else is new as well. */
+static json_t *renewed(const NetworkInstance *instance, const NetworkInfo *old, const json_t *ports)
+{
+    json_t *vifs = json_array();
+    size_t count = network_info_count(old);
+
+    for (size_t i = 0; vifs && i < count; i++) {
+        const json_t *port = neutron_by_id(ports, network_info_at(old, i)->id);
+        json_t *vif = port ? neutron_renew_vif(instance, network_info_json_at(old, i), port) : NULL;
+
+        if (vif)
+            json_array_append_new(vifs, vif);
+        else
+            g_clear_pointer(&vifs, json_decref);
+    }
+    if (vifs && json_array_size(ports) != count)
+        g_clear_pointer(&vifs, json_decref);
+    return vifs;
+}
+
+bool neutron_ports_info(Service *neutron, const DvCtx *ctx, const NetworkInstance *instance,
+                        const NeutronPorts *ports, const NetworkInfo *old, NetworkInfo **out,
+                        GError **err)
+{
+    json_t *vifs = renewed(instance, old, ports->list);
+    NetworkInfo *info;
+
+    if (!vifs && !neutron_read_info(neutron, ctx, instance, old, ports->list, &vifs, err))
+        return false;
+    info = network_info_take(vifs, err);
+    if (info)
+        *out = info;
+    return info != NULL;
+}
+
+bool neutron_ports_forget(Service *neutron, const DvCtx *ctx, const NeutronPorts *ports,
+                          const char *host, GError **err)
+{
+    bool has = false;
+
+    return clear_goes_to(neutron, ctx, ports->list, err) &&
+           neutron_has_bindings(neutron, ctx, &has, err) &&
+           (!has || delete_bindings(neutron, ctx, ports->list, host, err));
 }

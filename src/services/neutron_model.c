@@ -345,6 +345,14 @@ static json_t *network_meta_json(const NetworkInstance *instance, const json_t *
                      text_or_null(physnet), "tunneled", tunneled);
 }
 
+static void set_should_create(json_t *meta, const json_t *port)
+{
+    if (g_strcmp0(neutron_text(port, "binding:vif_type"), "bridge") == 0)
+        json_object_set_new(meta, "should_create_bridge", json_true());
+    else
+        json_object_del(meta, "should_create_bridge");
+}
+
 static json_t *network_json(const NetworkInstance *instance, const Surroundings *around,
                             const json_t *port)
 {
@@ -353,8 +361,7 @@ static json_t *network_json(const NetworkInstance *instance, const Surroundings 
     g_autofree char *bridge = bridge_of(instance, port);
     json_t *meta = network_meta_json(instance, port, network);
 
-    if (g_strcmp0(neutron_text(port, "binding:vif_type"), "bridge") == 0)
-        json_object_set_new(meta, "should_create_bridge", json_true());
+    set_should_create(meta, port);
     return json_pack("{s:o, s:o, s:o, s:o, s:o}", "id", text_or_null(id), "bridge",
                      text_or_null(bridge), "label", text_or_null(neutron_text(network, "name")),
                      "subnets", subnets_json(around, port), "meta", meta);
@@ -369,13 +376,17 @@ static json_t *object_or_empty(const json_t *port, const char *key)
     return json_is_object(value) ? json_incref(value) : json_object();
 }
 
+static bool is_active(const json_t *port)
+{
+    return json_is_false(json_object_get(port, "admin_state_up")) ||
+           g_strcmp0(neutron_text(port, "status"), "ACTIVE") == 0;
+}
+
 static json_t *vif_json(const NetworkInstance *instance, const Surroundings *around,
                         const json_t *port, bool preserve)
 {
     const char *id = neutron_text(port, "id");
     const char *vnic = neutron_text(port, "binding:vnic_type");
-    bool active = json_is_false(json_object_get(port, "admin_state_up")) ||
-                  g_strcmp0(neutron_text(port, "status"), "ACTIVE") == 0;
     g_autofree char *long_name = g_strconcat("tap", id, NULL);
     g_autofree char *devname = g_strndup(long_name, NIC_NAME_LEN);
 
@@ -385,9 +396,72 @@ static json_t *vif_json(const NetworkInstance *instance, const Surroundings *aro
                      text_or_null(neutron_text(port, "binding:vif_type")), "details",
                      object_or_empty(port, "binding:vif_details"), "devname", devname,
                      "ovs_interfaceid", text_or_null(has_ovs_interface(port) ? id : NULL),
-                     "qbh_params", "qbg_params", "active", active, "vnic_type",
+                     "qbh_params", "qbg_params", "active", is_active(port), "vnic_type",
                      vnic ? vnic : "normal", "profile", object_or_empty(port, "binding:profile"),
                      "preserve_on_delete", preserve, "delegate_create", 1, "meta");
+}
+
+/* ---- a VIF whose port came to another host ---- */
+
+static bool has_address(const json_t *port, const char *address)
+{
+    json_t *ip;
+    size_t i;
+
+    json_array_foreach(json_object_get(port, "fixed_ips"), i, ip)
+    {
+        if (g_strcmp0(neutron_text(ip, "ip_address"), address) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* In its network, with its MAC address and exactly its fixed addresses. */
+static bool is_still(const json_t *vif, const json_t *port)
+{
+    const json_t *network = json_object_get(vif, "network");
+    json_t *subnet;
+    json_t *ip;
+    size_t count = 0;
+    size_t i;
+    size_t n;
+
+    json_array_foreach(json_object_get(network, "subnets"), i, subnet)
+    {
+        json_array_foreach(json_object_get(subnet, "ips"), n, ip)
+        {
+            if (!has_address(port, neutron_text(ip, "address")))
+                return false;
+            count++;
+        }
+    }
+    return count == json_array_size(json_object_get(port, "fixed_ips")) &&
+           g_strcmp0(neutron_text(network, "id"), neutron_text(port, "network_id")) == 0 &&
+           g_strcmp0(neutron_text(vif, "address"), neutron_text(port, "mac_address")) == 0;
+}
+
+json_t *neutron_renew_vif(const NetworkInstance *instance, const json_t *vif, const json_t *port)
+{
+    const char *vnic = neutron_text(port, "binding:vnic_type");
+    g_autofree char *bridge = bridge_of(instance, port);
+    json_t *fresh;
+    json_t *network;
+
+    if (!is_still(vif, port) ||
+        !json_is_object(json_object_get(json_object_get(vif, "network"), "meta")))
+        return NULL;
+    fresh = json_deep_copy(vif);
+    network = json_object_get(fresh, "network");
+    json_object_set_new(network, "bridge", text_or_null(bridge));
+    set_should_create(json_object_get(network, "meta"), port);
+    json_object_set_new(fresh, "type", text_or_null(neutron_text(port, "binding:vif_type")));
+    json_object_set_new(fresh, "details", object_or_empty(port, "binding:vif_details"));
+    json_object_set_new(fresh, "ovs_interfaceid",
+                        text_or_null(has_ovs_interface(port) ? neutron_text(port, "id") : NULL));
+    json_object_set_new(fresh, "active", json_boolean(is_active(port)));
+    json_object_set_new(fresh, "vnic_type", json_string(vnic ? vnic : "normal"));
+    json_object_set_new(fresh, "profile", object_or_empty(port, "binding:profile"));
+    return fresh;
 }
 
 bool neutron_build_vifs(Service *s, const DvCtx *ctx, const NetworkInstance *instance,

@@ -56,3 +56,17 @@ char *neutron_device_owner(const NetworkInstance *instance);
  * not to be deleted with the instance. */
 bool neutron_build_vifs(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
                         const json_t *ports, GHashTable *preserve, json_t **out, GError **err);
+/* The VIF of a port that came to another host: what its binding decides is new, its network is as
+ * it was. NULL: its addresses or its network are others. */
+json_t *neutron_renew_vif(const NetworkInstance *instance, const json_t *vif, const json_t *port);
+
+/* ---- neutron.c ---- */
+
+/* Whether a port is bound elsewhere, or nowhere. */
+bool neutron_needs_binding(const json_t *port, const char *host);
+/* Binds it to instance->host; *out (may be NULL) is the port afterwards. */
+bool neutron_bind_port(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
+                       const json_t *port, json_t **out, GError **err);
+/* Network info of `ports`, read anew, in the order of `old` (may be NULL). */
+bool neutron_read_info(Service *s, const DvCtx *ctx, const NetworkInstance *instance,
+                       const NetworkInfo *old, const json_t *ports, json_t **out, GError **err);
