@@ -30,6 +30,7 @@
 
 typedef struct Notifier Notifier;
 typedef struct LiveQueue LiveQueue;
+typedef struct Arrivals Arrivals;
 
 typedef enum {
     POOL_GENERAL,
@@ -69,6 +70,7 @@ typedef struct Agent {
     Pending *saves;         /* instances whose guest's memory is being saved just now */
     atomic_bool evacuating; /* some guest was evacuated from here and is not cleaned up yet */
     LiveQueue *live;        /* live migrations from here */
+    Arrivals *arrivals;     /* instances that may come here live */
     Vitals vitals;          /* what the parts report of themselves */
     atomic_bool stopping;   /* set once by main */
 } Agent;

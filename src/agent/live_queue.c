@@ -16,15 +16,17 @@ struct LiveTicket {
 };
 
 struct LiveQueue {
+    unsigned workers; /* [const] 0: any number */
     DvMutex lock;
     DvCond changed;
     GHashTable *tickets DV_GUARDED_BY(lock); /* instance uuid -> LiveTicket, borrowed */
 };
 
-LiveQueue *live_queue_new(void)
+LiveQueue *live_queue_new(unsigned workers)
 {
     LiveQueue *queue = g_new0(LiveQueue, 1);
 
+    queue->workers = workers;
     dv_mutex_init(&queue->lock);
     dv_cond_init(&queue->changed);
     queue->tickets = g_hash_table_new(g_str_hash, g_str_equal);
@@ -44,7 +46,7 @@ void live_queue_free(LiveQueue *queue) DV_NO_ANALYSIS
 /* ---- the worker's side ---- */
 
 LiveTicket *live_queue_enter(LiveQueue *queue, const char *instance_uuid, const char *dest,
-                             GError **err)
+                             bool *out_turn, GError **err)
 {
     LiveTicket *ticket = NULL;
 
@@ -56,6 +58,8 @@ LiveTicket *live_queue_enter(LiveQueue *queue, const char *instance_uuid, const 
                                .dest = g_strdup(dest),
                                .phase = LIVE_QUEUED};
         g_hash_table_insert(queue->tickets, ticket->uuid, ticket);
+        if (out_turn)
+            *out_turn = !queue->workers || g_hash_table_size(queue->tickets) <= queue->workers;
     }
     dv_unlock(&queue->lock);
     if (!ticket)

@@ -13,17 +13,18 @@
 typedef struct LiveQueue LiveQueue;
 typedef struct LiveTicket LiveTicket;
 
-LiveQueue *live_queue_new(void);
+/* workers: how many migrations can be under way; 0: any number. */
+LiveQueue *live_queue_new(unsigned workers);
 /* Nobody holds a ticket any more. */
 void live_queue_free(LiveQueue *queue);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(LiveQueue, live_queue_free)
 
 /* ---- the worker's side ---- */
 
-/* A place for the instance on its way to host `dest`, queued. DV_E_MIGRATION: it has one already.
- */
+/* A place for the instance on its way to host `dest`, queued. *out_turn (may be NULL): a worker is
+ * free for it, so that nobody will see it wait. DV_E_MIGRATION: it has a place already. */
 LiveTicket *live_queue_enter(LiveQueue *queue, const char *instance_uuid, const char *dest,
-                             GError **err);
+                             bool *out_turn, GError **err);
 /* From queued to preparing. False: it was cancelled while it was queued, and whoever did that has
  * put everything right. */
 bool live_ticket_prepare(LiveTicket *ticket);

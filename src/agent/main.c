@@ -5,6 +5,7 @@
  * thread of its own, so that a stop is heard while conductor or libvirtd is still away. This file
  * owns all process-wide state; everybody else gets a pointer. */
 #include "agent/agent.h"
+#include "agent/arrivals.h"
 #include "agent/cli.h"
 #include "agent/health_http.h"
 #include "agent/heartbeat.h"
@@ -154,7 +155,8 @@ static bool wire(Process *process, GError **err)
     agent->refreshes = pending_new();
     agent->ports = pending_new();
     agent->saves = pending_new();
-    agent->live = live_queue_new();
+    agent->live = live_queue_new((unsigned)agent->config.max_concurrent_live_migrations);
+    agent->arrivals = arrivals_new();
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);
@@ -209,6 +211,7 @@ static void unwire(Process *process)
     disks_free(agent->disks);
     http_client_free(agent->http);
     live_queue_free(agent->live);
+    arrivals_free(agent->arrivals);
     pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);

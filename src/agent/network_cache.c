@@ -3,6 +3,7 @@
  * update_instance_cache_with_nw_info. */
 #include "agent/network_cache.h"
 
+#include "agent/live_queue.h"
 #include "util/log.h"
 
 typedef struct Refresh {
@@ -54,8 +55,8 @@ bool network_cache_store(Agent *agent, const DvCtx *ctx, Ovo *instance, const Ne
     return true;
 }
 
-/* port_id NULL: all ports. known: the instance's copy is what is stored, and may stay. */
-static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id, bool known,
+/* port_id NULL: all ports. */
+static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *port_id,
                     NetworkInfo **out_info, GError **err)
 {
     NetworkInstance who = network_instance_of(agent, instance);
@@ -68,8 +69,7 @@ static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *p
         return dv_within(err, "refreshing the network info cache");
     before = network_info_text(old);
     after = network_info_text(info);
-    if ((!known || strcmp(before, after) != 0) &&
-        !network_cache_store(agent, ctx, instance, info, err))
+    if (strcmp(before, after) != 0 && !network_cache_store(agent, ctx, instance, info, err))
         return false;
     if (out_info)
         *out_info = g_steal_pointer(&info);
@@ -79,13 +79,23 @@ static bool refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, const char *p
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                            GError **err)
 {
-    return refresh(agent, ctx, instance, NULL, true, out_info, err);
+    return refresh(agent, ctx, instance, NULL, out_info, err);
 }
 
-bool network_cache_renew(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
-                         GError **err)
+bool network_cache_take(Agent *agent, const DvCtx *ctx, Ovo *instance, NeutronPorts **out_ports,
+                        NetworkInfo **out_info, GError **err)
 {
-    return refresh(agent, ctx, instance, NULL, false, out_info, err);
+    const NetworkInstance who = network_instance_of(agent, instance);
+    g_autoptr(NetworkInfo) old = network_cache_read(instance, err);
+    g_autoptr(NeutronPorts) ports = old ? neutron_ports_here(agent->neutron, ctx, &who, err) : NULL;
+    g_autoptr(NetworkInfo) info = NULL;
+
+    if (!ports || !neutron_ports_info(agent->neutron, ctx, &who, ports, old, &info, err) ||
+        !network_cache_store(agent, ctx, instance, info, err))
+        return dv_within(err, "ports");
+    *out_ports = g_steal_pointer(&ports);
+    *out_info = g_steal_pointer(&info);
+    return true;
 }
 
 static void refresh_free(void *arg)
@@ -122,7 +132,7 @@ static void refresh_run(void *arg)
         return;
     }
     if (is_settled_here(agent, instance) &&
-        !refresh(agent, job->ctx, instance, job->port_id, true, NULL, &err) &&
+        !refresh(agent, job->ctx, instance, job->port_id, NULL, &err) &&
         !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_warning(job->ctx, "%s", err->message);
     refresh_free(job);
@@ -135,6 +145,9 @@ void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instanc
                                    : g_strdup(instance_uuid);
     Refresh *job;
 
+    /* It is on its way to another host, which reads its ports when it has come. */
+    if (live_queue_phase(agent->live, instance_uuid) != LIVE_NONE)
+        return;
     if (!pending_add(agent->refreshes, key))
         return;
     job = g_new0(Refresh, 1);

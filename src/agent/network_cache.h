@@ -22,9 +22,11 @@ bool network_cache_heal(Agent *agent, const DvCtx *ctx, const char *instance_uui
  * be NULL. */
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
                            GError **err);
-/* The same, and stores it in any case: others may have stored one since `instance` was read. */
-bool network_cache_renew(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
-                         GError **err);
+/* A guest has come here live: its ports are bound here where they are not yet, and its cache is
+ * stored with their new bindings, whatever others have stored. What else neutron knows by now is
+ * read when it says that the ports have changed, as it does of each that changed hosts. */
+bool network_cache_take(Agent *agent, const DvCtx *ctx, Ovo *instance, NeutronPorts **out_ports,
+                        NetworkInfo **out_info, GError **err);
 /* The cache as the instance object carries it; an empty one when it has none. */
 NetworkInfo *network_cache_read(const Ovo *instance, GError **err);
 /* Puts the text into the instance object (its info_cache child) without saving. */

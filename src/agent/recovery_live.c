@@ -127,7 +127,7 @@ static void adopt_run(void *arg)
 /* With a place in the queue, so that others can end it, and wait for its end. */
 static bool take_place(Live *live, GError **err)
 {
-    live->ticket = live_queue_enter(live->agent->live, live->uuid, live->dest, err);
+    live->ticket = live_queue_enter(live->agent->live, live->uuid, live->dest, NULL, err);
     if (!live->ticket)
         return false;
     return (live_ticket_prepare(live->ticket) && live_ticket_run(live->ticket)) ||

@@ -128,27 +128,52 @@ static bool check_affinity(Tracker *tracker, const DvCtx *ctx, const char *uuid,
                    ovo_str_or(group, "uuid", "?"), ovo_str_at(answer, "hosts", 0));
 }
 
+static bool check_policy(Tracker *tracker, const DvCtx *ctx, const char *uuid, Ovo *group,
+                         GError **err)
+{
+    const char *policy = ovo_str_or(group, "policy", "");
+
+    if (strcmp(policy, "anti-affinity") == 0)
+        return check_anti_affinity(tracker, ctx, uuid, group, err);
+    if (strcmp(policy, "affinity") == 0)
+        return check_affinity(tracker, ctx, uuid, group, err);
+    return true;
+}
+
+bool tracker_check_group(Tracker *tracker, const DvCtx *ctx, const Ovo *instance, bool *out_grouped,
+                         GError **err)
+{
+    g_autoptr(Ovo) group = NULL;
+    const char *uuid;
+
+    *out_grouped = false;
+    if (tracker->config.disable_group_policy_check)
+        return true;
+    if (!ovo_str(instance, "uuid", &uuid, err))
+        return false;
+    if (!conductor_group_of_instance(tracker->con, ctx, uuid, &group, err))
+        return dv_within(err, "server group of instance %s", uuid);
+    *out_grouped = group != NULL;
+    return !group || check_policy(tracker, ctx, uuid, group, err);
+}
+
 bool tracker_check_affinity(Tracker *tracker, const DvCtx *ctx, const Ovo *instance,
                             const Ovo *request_spec, GError **err)
 {
     g_autoptr(Ovo) hints = request_spec ? ovo_child(request_spec, "scheduler_hints") : NULL;
     g_autoptr(Ovo) group = NULL;
     const char *hint = hints ? hint_of(hints) : NULL;
-    const char *uuid, *policy;
+    const char *uuid;
 
-    if (tracker->config.disable_group_policy_check || (request_spec && !hint))
+    bool grouped;
+
+    if (!request_spec)
+        return tracker_check_group(tracker, ctx, instance, &grouped, err);
+    if (tracker->config.disable_group_policy_check || !hint)
         return true;
     if (!ovo_str(instance, "uuid", &uuid, err))
         return false;
-    if (hint ? !group_by_hint(tracker, ctx, hint, &group, err)
-             : !conductor_group_of_instance(tracker->con, ctx, uuid, &group, err))
+    if (!group_by_hint(tracker, ctx, hint, &group, err))
         return dv_within(err, "server group of instance %s", uuid);
-    if (!group)
-        return true;
-    policy = ovo_str_or(group, "policy", "");
-    if (strcmp(policy, "anti-affinity") == 0)
-        return check_anti_affinity(tracker, ctx, uuid, group, err);
-    if (strcmp(policy, "affinity") == 0)
-        return check_affinity(tracker, ctx, uuid, group, err);
-    return true;
+    return !group || check_policy(tracker, ctx, uuid, group, err);
 }

@@ -405,3 +405,16 @@ bool hint_node_flush(Tracker *tracker, const DvCtx *ctx, const HostFacts *facts,
     hint_slot_give(tracker, SLOT_NODE);
     return ok;
 }
+
+bool tracker_free_disk(Tracker *tracker, bool over_commit, int64_t *out_gib)
+{
+    const char *field = over_commit ? "free_disk_gb" : "disk_available_least";
+    bool says;
+
+    hint_slot_take(tracker, SLOT_NODE);
+    says = tracker->node && ovo_has_value(tracker->node, field);
+    if (says)
+        *out_gib = ovo_i64_or(tracker->node, field, 0);
+    hint_slot_give(tracker, SLOT_NODE);
+    return says;
+}

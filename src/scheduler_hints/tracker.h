@@ -79,6 +79,12 @@ bool tracker_move_arrive(Tracker *tracker, const DvCtx *ctx, Ovo *instance, GErr
 bool tracker_move_end(Tracker *tracker, const DvCtx *ctx, Ovo *instance, const Ovo *flavor,
                       GError **err);
 
+/* GiB that disks may still take, as the compute node's record says: what is neither used nor
+ * promised (free_disk_gb), or what is really free. False: the record does not say. */
+bool tracker_free_disk(Tracker *tracker, bool over_commit, int64_t *out_gib);
+/* The policy of the instance's server group, which is asked for. *out_grouped: it has one. */
+bool tracker_check_group(Tracker *tracker, const DvCtx *ctx, const Ovo *instance, bool *out_grouped,
+                         GError **err);
 /* Server group policy against what really runs here. NULL group hint: success. */
 bool tracker_check_affinity(Tracker *tracker, const DvCtx *ctx, const Ovo *instance,
                             const Ovo *request_spec, GError **err);

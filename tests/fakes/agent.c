@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "../unit/services/neutron_recorded.h"
+#include "agent/arrivals.h"
 #include "agent/faults.h"
 #include "agent/lifecycle.h"
 #include "agent/live_queue.h"
@@ -230,6 +231,7 @@ static void wire_rpc(FakeAgent *fake)
 
 static void wire(FakeAgent *fake)
 {
+    enum { FAKE_WORKERS = 4 };
     static const char *const names[POOL_COUNT] = {"general", "build",    "snapshot",
                                                   "migrate", "periodic", "beat"};
     Agent *agent = &fake->agent;
@@ -241,9 +243,10 @@ static void wire(FakeAgent *fake)
     agent->refreshes = pending_new();
     agent->ports = pending_new();
     agent->saves = pending_new();
-    agent->live = live_queue_new();
+    agent->live = live_queue_new(FAKE_WORKERS);
+    agent->arrivals = arrivals_new();
     for (size_t i = 0; i < POOL_COUNT; i++)
-        agent->pools[i] = dv_pool_new(names[i], 4);
+        agent->pools[i] = dv_pool_new(names[i], FAKE_WORKERS);
     agent->disks = disks_new(&agent->disks_config);
     agent->virt_config.disks = agent->disks;
     agent->virt = virt_fake_new(&agent->virt_config);
@@ -369,6 +372,7 @@ void fake_agent_free(FakeAgent *fake)
     disks_free(agent->disks);
     http_client_free(agent->http);
     live_queue_free(agent->live);
+    arrivals_free(agent->arrivals);
     pending_free(agent->saves);
     pending_free(agent->ports);
     pending_free(agent->refreshes);

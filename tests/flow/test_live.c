@@ -26,7 +26,7 @@ static void a_guest_on_shared_storage_moves(void **state)
 
     migrate(cloud, "null");
     assert_runs_on(cloud, cloud->dest);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
+    assert_migrations(cloud, "preparing\nrunning\ncompleted\n");
     assert_int_equal(requests(cloud, "PUT", BINDING_A "/activate"), 1);
     assert_int_equal(requests(cloud, "PUT", BINDING_B "/activate"), 1);
     assert_int_equal(requests(cloud, "DELETE", ALLOCATIONS "/" MIGRATION), 1);
@@ -113,7 +113,7 @@ static void a_failing_destination_is_cleaned_up(void **state)
     fake_virt_fail(fake_agent_virt(cloud->dest), "plug", DV_E_VIF_PLUG, G_MAXUINT);
     migrate(cloud, "null");
     assert_rolled_back(cloud);
-    assert_migrations(cloud, "queued\npreparing\nerror\nfailed\n");
+    assert_migrations(cloud, "preparing\nerror\nfailed\n");
     assert_false(fake_agent_has_disks(cloud->dest, UUID));
     assert_int_equal(fake_virt_calls(source_virt(cloud), "migrate"), 0);
 }
@@ -125,7 +125,7 @@ static void a_destination_that_does_not_answer(void **state)
     fake_agent_lose_calls(cloud->source, "pre_live_migration", true, 1);
     migrate(cloud, "null");
     assert_rolled_back(cloud);
-    assert_migrations(cloud, "queued\npreparing\nerror\nfailed\n");
+    assert_migrations(cloud, "preparing\nerror\nfailed\n");
 }
 
 /* Only the answer is lost: the destination has prepared everything. */
@@ -163,7 +163,7 @@ static void a_failing_job_is_taken_back(void **state)
     migrate(cloud, "null");
     assert_rolled_back(cloud);
     fake_agent_wait(cloud->dest, UUID);
-    assert_migrations(cloud, "queued\npreparing\nrunning\nfailed\n");
+    assert_migrations(cloud, "preparing\nrunning\nfailed\n");
     assert_false(fake_agent_has_disks(cloud->dest, UUID));
     assert_false(has_live_file(cloud->source));
     assert_int_equal(fake_virt_calls(fake_agent_virt(cloud->dest), "unplug"), 1);
@@ -177,7 +177,7 @@ static void a_lost_hand_over_is_asked_for_again(void **state)
     fake_agent_lose_calls(cloud->source, "post_live_migration_at_destination", false, 1);
     migrate(cloud, "null");
     assert_runs_on(cloud, cloud->dest);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
+    assert_migrations(cloud, "preparing\nrunning\ncompleted\n");
     assert_int_equal(fake_agent_casts(cloud->source, "post_live_migration_at_destination", NULL),
                      2);
 }
@@ -190,7 +190,7 @@ static void the_record_follows_the_guest(void **state)
     fake_agent_lose_calls(cloud->source, "post_live_migration_at_destination", true, 9);
     migrate(cloud, "null");
     assert_runs_on(cloud, cloud->dest);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
+    assert_migrations(cloud, "preparing\nrunning\ncompleted\n");
     assert_int_equal(requests(cloud, "DELETE", ALLOCATIONS "/" MIGRATION), 1);
 }
 
@@ -292,7 +292,7 @@ static void a_running_migration_is_cancelled(void **state)
     abort_it(cloud, "running");
     fake_agent_wait_live(cloud->source, UUID);
     assert_rolled_back(cloud);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncancelled\n");
+    assert_migrations(cloud, "preparing\nrunning\ncancelled\n");
 }
 
 /* libvirt says of some that they failed: the operator who cancelled it is told what he did. */
@@ -307,7 +307,7 @@ static void a_cancelled_migration_that_fails_is_cancelled(void **state)
     await_phase(cloud, LIVE_RUNNING);
     abort_it(cloud, "running");
     fake_agent_wait_live(cloud->source, UUID);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncancelled\n");
+    assert_migrations(cloud, "preparing\nrunning\ncancelled\n");
 }
 
 static void a_prepared_migration_is_cancelled(void **state)
@@ -325,7 +325,7 @@ static void a_prepared_migration_is_cancelled(void **state)
     fake_agent_wait_live(cloud->source, UUID);
     assert_rolled_back(cloud);
     assert_int_equal(fake_virt_calls(source_virt(cloud), "migrate"), 0);
-    assert_migrations(cloud, "queued\npreparing\ncancelled\n");
+    assert_migrations(cloud, "preparing\ncancelled\n");
 }
 
 static void block_pool_job(void *arg)
@@ -340,12 +340,18 @@ static void block_pool_job(void *arg)
 static void a_queued_migration_is_cancelled(void **state)
 {
     Cloud *cloud = *state;
+    Agent *agent = fake_agent(cloud->source);
+    LiveTicket *others[4];
     DvMutex lock;
 
     dv_mutex_init(&lock);
     dv_lock(&lock);
-    for (unsigned i = 0; i < 4; i++)
-        dv_pool_submit(fake_agent(cloud->source)->pools[POOL_MIGRATE], block_pool_job, &lock, NULL);
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++) {
+        g_autofree char *uuid = g_uuid_string_random();
+
+        others[i] = live_queue_enter(agent->live, uuid, DEST, NULL, NULL);
+        dv_pool_submit(agent->pools[POOL_MIGRATE], block_pool_job, &lock, NULL);
+    }
     check_and_start(cloud, "null");
     await_events(cloud, 3);
     abort_it(cloud, "queued");
@@ -356,7 +362,9 @@ static void a_queued_migration_is_cancelled(void **state)
     dv_unlock(&lock);
     fake_agent_wait_live(cloud->source, UUID);
     assert_migrations(cloud, "queued\ncancelled\n");
-    while (dv_pool_running(fake_agent(cloud->source)->pools[POOL_MIGRATE]))
+    for (unsigned i = 0; i < G_N_ELEMENTS(others); i++)
+        live_ticket_leave(others[i]);
+    while (dv_pool_running(agent->pools[POOL_MIGRATE]))
         g_usleep(1000);
     dv_mutex_done(&lock);
 }
@@ -390,7 +398,7 @@ static void a_forced_guest_is_paused_until_it_is_there(void **state)
     force_it(cloud);
     fake_agent_wait_live(cloud->source, UUID);
     assert_int_equal(fake_virt_calls(source_virt(cloud), "pause"), 1);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
+    assert_migrations(cloud, "preparing\nrunning\ncompleted\n");
     fake_agent_assert_row(cloud->source, "host", DEST);
 }
 
@@ -455,7 +463,7 @@ static void a_guest_that_writes_too_fast_is_fetched_afterwards(void **state)
     assert_int_equal(fake_virt_calls(source_virt(cloud), "post_copy"), 1);
     /* the allowed downtime was raised before */
     assert_true(fake_virt_calls(source_virt(cloud), "set_max_downtime") > 1);
-    assert_migrations(cloud, "queued\npreparing\nrunning\nrunning (post-copy)\ncompleted\n");
+    assert_migrations(cloud, "preparing\nrunning\nrunning (post-copy)\ncompleted\n");
 }
 
 /* There is no way back: nobody may start or remove anything. */
@@ -469,7 +477,7 @@ static void a_broken_post_copy_is_left_to_the_operator(void **state)
     migrate(cloud, "null");
     fake_agent_assert_row(cloud->source, "vm_state", "error");
     fake_agent_assert_row(cloud->source, "task_state", "");
-    assert_migrations(cloud, "queued\npreparing\nrunning\nrunning (post-copy)\nerror\n");
+    assert_migrations(cloud, "preparing\nrunning\nrunning (post-copy)\nerror\n");
     assert_int_equal(
         fake_agent_casts(cloud->source, "rollback_live_migration_at_destination", NULL), 0);
     assert_true(has_live_file(cloud->source));
@@ -482,7 +490,7 @@ static void a_migration_that_takes_too_long_is_cancelled(void **state)
     fake_virt_plan_migration(source_virt(cloud), &busy_guest);
     migrate(cloud, "null");
     assert_rolled_back(cloud);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncancelled\n");
+    assert_migrations(cloud, "preparing\nrunning\ncancelled\n");
 }
 
 static void or_it_is_forced(void **state)
@@ -576,7 +584,7 @@ static void a_wait_ends_when_it_is_cancelled(void **state)
     abort_it(cloud, "preparing");
     fake_agent_wait_live(cloud->source, UUID);
     assert_rolled_back(cloud);
-    assert_migrations(cloud, "queued\npreparing\ncancelled\n");
+    assert_migrations(cloud, "preparing\ncancelled\n");
 }
 
 static void a_destination_may_wish_no_wait(void **state)
@@ -599,7 +607,7 @@ static void a_guest_that_is_there_does_not_stay_here(void **state)
     migrate(cloud, "null");
     assert_int_equal(fake_agent_casts(cloud->source, "get_console_output", NULL), 1);
     assert_runs_on(cloud, cloud->dest);
-    assert_migrations(cloud, "queued\npreparing\nrunning\ncompleted\n");
+    assert_migrations(cloud, "preparing\nrunning\ncompleted\n");
 }
 
 static void a_guest_that_is_not_there_goes_on_here(void **state)

@@ -99,6 +99,8 @@ static void what_others_stored_since_is_replaced(void **state)
     FakeConductor *conductor = fake_agent_conductor(fake);
     static const char *const attrs[] = {"info_cache", NULL};
     g_autoptr(Ovo) instance = NULL;
+    g_autoptr(NetworkInfo) info = NULL;
+    g_autoptr(NeutronPorts) ports = NULL;
     g_autofree char *stored = NULL;
     g_autofree char *after = NULL;
     json_t *object;
@@ -112,7 +114,8 @@ static void what_others_stored_since_is_replaced(void **state)
     json_object_set_new(json_object_get(object, "nova_object.data"), "network_info",
                         json_string("[]"));
     fake_conductor_set_json(conductor, UUID, "info_cache", object);
-    assert_true(network_cache_renew(fake_agent(fake), fake_agent_ctx(fake), instance, NULL, NULL));
+    assert_true(
+        network_cache_take(fake_agent(fake), fake_agent_ctx(fake), instance, &ports, &info, NULL));
     after = fake_conductor_field(conductor, UUID, "info_cache");
     assert_non_null(strstr(after, FLOW_PORT_A));
     assert_non_null(strstr(after, FLOW_PORT_B));

@@ -7,6 +7,7 @@
  * Sources    nova compute/manager.py check_can_live_migrate_destination, ..._source;
  *            virt/libvirt/driver.py of the same names, _assert_dest_node_has_enough_disk,
  *            _compare_cpu (Zed and 2026.1). */
+#include "agent/arrivals.h"
 #include "agent/guest_spec.h"
 #include "agent/guest_tpm.h"
 #include "agent/instance_load.h"
@@ -38,6 +39,7 @@ typedef struct Check {
     Ovo *data;  /* what the source gets, then what it answered */
     NetworkInfo *network;
     bool bindings; /* ports can be bound on two hosts */
+    bool grouped;  /* it belongs to a server group */
 } Check;
 
 static void check_done(Check *check)
@@ -55,7 +57,8 @@ static bool check_group(void *self, GError **err)
     Check *check = self;
     g_autoptr(GError) why = NULL;
 
-    if (tracker_check_affinity(check->agent->tracker, check->admin, check->instance, NULL, &why))
+    if (tracker_check_group(check->agent->tracker, check->admin, check->instance, &check->grouped,
+                            &why))
         return true;
     if (dv_is(why, DV_E_AFFINITY))
         return dv_fail(err, DV_E_MIGRATION_PRECHECK,
@@ -70,9 +73,8 @@ static bool check_group(void *self, GError **err)
  * devices of the host and volumes are refused here. */
 static bool check_guest(void *self, GError **err)
 {
-    static const char *const attrs[] = {"flavor",     "info_cache",    "system_metadata",
-                                        "vcpu_model", "numa_topology", "pci_requests",
-                                        NULL};
+    static const char *const attrs[] = {"flavor",        "info_cache",   "system_metadata",
+                                        "numa_topology", "pci_requests", NULL};
     Check *check = self;
     g_autoptr(Ovo) bdms = NULL;
     g_autoptr(GuestSpec) spec = NULL;
@@ -92,6 +94,8 @@ static bool check_guest(void *self, GError **err)
     if (ovo_has_value(check->instance, "numa_topology"))
         return dv_fail(err, DV_E_MIGRATION_PRECHECK,
                        "Migration pre-check error: this host has no NUMA cells to give");
+    arrivals_note(check->agent->arrivals, check->call->uuid, g_steal_pointer(&bdms),
+                  check->grouped);
     return true;
 }
 
@@ -144,8 +148,9 @@ static bool compare(Check *check, const Ovo *cpu, GError **err)
  * everywhere. */
 static bool check_cpu(void *self, GError **err)
 {
+    static const char *const attrs[] = {"vcpu_model", NULL};
     Check *check = self;
-    g_autoptr(Ovo) model = ovo_child(check->instance, "vcpu_model");
+    g_autoptr(Ovo) model = NULL;
     g_autoptr(Ovo) node = NULL;
     g_autoptr(Ovo) host_cpu = NULL;
     const char *text;
@@ -153,6 +158,9 @@ static bool check_cpu(void *self, GError **err)
     if (!check->agent->config.live.compare_cpu ||
         g_strcmp0(check->agent->virt_config.virt_type, "kvm") != 0)
         return true;
+    if (!instance_load(check->agent, check->ctx, check->instance, attrs, err))
+        return false;
+    model = ovo_child(check->instance, "vcpu_model");
     if (model && ovo_has_value(model, "model"))
         return compare(check, model, err);
     if (!conductor_compute_node_of(check->agent->con, check->admin,
@@ -177,21 +185,15 @@ static bool check_file(void *self, GError **err)
 }
 
 /* MiB that disks may take here, by what this host has reported of itself. */
-static bool set_disk_available(Check *check, bool over_commit, GError **err)
+static void set_disk_available(Check *check, bool over_commit)
 {
-    const char *field = over_commit ? "free_disk_gb" : "disk_available_least";
-    g_autoptr(Ovo) node = NULL;
+    int64_t gib = 0;
 
-    if (!conductor_compute_node_of(check->agent->con, check->admin, check->agent->config.host,
-                                   &node, err))
-        return false;
-    if (ovo_has_value(node, field))
+    if (tracker_free_disk(check->agent->tracker, over_commit, &gib))
         ovo_set_i64(check->data, "disk_available_mb",
-                    ovo_i64_or(node, field, 0) * 1024 -
-                        check->agent->config.live.reserved_disk_mib);
+                    gib * 1024 - check->agent->config.live.reserved_disk_mib);
     else
         ovo_set_null(check->data, "disk_available_mb");
-    return true;
 }
 
 /* What is asked for is passed on only where it is asked for. */
@@ -218,9 +220,8 @@ static bool check_data(void *self, GError **err)
     ovo_set_bool(check->data, "dst_wants_file_backed_memory", false);
     pass_on(check, "block_migration");
     pass_on(check, "disk_over_commit");
-    if (!set_disk_available(check, ovo_bool_or(check->call->args, "disk_over_commit", false),
-                            err) ||
-        !neutron_has_bindings(check->agent->neutron, check->admin, &check->bindings, err))
+    set_disk_available(check, ovo_bool_or(check->call->args, "disk_over_commit", false));
+    if (!neutron_has_bindings(check->agent->neutron, check->admin, &check->bindings, err))
         return false;
     if (check->bindings)
         migrate_data_set_vifs(check->data, release, check->network);
@@ -290,13 +291,13 @@ static bool sees_file(const Agent *agent, const char *name)
     return dv_exists(path);
 }
 
-/* The targets of its volumes, NULL-terminated, and whether it boots from one. */
+/* The targets of its volumes, NULL-terminated, and whether it boots from one. bdms NULL: none. */
 static GPtrArray *volumes_of(const Ovo *bdms, bool *out_root)
 {
     GPtrArray *targets = g_ptr_array_new_with_free_func(g_free);
 
     *out_root = false;
-    for (size_t i = 0; i < ovo_count(bdms, NULL); i++) {
+    for (size_t i = 0; bdms && i < ovo_count(bdms, NULL); i++) {
         g_autoptr(Ovo) bdm = ovo_at(bdms, NULL, i);
         const char *device = bdm ? ovo_str_or(bdm, "device_name", NULL) : NULL;
 
@@ -309,6 +310,22 @@ static GPtrArray *volumes_of(const Ovo *bdms, bool *out_root)
     }
     g_ptr_array_add(targets, NULL);
     return targets;
+}
+
+/* All of them are files that this host made for the instance: then none is a volume, and nobody
+ * need be asked. */
+static bool are_own_files(const OpCall *call, const GPtrArray *disks)
+{
+    g_autofree char *folder = g_strdup_printf("%s/%s/", call->agent->config.instances_path,
+                                              call->uuid);
+
+    for (guint i = 0; i < disks->len; i++) {
+        const VirtDisk *disk = g_ptr_array_index(disks, i);
+
+        if (disk->block || !disk->path || !g_str_has_prefix(disk->path, folder))
+            return false;
+    }
+    return true;
 }
 
 static bool has_room(const Ovo *data, const GPtrArray *facts, const char *uuid, GError **err)
@@ -387,9 +404,9 @@ bool op_live_check_source(const OpCall *call, json_t **out_result, GError **err)
     if (!call->instance || !data)
         return dv_fail(err, DV_E_BAD_INPUT,
                        "check_can_live_migrate_source: want an instance and dest_check_data");
-    if (!check_tpm(call, err) ||
-        !conductor_bdms_get(call->agent->con, call->ctx, call->uuid, &bdms, err) ||
-        !virt->ops->disks(virt->self, call->uuid, &disks, err))
+    if (!check_tpm(call, err) || !virt->ops->disks(virt->self, call->uuid, &disks, err) ||
+        (!are_own_files(call, disks) &&
+         !conductor_bdms_get(call->agent->con, call->ctx, call->uuid, &bdms, err)))
         return false;
     volumes = volumes_of(bdms, &from_volume);
     if (!disks_facts_of(disks, (const char *const *)volumes->pdata, &facts, err))

@@ -7,6 +7,7 @@
  * instance's record are asked.
  * Sources    nova compute/manager.py of the same names, virt/libvirt/driver.py pre_live_migration,
  *            rollback_live_migration_at_destination (Zed). */
+#include "agent/arrivals.h"
 #include "agent/disk_list.h"
 #include "agent/guest_spec.h"
 #include "agent/instance_load.h"
@@ -37,6 +38,9 @@ typedef struct Arrive {
     const char *uuid;
     Ovo *data;            /* LibvirtLiveMigrateData */
     NetworkInfo *network; /* as its ports are bound here */
+    NeutronPorts *ports;  /* of post: of the guest here; NULL: not known */
+    Ovo *bdms;            /* of pre: its block device mappings */
+    bool grouped;         /* of pre: it belongs to a server group */
     GuestSpec *spec;      /* as this host would make the guest: its ports and consoles count */
     char *source;         /* of post: the host that it came from */
     GuestState state;     /* of post: of the guest here */
@@ -62,6 +66,8 @@ static void arrive_done(Arrive *arrive)
 {
     g_free(arrive->source);
     network_info_free(arrive->network);
+    ovo_unref(arrive->bdms);
+    neutron_ports_free(arrive->ports);
     g_clear_pointer(&arrive->spec, guest_spec_free);
     ovo_unref(arrive->data);
     dv_ctx_unref(arrive->admin);
@@ -99,28 +105,32 @@ static bool read_network(Arrive *arrive, GError **err)
 
 /* ---- pre_live_migration ---- */
 
+/* Other members of its group may be on their way here since this host was asked. */
 static bool pre_group(void *self, GError **err)
 {
     Arrive *arrive = self;
+    bool known = arrivals_take(arrive->agent->arrivals, arrive->uuid, &arrive->bdms,
+                               &arrive->grouped);
 
-    return tracker_check_affinity(arrive->agent->tracker, arrive->admin, arrive->instance, NULL,
-                                  err);
+    return (known && !arrive->grouped) ||
+           tracker_check_group(arrive->agent->tracker, arrive->admin, arrive->instance,
+                               &arrive->grouped, err);
 }
 
 static bool pre_read(void *self, GError **err)
 {
     Arrive *arrive = self;
-    g_autoptr(Ovo) bdms = NULL;
 
     if (!arrive->data)
         return dv_fail(err, DV_E_BAD_INPUT, "pre_live_migration without migrate_data");
     if (!instance_load(arrive->agent, arrive->ctx, arrive->instance, attrs, err) ||
         !read_network(arrive, err) ||
-        !conductor_bdms_get(arrive->agent->con, arrive->ctx, arrive->uuid, &bdms, err))
+        (!arrive->bdms &&
+         !conductor_bdms_get(arrive->agent->con, arrive->ctx, arrive->uuid, &arrive->bdms, err)))
         return false;
     arrive->spec = guest_spec_build(
-        arrive->agent, &(GuestSource){arrive->instance, NULL, bdms, arrive->network, arrive->ctx},
-        err);
+        arrive->agent,
+        &(GuestSource){arrive->instance, NULL, arrive->bdms, arrive->network, arrive->ctx}, err);
     if (!arrive->spec)
         return false;
     notify(arrive, NOTIFY_LIVE_MIGRATION_PRE, NOTIFY_START);
@@ -237,20 +247,58 @@ static bool pre_answer(void *self, GError **err)
     return true;
 }
 
-static bool pre_tell_neutron(void *self, GError **err)
-{
-    const Arrive *arrive = self;
-    const NetworkInstance who = bound_to_record(arrive);
+/* ---- where the ports go: nobody waits for it, and the lane keeps it before what follows ---- */
 
-    return neutron_set_migrating_to(arrive->agent->neutron, arrive->admin, &who,
-                                    arrive->agent->config.host, err);
+typedef struct Tell {
+    Agent *agent;
+    DvCtx *ctx;
+    char *uuid, *project_id, *source;
+} Tell;
+
+static void tell_free(void *arg)
+{
+    Tell *tell = arg;
+
+    dv_ctx_unref(tell->ctx);
+    g_free(tell->uuid);
+    g_free(tell->project_id);
+    g_free(tell->source);
+    g_free(tell);
+}
+
+static void tell_run(void *arg)
+{
+    Tell *tell = arg;
+    const NetworkInstance who = {
+        .uuid = tell->uuid, .project_id = tell->project_id, .host = tell->source};
+    g_autoptr(GError) err = NULL;
+
+    if (!neutron_set_migrating_to(tell->agent->neutron, tell->ctx, &who, tell->agent->config.host,
+                                  &err))
+        dv_warning(tell->ctx, "neutron does not know where its ports go: %s", err->message);
+    tell_free(tell);
+}
+
+static void tell_neutron(const Arrive *arrive)
+{
+    Agent *agent = arrive->agent;
+    Tell *tell = g_new(Tell, 1);
+
+    *tell = (Tell){
+        .agent = agent,
+        .ctx = dv_ctx_ref(arrive->admin),
+        .uuid = g_strdup(arrive->uuid),
+        .project_id = g_strdup(ovo_str_or(arrive->instance, "project_id", NULL)),
+        .source = g_strdup(ovo_str_or(arrive->instance, "host", NULL)),
+    };
+    dv_lanes_submit(agent->lanes, arrive->uuid, agent->pools[POOL_GENERAL], tell_run, tell,
+                    tell_free);
 }
 
 static const OpStep pre_steps[] = {
-    {"group", pre_group, NULL},          {"read", pre_read, NULL},
-    {"absent", pre_absent, NULL},        {"disks", pre_disks, pre_disks_undo},
-    {"plug", pre_plug, pre_unplug},      {"answer", pre_answer, NULL},
-    {"neutron", pre_tell_neutron, NULL},
+    {"group", pre_group, NULL},     {"read", pre_read, NULL},
+    {"absent", pre_absent, NULL},   {"disks", pre_disks, pre_disks_undo},
+    {"plug", pre_plug, pre_unplug}, {"answer", pre_answer, NULL},
 };
 
 bool op_live_pre(const OpCall *call, json_t **out_result, GError **err)
@@ -261,6 +309,7 @@ bool op_live_pre(const OpCall *call, json_t **out_result, GError **err)
                      err);
 
     if (ok) {
+        tell_neutron(&arrive);
         notify(&arrive, NOTIFY_LIVE_MIGRATION_PRE, NOTIFY_END);
         *out_result = ovo_json(arrive.data);
     }
@@ -319,21 +368,11 @@ static bool take_over(Arrive *arrive, GError **err)
     return arrive->taken;
 }
 
-static bool bind_and_refresh(Arrive *arrive, GError **err)
-{
-    Agent *agent = arrive->agent;
-    NetworkInstance who = network_instance_of(agent, arrive->instance);
-
-    if (!neutron_bind_host(agent->neutron, arrive->admin, &who, NULL, err) ||
-        !network_cache_renew(agent, arrive->admin, arrive->instance, &arrive->network, err))
-        return dv_within(err, "ports");
-    return true;
-}
-
 static bool post_ports(void *self, GError **err)
 {
     Arrive *arrive = self;
-    bool ok = bind_and_refresh(arrive, err);
+    bool ok = network_cache_take(arrive->agent, arrive->admin, arrive->instance, &arrive->ports,
+                                 &arrive->network, err);
 
     notify(arrive, NOTIFY_LIVE_MIGRATION_POST_DEST, NOTIFY_START);
     return ok;
@@ -362,10 +401,14 @@ static bool post_record(void *self, GError **err)
 static bool post_source(void *self, GError **err)
 {
     Arrive *arrive = self;
+    Service *neutron = arrive->agent->neutron;
     const NetworkInstance who = bound_to_record(arrive);
 
-    return !arrive->taken ||
-           neutron_forget_host(arrive->agent->neutron, arrive->admin, &who, arrive->source, err);
+    if (!arrive->taken)
+        return true;
+    return arrive->ports && strcmp(arrive->source, who.host) != 0
+               ? neutron_ports_forget(neutron, arrive->admin, arrive->ports, arrive->source, err)
+               : neutron_forget_host(neutron, arrive->admin, &who, arrive->source, err);
 }
 
 static bool post_disks(void *self, GError **err)

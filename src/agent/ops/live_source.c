@@ -384,16 +384,17 @@ static Live *live_of_call(const OpCall *call, GError **err)
     return live;
 }
 
+/* The record says that it waits only where it does. */
 static bool enqueue(Live *live, GError **err)
 {
+    bool turn = false;
+
     if (agent_stopping(live->agent))
         return dv_fail(err, DV_E_MIGRATION_LATE,
                        "Failed to submit live migration %s for instance %s for processing.",
                        ovo_str_or(live->migration, "uuid", "?"), live->uuid);
-    if (!live_status(live, "queued", err))
-        return false;
-    live->ticket = live_queue_enter(live->agent->live, live->uuid, live->dest, err);
-    return live->ticket != NULL;
+    live->ticket = live_queue_enter(live->agent->live, live->uuid, live->dest, &turn, err);
+    return live->ticket && (turn || live_status(live, "queued", err));
 }
 
 static void failed(Live *live)

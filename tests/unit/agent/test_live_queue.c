@@ -9,10 +9,11 @@
 #include "util/thread.h"
 
 #define UUID "353645e8-9125-47a8-9571-53655fd8b5dc"
+#define OTHER "6b0c6c1e-7b0e-4b57-a1ba-0a2a3e4f7a55"
 
 static int setup(void **state)
 {
-    *state = live_queue_new();
+    *state = live_queue_new(1);
     return 0;
 }
 
@@ -24,7 +25,7 @@ static int teardown(void **state)
 
 static LiveTicket *enter(LiveQueue *queue)
 {
-    LiveTicket *ticket = live_queue_enter(queue, UUID, "there", NULL);
+    LiveTicket *ticket = live_queue_enter(queue, UUID, "there", NULL, NULL);
 
     assert_non_null(ticket);
     return ticket;
@@ -48,13 +49,30 @@ static void a_migration_goes_from_phase_to_phase(void **state)
     assert_null(live_queue_dest(queue, UUID));
 }
 
+static void one_more_than_there_are_workers_waits(void **state)
+{
+    LiveQueue *queue = *state;
+    bool turn = false;
+    LiveTicket *first = live_queue_enter(queue, UUID, "there", &turn, NULL);
+    LiveTicket *second;
+
+    assert_true(turn);
+    second = live_queue_enter(queue, OTHER, "there", &turn, NULL);
+    assert_false(turn);
+    live_ticket_leave(first);
+    live_ticket_leave(second);
+    second = live_queue_enter(queue, OTHER, "there", &turn, NULL);
+    assert_true(turn);
+    live_ticket_leave(second);
+}
+
 static void an_instance_has_one_at_a_time(void **state)
 {
     LiveQueue *queue = *state;
     LiveTicket *ticket = enter(queue);
     g_autoptr(GError) err = NULL;
 
-    assert_null(live_queue_enter(queue, UUID, "elsewhere", &err));
+    assert_null(live_queue_enter(queue, UUID, "elsewhere", NULL, &err));
     assert_int_equal(dv_code(err), DV_E_MIGRATION);
     live_ticket_leave(ticket);
 }
@@ -149,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(a_migration_goes_from_phase_to_phase),
+        CASE(one_more_than_there_are_workers_waits),
         CASE(an_instance_has_one_at_a_time),
         CASE(a_queued_one_never_begins),
         CASE(a_prepared_one_does_not_run),
