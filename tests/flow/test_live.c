@@ -89,6 +89,33 @@ static void not_copying_local_disks_is_refused(void **state)
     assert_refused(*state, "false", DV_E_SHARED_STORAGE);
 }
 
+static int setup_tunnelled(void **state)
+{
+    *state = cloud_new(&(CloudOptions){.source = "[libvirt]\nlive_migration_tunnelled = true\n"});
+    return 0;
+}
+
+/* A guest that went without its disks would find empty ones there. */
+static void copying_disks_through_a_tunnel_is_refused(void **state)
+{
+    assert_refused(*state, "null", DV_E_MIGRATION_PRECHECK);
+    assert_refused(*state, "true", DV_E_MIGRATION_PRECHECK);
+}
+
+/* The same, by a source whose option came after the check. */
+static void a_tunnel_takes_no_guest_without_its_disks(void **state)
+{
+    Cloud *cloud = *state;
+
+    assert_true(check(cloud, "null", NULL));
+    bind(cloud, "{}");
+    fake_agent(cloud->source)->config.live.tunnelled = true;
+    start(cloud);
+    await_started(cloud);
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_rolled_back(cloud);
+}
+
 static void a_server_group_refuses(void **state)
 {
     Cloud *cloud = *state;
@@ -711,6 +738,8 @@ int main(void)
         CASE(the_check_leaves_no_file, shared),
         CASE(copying_shared_disks_is_refused, shared),
         CASE(not_copying_local_disks_is_refused, local),
+        CASE(copying_disks_through_a_tunnel_is_refused, tunnelled),
+        CASE(a_tunnel_takes_no_guest_without_its_disks, local),
         CASE(a_server_group_refuses, shared),
         CASE(a_failing_destination_is_cleaned_up, local),
         CASE(a_destination_that_does_not_answer, shared),

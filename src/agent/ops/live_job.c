@@ -199,7 +199,7 @@ static bool plan_make(const Live *live, Plan *plan, GError **err)
         .dest_uri = plan->uri,
         .migrate_uri = plan->migrate_uri,
         .dest_xml = plan->xml,
-        .disks = config->tunnelled ? NULL : (const char *const *)plan->targets->pdata,
+        .disks = (const char *const *)plan->targets->pdata,
         .bandwidth_mib = (uint64_t)config->bandwidth_mib,
         .connections = (unsigned)config->connections,
         .tunnelled = config->tunnelled,

@@ -418,11 +418,14 @@ static FakeGuest *enter_move(FakeVirt *fake, const char *op, const char *uuid,
 static bool send_off(FakeVirt *fake, const char *op, const char *uuid,
                      const VirtMigration *migration, GError **err) DV_NO_ANALYSIS
 {
-    FakeGuest *guest = fake_enter_guest(fake, op, uuid, err);
+    FakeGuest *guest;
     g_autofree char *name = NULL;
     FakeVirt *peer = NULL;
     bool ok;
 
+    if (migration->tunnelled && migration->disks && migration->disks[0])
+        return dv_fail(err, DV_E_UNSUPPORTED, "fake: a tunnelled migration cannot copy disks");
+    guest = fake_enter_guest(fake, op, uuid, err);
     if (!guest)
         return false;
     ok = begin(fake, guest, migration, err);
