@@ -640,6 +640,24 @@ static void a_guest_that_is_not_there_goes_on_here(void **state)
     assert_rolled_back(cloud);
 }
 
+/* What has come in of it there is taken for a guest by nobody: only the one here is whole. */
+static void half_a_guest_there_is_none(void **state)
+{
+    Cloud *cloud = *state;
+    const VirtDriver *there = fake_agent(cloud->dest)->virt;
+
+    fake_virt_plan_migration(source_virt(cloud),
+                             &(FakeMigration){.end = FAKE_MIGRATION_FORGETS_HALF});
+    check_and_start(cloud, "null");
+    while (fake_agent_casts(cloud->source, "get_diagnostics", NULL) == 0)
+        g_usleep(1000);
+    assert_int_equal(guest(cloud->source), GUEST_STATE_PAUSED);
+    assert_true(there->ops->destroy(there->self, NULL, UUID, NULL));
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_rolled_back(cloud);
+    assert_migrations(cloud, "queued\npreparing\nrunning\nfailed\n");
+}
+
 /* ---- an earlier process of the source began it ---- */
 
 static LiveOutcome adopt(Cloud *cloud, Live *live, GError **why)
@@ -770,6 +788,7 @@ int main(void)
         CASE(a_destination_may_wish_no_wait, shared),
         CASE(a_guest_that_is_there_does_not_stay_here, shared),
         CASE(a_guest_that_is_not_there_goes_on_here, shared),
+        CASE(half_a_guest_there_is_none, shared),
         CASE(the_next_process_finishes_it, shared),
         CASE(what_never_began_is_taken_back, shared),
         CASE(a_delete_ends_the_migration_first, shared),

@@ -63,7 +63,8 @@ typedef enum {
  * known where the guest is. *out_cancelled: somebody wanted it to end. why: for LIVE_STAYED and
  * what follows. Blocks as long as it takes. */
 LiveOutcome live_job(Live *live, bool adopt, bool *out_cancelled, GError **why);
-/* Whether the guest is at the destination, asked of the agent there. */
+/* Whether the guest has arrived at the destination, asked of the agent there. Blocks up to a minute
+ * and longer where it stands still: one that was still coming does not stay. */
 bool live_ask_dest(const Live *live, bool *out_there, GError **err);
 
 /* ---- live_end.c ---- */

@@ -18,6 +18,8 @@ enum {
     SAY_MS = 30000,    /* between two lines of progress in the log */
     AWAY_MS = 3000,    /* between two looks whether somebody is back */
     ASK_TRIES = 200,   /* of a destination that does not answer: ten minutes and more */
+    STANDS_MS = 1000,  /* between two looks whether a guest still stands there, */
+    STANDS_TRIES = 45, /* so many: libvirtd gives a lost connection up after 30 s */
     MAX_SERIAL = 64,   /* ports; QEMU has fewer */
     MAX_TARGETS = 256, /* disks */
 };
@@ -409,26 +411,63 @@ static void on_job(void *arg, const VirtJob *seen)
 
 /* ---- where is the guest? ---- */
 
-/* Reading a console is what nova-compute does of any guest that it has, and changes nothing. */
-bool live_ask_dest(const Live *live, bool *out_there, GError **err)
+typedef enum { THERE_NOT, THERE_RUNS, THERE_STANDS } There;
+
+static bool ask(const Live *live, const char *method, const char *tail, GError **err)
 {
     g_autoptr(Ovo) args = ovo_new_dict();
-    g_autoptr(GError) why = NULL;
 
     ovo_set_child(args, "instance", live->instance);
-    ovo_set_str(args, "tail_length", "1");
-    if (peer_call(live->agent->peers, live->ctx, live->dest, "get_console_output", PEER_VERSION,
-                  args, PEER_SHORT, NULL, &why) ||
-        dv_is(why, DV_E_CONSOLE_NOT_AVAILABLE)) {
-        *out_there = true;
-        return true;
+    if (tail)
+        ovo_set_str(args, "tail_length", tail);
+    return peer_call(live->agent->peers, live->ctx, live->dest, method, PEER_VERSION, args,
+                     PEER_SHORT, NULL, err);
+}
+
+/* What nova-compute answers as well, and what changes nothing: the console of any guest that it
+ * has, the diagnostics of one that runs. */
+static bool look_there(const Live *live, There *out, GError **err)
+{
+    g_autoptr(GError) console = NULL;
+    g_autoptr(GError) why = NULL;
+
+    *out = THERE_NOT;
+    if (!ask(live, "get_console_output", "1", &console)) {
+        if (dv_is(console, DV_E_INSTANCE_NOT_FOUND))
+            return true;
+        if (!dv_is(console, DV_E_CONSOLE_NOT_AVAILABLE)) {
+            g_propagate_error(err, g_steal_pointer(&console));
+            return false;
+        }
     }
-    if (dv_is(why, DV_E_INSTANCE_NOT_FOUND)) {
-        *out_there = false;
+    *out = THERE_RUNS;
+    if (ask(live, "get_diagnostics", NULL, &why))
         return true;
-    }
+    *out = THERE_STANDS;
+    if (!dv_is(why, DV_E_TIMEOUT) && !dv_is(why, DV_E_UNAVAILABLE))
+        return true;
     g_propagate_error(err, g_steal_pointer(&why));
-    return dv_within(err, "asking host %s for the guest", live->dest);
+    return false;
+}
+
+/* One that stands still there may be half of a guest that was still coming: its libvirtd takes that
+ * away when it notices that nothing more comes. What is there after that is a whole one. */
+bool live_ask_dest(const Live *live, bool *out_there, GError **err)
+{
+    There there = THERE_STANDS;
+
+    for (unsigned try = 0; there == THERE_STANDS && try < STANDS_TRIES; try++) {
+        if (try > 0)
+            g_usleep(STANDS_MS * 1000UL);
+        if (!look_there(live, &there, err))
+            return dv_within(err, "asking host %s for the guest", live->dest);
+        if (try == 0 && there == THERE_STANDS)
+            dv_info(live->ctx, "the guest stands still on host %s: does it stay?", live->dest);
+        if (agent_stopping(live->agent) && there == THERE_STANDS)
+            return dv_fail(err, DV_E_UNAVAILABLE, "this agent stops");
+    }
+    *out_there = there != THERE_NOT;
+    return true;
 }
 
 /* A guest that libvirt lost sight of at the switch may still stand here, and must not go on when it
