@@ -447,6 +447,85 @@ static void nothing_to_force_is_a_fault(void **state)
     assert_non_null(strstr(fault, "not found"));
 }
 
+/* ---- conductor is away when it ends ---- */
+
+static void await_migration(Cloud *cloud, const char *wanted)
+{
+    FakeConductor *conductor = fake_agent_conductor(cloud->source);
+    g_autofree char *status = NULL;
+
+    while (g_strcmp0(status, wanted) != 0) {
+        g_usleep(1000);
+        g_free(status);
+        status = fake_conductor_migration_status(conductor, MIGRATION_ID);
+    }
+    fake_agent_wait_live(cloud->source, UUID);
+    fake_agent_wait(cloud->source, UUID);
+}
+
+/* Its record says so, and the job has begun. */
+static void await_migration_running(Cloud *cloud)
+{
+    while (fake_virt_calls(source_virt(cloud), "set_max_downtime") == 0)
+        g_usleep(1000);
+}
+
+static void keep_record(Cloud *cloud)
+{
+    json_t *object = make_migration("accepted");
+
+    fake_conductor_put_migration(fake_agent_conductor(cloud->source),
+                                 json_deep_copy(data_of(object)));
+    json_decref(object);
+}
+
+static void an_end_that_is_not_saved_is_saved_later(void **state)
+{
+    Cloud *cloud = *state;
+
+    keep_record(cloud);
+    fake_virt_plan_migration(source_virt(cloud), &busy_guest);
+    check_and_start(cloud, "null");
+    await_phase(cloud, LIVE_RUNNING);
+    await_migration_running(cloud);
+    fake_conductor_fail(fake_agent_conductor(cloud->source), "Migration.save", "timeout");
+    force_it(cloud);
+    await_migration(cloud, "completed");
+    fake_agent_assert_row(cloud->source, "host", DEST);
+    fake_agent_assert_row(cloud->source, "task_state", "");
+    assert_false(has_live_file(cloud->source));
+}
+
+static void await_no_task(Cloud *cloud)
+{
+    FakeConductor *conductor = fake_agent_conductor(cloud->source);
+    g_autofree char *task = NULL;
+
+    do {
+        g_usleep(1000);
+        g_free(task);
+        task = fake_conductor_field(conductor, UUID, "task_state");
+    } while (g_strcmp0(task, "migrating") == 0);
+}
+
+static void a_way_back_that_is_not_saved_is_gone_later(void **state)
+{
+    Cloud *cloud = *state;
+
+    keep_record(cloud);
+    fake_virt_plan_migration(source_virt(cloud), &busy_guest);
+    check_and_start(cloud, "null");
+    await_phase(cloud, LIVE_RUNNING);
+    await_migration_running(cloud);
+    fake_conductor_fail(fake_agent_conductor(cloud->source), "Instance.save", "timeout");
+    abort_it(cloud, "running");
+    await_migration(cloud, "cancelled");
+    await_no_task(cloud);
+    await_migration(cloud, "cancelled");
+    assert_runs_on(cloud, cloud->source);
+    assert_false(has_live_file(cloud->source));
+}
+
 /* ---- limits ---- */
 
 static int setup_post_copy(void **state)
@@ -777,6 +856,8 @@ int main(void)
         CASE(a_forced_guest_is_paused_until_it_is_there, shared),
         CASE(a_forced_guest_that_stays_runs_on, shared),
         CASE(nothing_to_force_is_a_fault, shared),
+        CASE(an_end_that_is_not_saved_is_saved_later, shared),
+        CASE(a_way_back_that_is_not_saved_is_gone_later, shared),
         CASE(a_guest_that_writes_too_fast_is_fetched_afterwards, post_copy),
         CASE(a_broken_post_copy_is_left_to_the_operator, post_copy),
         CASE(a_migration_that_takes_too_long_is_cancelled, short),

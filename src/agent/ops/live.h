@@ -36,6 +36,7 @@ typedef struct Live {
     LiveTicket *ticket;     /* NULL: not from the queue */
     const char *end_status; /* of a migration that is taken back; static */
     bool paused;            /* we have paused the guest so that it is completed */
+    bool left;              /* its end has left something behind */
 } Live;
 
 /* Copies the objects. data may be NULL. */
@@ -46,6 +47,10 @@ void live_init(Live *live, Agent *agent, const DvCtx *ctx, const Ovo *instance,
 bool live_load(Live *live, Agent *agent, const DvCtx *ctx, const Ovo *instance,
                const Ovo *migration, GError **err);
 void live_done(Live *live);
+void live_free(void *live);
+/* Frees one whose worker has ended. What it left undone, because conductor, say, is away for longer
+ * than any try, is looked at again as after a start, until nothing is left. */
+void live_leave(Live *live);
 
 /* The migration's status, saved. */
 bool live_status(Live *live, const char *status, GError **err);
