@@ -10,6 +10,7 @@
 #include "agent/ops/live.h"
 
 #include "util/log.h"
+#include "util/metrics.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -295,28 +296,74 @@ static void allow_downtime(Job *job, int64_t downtime_ms)
         dv_warning(live->ctx, "downtime of %d ms not allowed: %s", (int)downtime_ms, err->message);
 }
 
+/* Caller frees. */
+static char *eta_text(const VirtJob *seen)
+{
+    int64_t eta_s = converge_eta_s(seen);
+
+    return eta_s < 0 ? g_strdup("no end in sight") : g_strdup_printf("%d s to go", (int)eta_s);
+}
+
+/* nova's record of a migration has no place for these. */
+static void count_step(const char *step)
+{
+    g_autofree char *name = g_strdup_printf("drover_live_migration_steps_total{step=\"%s\"}", step);
+
+    dv_metric_add(dv_metric(name, "What live migrations from here were helped along with."), 1);
+}
+
+static void set_gauges(const VirtJob *seen)
+{
+    dv_metric_set(dv_metric("drover_live_migration_eta_seconds",
+                            "When the live migration looked at last will be over; -1: never so."),
+                  converge_eta_s(seen));
+    dv_metric_set(dv_metric("drover_live_migration_dirty_bytes_per_second",
+                            "How fast its guest writes memory."),
+                  (int64_t)seen->dirty_rate);
+    dv_metric_set(dv_metric("drover_live_migration_sent_bytes_per_second",
+                            "How fast its memory gets across."),
+                  (int64_t)seen->bandwidth);
+}
+
 static void act(Job *job, const ConvergeAdvice *advice)
 {
-    const DvCtx *ctx = job->live->ctx;
+    static const struct {
+        const char *step, *what;
+    } rows[] = {
+        [CONVERGE_DOWNTIME] = {"downtime", "more downtime"},
+        [CONVERGE_POST_COPY] = {"post_copy", "switching to post-copy"},
+        [CONVERGE_PAUSE] = {"pause", "pausing the guest"},
+        [CONVERGE_CANCEL] = {"cancel", "cancelling it"},
+    };
+    g_autofree char *eta = NULL;
+    g_autofree char *text = NULL;
 
+    if (advice->act == CONVERGE_NOTHING)
+        return;
+    eta = eta_text(&job->last);
+    text = g_strdup_printf("live migration: %s: %s; the guest writes %d MiB/s, %d MiB/s get "
+                           "across, %d ms of downtime are allowed; %s",
+                           rows[advice->act].what, advice->reason,
+                           (int)(job->last.dirty_rate >> 20), (int)(job->last.bandwidth >> 20),
+                           (int)job->converge.allowed_ms, eta);
+    if (advice->act == CONVERGE_DOWNTIME)
+        dv_info(job->live->ctx, "%s", text);
+    else
+        dv_warning(job->live->ctx, "%s", text);
+    count_step(rows[advice->act].step);
     switch (advice->act) {
     case CONVERGE_NOTHING:
         break;
     case CONVERGE_DOWNTIME:
-        dv_info(ctx, "live migration: up to %d ms of downtime: %s", (int)advice->downtime_ms,
-                advice->reason);
         allow_downtime(job, advice->downtime_ms);
         break;
     case CONVERGE_POST_COPY:
-        dv_warning(ctx, "live migration: switching to post-copy: %s", advice->reason);
         switch_post_copy(job);
         break;
     case CONVERGE_PAUSE:
-        dv_warning(ctx, "live migration: pausing the guest: %s", advice->reason);
         pause_guest(job);
         break;
     case CONVERGE_CANCEL:
-        dv_warning(ctx, "live migration: cancelling it: %s", advice->reason);
         cancel(job);
         break;
     }
@@ -364,9 +411,7 @@ static void save_progress(Job *job)
 static void say_progress(const Job *job)
 {
     const VirtJob *seen = &job->last;
-    int64_t eta_s = converge_eta_s(seen);
-    g_autofree char *eta = eta_s < 0 ? g_strdup("no end in sight")
-                                     : g_strdup_printf("%d s to go", (int)eta_s);
+    g_autofree char *eta = eta_text(seen);
 
     dv_info(job->live->ctx,
             "live migration for %d s: %d%% of memory there (%d of %d MiB left, pass %d), %d of %d "
@@ -390,6 +435,7 @@ static void on_job(void *arg, const VirtJob *seen)
     if (seen->state != VIRT_JOB_RUNNING && seen->state != VIRT_JOB_POST_COPY)
         return;
     job->last = *seen;
+    set_gauges(seen);
     if (seen->state == VIRT_JOB_POST_COPY)
         say_post_copy(job);
     /* A cancel that came before the hypervisor had begun found nothing to end. */
