@@ -131,6 +131,27 @@ static void a_way_back_that_is_not_saved_is_gone_later(void **state)
     assert_false(has_live_file(cloud->source));
 }
 
+/* The instance is not free before: by its task the migration is found again. */
+static void neither_is_forgotten_when_the_migration_is_not_saved(void **state)
+{
+    Cloud *cloud = *state;
+
+    keep_record(cloud);
+    fake_virt_plan_migration(source_virt(cloud), &busy_guest);
+    check_and_start(cloud, "null");
+    await_phase(cloud, LIVE_RUNNING);
+    await_migration_running(cloud);
+    fake_conductor_fail(fake_agent_conductor(cloud->source), "Migration.save", "timeout");
+    abort_it(cloud, "running");
+    await_migration(cloud, "failed");
+    await_no_task(cloud);
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_runs_on(cloud, cloud->source);
+    assert_int_equal(
+        fake_agent_casts(cloud->source, "rollback_live_migration_at_destination", NULL), 2);
+    assert_false(has_live_file(cloud->source));
+}
+
 /* ---- what is told ---- */
 
 #define UNVERSIONED "[oslo_messaging_notifications]\ndriver = messagingv2\n"
@@ -263,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CASE(an_end_that_is_not_saved_is_saved_later, shared),
         CASE(a_way_back_that_is_not_saved_is_gone_later, shared),
+        CASE(neither_is_forgotten_when_the_migration_is_not_saved, shared),
         CASE(a_guest_that_is_there_does_not_stay_here, shared),
         CASE(a_guest_that_is_not_there_goes_on_here, shared),
         CASE(half_a_guest_there_is_none, shared),

@@ -37,6 +37,7 @@ typedef struct Live {
     const char *end_status; /* of a migration that is taken back; static */
     bool paused;            /* we have paused the guest so that it is completed */
     bool left;              /* its end has left something behind */
+    bool unsaved;           /* the migration's last status, as nobody answered */
 } Live;
 
 /* Copies the objects. data may be NULL. */

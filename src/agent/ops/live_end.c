@@ -315,13 +315,17 @@ static bool rollback_record(void *self, GError **err)
     static const char *const expected[] = {"migrating", NULL};
     g_autoptr(GError) why = NULL;
 
+    if (live->unsaved)
+        return true;
     ovo_set_null(live->instance, "task_state");
     ovo_set_i64(live->instance, "progress", 0);
     if (ovo_has_value(live->instance, "migration_context"))
         ovo_set_null(live->instance, "migration_context");
     if (conductor_instance_save(live->agent->con, live->ctx, live->instance, expected, &why) ||
-        outcome_gone(why) || dv_is(why, DV_E_UNEXPECTED_TASK_STATE)) /* another's by now */
+        outcome_gone(why) || dv_is(why, DV_E_UNEXPECTED_TASK_STATE)) { /* another's by now */
+        live_file_remove(live);
         return true;
+    }
     g_propagate_error(err, g_steal_pointer(&why));
     return false;
 }
@@ -329,8 +333,14 @@ static bool rollback_record(void *self, GError **err)
 static bool rollback_status(void *self, GError **err)
 {
     Live *live = self;
+    g_autoptr(GError) why = NULL;
 
-    return live_ended(live, live->end_status, err);
+    if (live_status(live, live->end_status, &why))
+        return true;
+    /* Who looks again finds it by the instance's task: that stays as it is. */
+    live->unsaved = dv_is(why, DV_E_TIMEOUT) || dv_is(why, DV_E_UNAVAILABLE);
+    g_propagate_error(err, g_steal_pointer(&why));
+    return false;
 }
 
 /* The instance is free at last: whoever waits for that finds the migration ended. */
