@@ -147,7 +147,7 @@ static bool wire(Process *process, GError **err)
 
     atomic_store(&agent->vitals.begin_ms, dv_now_ms());
     process->watchdog = watchdog_new(agent);
-    agent->second_look_ms = agent->config.recovery_delay_s * 1000;
+    agent->second_look_ms = MAX(agent->config.recovery_delay_s, 1) * 1000;
     agent->timer = dv_timer_new();
     agent->lanes = dv_lanes_new();
     agent->gate = gate_new();

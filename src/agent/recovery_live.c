@@ -29,14 +29,6 @@ static int64_t age_s(const Ovo *record, const char *const *fields)
 
 /* ---- the source ---- */
 
-static void adopt_free(void *arg)
-{
-    Live *live = arg;
-
-    live_done(live);
-    g_free(live);
-}
-
 /* A guest that is off here may have run on at the destination before this host lost its power:
  * then only its definition is left here. */
 static LiveOutcome look_for_it_there(const Live *live, GError **why)
@@ -92,7 +84,8 @@ static void stay(Live *live, const char *status, const char *why)
         return;
     }
     dv_warning(live->ctx, "the live migration to host %s has not come about: %s", live->dest, why);
-    if (!live_rollback(live, status, &err))
+    live->left = !live_rollback(live, status, &err);
+    if (live->left)
         dv_error(live->ctx, "not taken back completely: %s", err->message);
 }
 
@@ -105,11 +98,13 @@ static void adopt_run(void *arg)
 
     switch (find_guest(live, &cancelled, &why)) {
     case LIVE_MOVED:
-        if (!live_finish(live, &end))
+        live->left = !live_finish(live, &end);
+        if (live->left)
             dv_error(live->ctx, "the guest has moved to host %s, but: %s", live->dest,
                      end->message);
         break;
     case LIVE_STAYED:
+        cancelled |= strcmp(ovo_str_or(live->migration, "status", ""), "cancelled") == 0;
         stay(live, cancelled ? "cancelled" : "failed", why ? why->message : "nobody says why");
         break;
     case LIVE_BROKEN:
@@ -118,10 +113,10 @@ static void adopt_run(void *arg)
     case LIVE_UNKNOWN:
         dv_warning(live->ctx, "it is not known where the guest is: %s; asking again later",
                    why ? why->message : "no answer");
-        recovery_move_later(live->agent, live->ctx, live->uuid);
+        live->left = true;
         break;
     }
-    adopt_free(live);
+    live_leave(live);
 }
 
 /* With a place in the queue, so that others can end it, and wait for its end. */
@@ -141,10 +136,10 @@ bool recovery_live_adopt(Interrupted *move, GError **err)
 
     if (!live_load(live, agent, move->ctx, move->instance, move->migration, err) ||
         !take_place(live, err)) {
-        adopt_free(live);
+        live_free(live);
         return false;
     }
-    dv_pool_submit(agent->pools[POOL_MIGRATE], adopt_run, live, adopt_free);
+    dv_pool_submit(agent->pools[POOL_MIGRATE], adopt_run, live, live_free);
     return true;
 }
 
@@ -153,7 +148,7 @@ bool recovery_live_accepted(Interrupted *move, GError **err)
     static const char *const fields[] = {"updated_at", "created_at", NULL};
 
     if (age_s(move->migration, fields) < CHECKING_S) {
-        recovery_move_later(move->agent, move->ctx, move->uuid);
+        recovery_live_later(move->agent, move->ctx, move->uuid);
         return true;
     }
     return recovery_live_adopt(move, err);

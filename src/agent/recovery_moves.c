@@ -316,6 +316,7 @@ typedef struct Look {
     DvCtx *ctx; /* with the instance's uuid */
     char *uuid;
     bool second;
+    bool live; /* nothing but live migrations */
 } Look;
 
 static void look_free(void *arg)
@@ -352,6 +353,7 @@ static void look_due(void *arg)
     Look *look = look_new(due->agent, due->ctx, due->uuid);
 
     look->second = due->second;
+    look->live = due->live;
     look_queue(look);
 }
 
@@ -381,7 +383,7 @@ static bool read_move(const Look *look, Interrupted *out, GError **err)
 static bool look_at(const Look *look, Interrupted *move, GError **err)
 {
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (!fits(move, i))
+        if (!fits(move, i) || (look->live && g_strcmp0(rows[i].types, LIVE) != 0))
             continue;
         if (rows[i].twice && !look->second)
             return true;
@@ -401,7 +403,10 @@ static void look_run(void *arg)
     Look *look = arg;
     Interrupted move = {.agent = look->agent, .ctx = look->ctx, .uuid = look->uuid};
     g_autoptr(GError) err = NULL;
-    bool again = read_move(look, &move, &err) && look_at(look, &move, &err);
+    bool known = read_move(look, &move, &err);
+    /* one that was seen to be interrupted is not forgotten while nobody answers */
+    bool again = known ? look_at(look, &move, &err)
+                       : dv_is(err, DV_E_TIMEOUT) || dv_is(err, DV_E_UNAVAILABLE);
 
     if (err && !dv_is(err, DV_E_INSTANCE_NOT_FOUND))
         dv_error(look->ctx, "a move that was interrupted: %s", err->message);
@@ -413,10 +418,15 @@ static void look_run(void *arg)
         look_free(look);
 }
 
-void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
+void recovery_live_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
 {
-    if (!agent_stopping(agent))
-        look_later(look_new(agent, ctx, instance_uuid));
+    Look *look;
+
+    if (agent_stopping(agent))
+        return;
+    look = look_new(agent, ctx, instance_uuid);
+    look->live = true;
+    look_later(look);
 }
 
 bool recover_move(const Recovery *rec, GError **err G_GNUC_UNUSED)

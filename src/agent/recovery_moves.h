@@ -10,7 +10,7 @@
  * nova takes back what it finds in resize_prep and resize_migrating, and leaves the rest in its
  * task state for ever.
  *
- * Threads    the start thread; recovery_move_later from any. Neither blocks, the work runs on
+ * Threads    the start thread; recovery_live_later from any. Neither blocks, the work runs on
  * workers. Sources    nova compute/manager.py _init_instance, _reset_live_migration (Zed). */
 #pragma once
 
@@ -21,5 +21,6 @@ void recovery_moves_note(Agent *agent, const char *instance_uuid);
 /* After the first audit: looks at those that were noted, at the migrations in progress, and at the
  * disks that are set aside here. */
 void recovery_moves(Agent *agent, const DvCtx *ctx);
-/* Looks at one again after a pause. */
-void recovery_move_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
+/* Looks at a live migration again after a pause; at no other move that the instance may be in by
+ * then. */
+void recovery_live_later(Agent *agent, const DvCtx *ctx, const char *instance_uuid);

@@ -3,6 +3,8 @@
 
 #include "services/remote_errors.h"
 
+#define ALIVE_MS ((int64_t)20 * 1000)
+
 struct Peers {
     PeerTransport transport; /* [const] */
     PeerTimes times;         /* [const] */
@@ -62,8 +64,11 @@ bool peer_call(Peers *peers, const DvCtx *ctx, const char *host, const char *met
                GError **err)
 {
     const RpcTarget target = target_of(host, version);
-    int64_t timeout_ms = wait == PEER_LONG ? peers->times.long_ms : peers->times.response_ms;
-    int64_t monitor_ms = wait == PEER_LONG ? peers->times.response_ms : 0;
+    const PeerTimes *times = &peers->times;
+    int64_t timeout_ms = wait == PEER_SHORT ? times->response_ms : times->long_ms;
+    int64_t monitor_ms = wait == PEER_SHORT  ? 0
+                         : wait == PEER_LONG ? times->response_ms
+                                             : MIN(times->response_ms, ALIVE_MS);
     g_auto(RpcRemote) remote = {0};
     g_autoptr(GError) cause = NULL;
 

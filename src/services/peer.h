@@ -43,6 +43,7 @@ typedef enum {
     PEER_SHORT, /* rpc_response_timeout */
     PEER_LONG,  /* long_rpc_timeout, as long as the other side shows every rpc_response_timeout that
                    it is alive */
+    PEER_ALIVE, /* the same, and it has to show so within 20 s: for a caller who can do without */
 } PeerWait;
 
 /* Calls and waits. *out_result (may be NULL: not wanted) is the caller's, a JSON value. */

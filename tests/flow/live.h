@@ -211,3 +211,57 @@ static bool has_live_file(FakeAgent *host)
 
     return g_file_test(path, G_FILE_TEST_EXISTS);
 }
+
+/* ---- what others want of it ---- */
+
+/* Two passes that shrink, and then one that stays as it is. */
+static const VirtJob busy_jobs[] = {
+    {.memory_total = 128 << 20,
+     .memory_remaining = 128 << 20,
+     .bandwidth = 32 << 20,
+     .dirty_rate = 40 << 20,
+     .downtime_ms = 4000},
+    {.memory_total = 128 << 20,
+     .memory_remaining = 64 << 20,
+     .bandwidth = 32 << 20,
+     .dirty_rate = 40 << 20,
+     .downtime_ms = 2000},
+};
+G_GNUC_UNUSED static const FakeMigration busy_guest = {
+    .jobs = busy_jobs,
+    .job_count = G_N_ELEMENTS(busy_jobs),
+    .pass_ms = 1000,
+    .end = FAKE_MIGRATION_STAYS,
+};
+
+G_GNUC_UNUSED static json_t *id_args(Cloud *cloud)
+{
+    return json_pack("{s:o, s:i}", "instance", fake_agent_instance(cloud->source, UUID),
+                     "migration_id", 3);
+}
+
+G_GNUC_UNUSED static void abort_it(Cloud *cloud, const char *status)
+{
+    fake_conductor_answer(fake_agent_conductor(cloud->source), "Migration.get_by_id",
+                          make_migration(status));
+    fake_agent_request(cloud->source, "live_migration_abort", id_args(cloud));
+}
+
+G_GNUC_UNUSED static void await_phase(Cloud *cloud, LivePhase phase)
+{
+    while (live_queue_phase(fake_agent(cloud->source)->live, UUID) != phase)
+        g_usleep(1000);
+}
+
+/* That many more than before the first request. */
+G_GNUC_UNUSED static void await_events(Cloud *cloud, unsigned count)
+{
+    while (events_ended(cloud->source) < cloud->events + count)
+        g_usleep(1000);
+}
+
+G_GNUC_UNUSED static void force_it(Cloud *cloud)
+{
+    fake_agent_request(cloud->source, "live_migration_force_complete",
+                       json_pack("{s:o}", "instance", fake_agent_instance(cloud->source, UUID)));
+}

@@ -2,6 +2,7 @@
  * phase; where the guest is afterwards, and what is left. */
 #include "live.h"
 
+#include "util/metrics.h"
 #include "util/thread.h"
 
 /* ---- clouds ---- */
@@ -87,6 +88,33 @@ static void copying_shared_disks_is_refused(void **state)
 static void not_copying_local_disks_is_refused(void **state)
 {
     assert_refused(*state, "false", DV_E_SHARED_STORAGE);
+}
+
+static int setup_tunnelled(void **state)
+{
+    *state = cloud_new(&(CloudOptions){.source = "[libvirt]\nlive_migration_tunnelled = true\n"});
+    return 0;
+}
+
+/* A guest that went without its disks would find empty ones there. */
+static void copying_disks_through_a_tunnel_is_refused(void **state)
+{
+    assert_refused(*state, "null", DV_E_MIGRATION_PRECHECK);
+    assert_refused(*state, "true", DV_E_MIGRATION_PRECHECK);
+}
+
+/* The same, by a source whose option came after the check. */
+static void a_tunnel_takes_no_guest_without_its_disks(void **state)
+{
+    Cloud *cloud = *state;
+
+    assert_true(check(cloud, "null", NULL));
+    bind(cloud, "{}");
+    fake_agent(cloud->source)->config.live.tunnelled = true;
+    start(cloud);
+    await_started(cloud);
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_rolled_back(cloud);
 }
 
 static void a_server_group_refuses(void **state)
@@ -192,6 +220,8 @@ static void the_record_follows_the_guest(void **state)
     assert_runs_on(cloud, cloud->dest);
     assert_migrations(cloud, "preparing\nrunning\ncompleted\n");
     assert_int_equal(requests(cloud, "DELETE", ALLOCATIONS "/" MIGRATION), 1);
+    assert_int_equal(fake_agent_casts(cloud->source, "post_live_migration_at_destination", NULL),
+                     2); /* nobody waits for the dead any longer */
 }
 
 static void a_failing_activation_is_tried_again(void **state)
@@ -235,52 +265,6 @@ static void a_late_rollback_touches_nothing(void **state)
 }
 
 /* ---- wanted otherwise while it waits, prepares or runs ---- */
-
-/* Two passes that shrink, and then one that stays as it is. */
-static const VirtJob busy_jobs[] = {
-    {.memory_total = 128 << 20,
-     .memory_remaining = 128 << 20,
-     .bandwidth = 32 << 20,
-     .dirty_rate = 40 << 20,
-     .downtime_ms = 4000},
-    {.memory_total = 128 << 20,
-     .memory_remaining = 64 << 20,
-     .bandwidth = 32 << 20,
-     .dirty_rate = 40 << 20,
-     .downtime_ms = 2000},
-};
-static const FakeMigration busy_guest = {
-    .jobs = busy_jobs,
-    .job_count = G_N_ELEMENTS(busy_jobs),
-    .pass_ms = 1000,
-    .end = FAKE_MIGRATION_STAYS,
-};
-
-static json_t *id_args(Cloud *cloud)
-{
-    return json_pack("{s:o, s:i}", "instance", fake_agent_instance(cloud->source, UUID),
-                     "migration_id", 3);
-}
-
-static void abort_it(Cloud *cloud, const char *status)
-{
-    fake_conductor_answer(fake_agent_conductor(cloud->source), "Migration.get_by_id",
-                          make_migration(status));
-    fake_agent_request(cloud->source, "live_migration_abort", id_args(cloud));
-}
-
-static void await_phase(Cloud *cloud, LivePhase phase)
-{
-    while (live_queue_phase(fake_agent(cloud->source)->live, UUID) != phase)
-        g_usleep(1000);
-}
-
-/* That many more than before the first request. */
-static void await_events(Cloud *cloud, unsigned count)
-{
-    while (events_ended(cloud->source) < cloud->events + count)
-        g_usleep(1000);
-}
 
 static void a_running_migration_is_cancelled(void **state)
 {
@@ -382,12 +366,6 @@ static void what_is_over_is_not_cancelled(void **state)
     assert_int_equal(fake_virt_calls(source_virt(cloud), "abort_job"), 0);
 }
 
-static void force_it(Cloud *cloud)
-{
-    fake_agent_request(cloud->source, "live_migration_force_complete",
-                       json_pack("{s:o}", "instance", fake_agent_instance(cloud->source, UUID)));
-}
-
 static void a_forced_guest_is_paused_until_it_is_there(void **state)
 {
     Cloud *cloud = *state;
@@ -453,6 +431,14 @@ static int setup_short_force(void **state)
     return 0;
 }
 
+static void assert_metric(const char *line)
+{
+    g_autofree char *text = dv_metrics_text();
+
+    if (!strstr(text, line))
+        fail_msg("no %s in\n%s", line, text);
+}
+
 static void a_guest_that_writes_too_fast_is_fetched_afterwards(void **state)
 {
     Cloud *cloud = *state;
@@ -464,6 +450,9 @@ static void a_guest_that_writes_too_fast_is_fetched_afterwards(void **state)
     /* the allowed downtime was raised before */
     assert_true(fake_virt_calls(source_virt(cloud), "set_max_downtime") > 1);
     assert_migrations(cloud, "preparing\nrunning\nrunning (post-copy)\ncompleted\n");
+    assert_metric("drover_live_migration_steps_total{step=\"post_copy\"} 1");
+    assert_metric("drover_live_migration_dirty_bytes_per_second 41943040");
+    assert_metric("drover_live_migration_eta_seconds -1");
 }
 
 /* There is no way back: nobody may start or remove anything. */
@@ -597,30 +586,6 @@ static void a_destination_may_wish_no_wait(void **state)
     assert_runs_on(cloud, cloud->dest);
 }
 
-/* ---- libvirt has lost sight of it at the switch: the destination is asked ---- */
-
-static void a_guest_that_is_there_does_not_stay_here(void **state)
-{
-    Cloud *cloud = *state;
-
-    fake_virt_plan_migration(source_virt(cloud), &(FakeMigration){.end = FAKE_MIGRATION_FORGETS});
-    migrate(cloud, "null");
-    assert_int_equal(fake_agent_casts(cloud->source, "get_console_output", NULL), 1);
-    assert_runs_on(cloud, cloud->dest);
-    assert_migrations(cloud, "preparing\nrunning\ncompleted\n");
-}
-
-static void a_guest_that_is_not_there_goes_on_here(void **state)
-{
-    Cloud *cloud = *state;
-
-    fake_virt_plan_migration(source_virt(cloud),
-                             &(FakeMigration){.end = FAKE_MIGRATION_FORGETS_HERE});
-    migrate(cloud, "null");
-    assert_int_equal(fake_agent_casts(cloud->source, "get_console_output", NULL), 1);
-    assert_rolled_back(cloud);
-}
-
 /* ---- an earlier process of the source began it ---- */
 
 static LiveOutcome adopt(Cloud *cloud, Live *live, GError **why)
@@ -719,6 +684,8 @@ int main(void)
         CASE(the_check_leaves_no_file, shared),
         CASE(copying_shared_disks_is_refused, shared),
         CASE(not_copying_local_disks_is_refused, local),
+        CASE(copying_disks_through_a_tunnel_is_refused, tunnelled),
+        CASE(a_tunnel_takes_no_guest_without_its_disks, local),
         CASE(a_server_group_refuses, shared),
         CASE(a_failing_destination_is_cleaned_up, local),
         CASE(a_destination_that_does_not_answer, shared),
@@ -747,8 +714,6 @@ int main(void)
         CASE(a_port_that_fails_ends_it, shared),
         CASE(a_wait_ends_when_it_is_cancelled, shared),
         CASE(a_destination_may_wish_no_wait, shared),
-        CASE(a_guest_that_is_there_does_not_stay_here, shared),
-        CASE(a_guest_that_is_not_there_goes_on_here, shared),
         CASE(the_next_process_finishes_it, shared),
         CASE(what_never_began_is_taken_back, shared),
         CASE(a_delete_ends_the_migration_first, shared),

@@ -199,6 +199,7 @@ static void one_whose_end_is_not_recorded_is_completed_later(void **state)
 {
     Cloud *cloud = *state;
 
+    fake_agent(cloud->source)->second_look_ms = 3600 * 1000;
     put_migration(cloud, "running");
     prepare(cloud);
     move_guest(cloud);
@@ -207,9 +208,40 @@ static void one_whose_end_is_not_recorded_is_completed_later(void **state)
     assert_runs_on(cloud, cloud->dest);
     assert_status(cloud->source, "running");
     assert_true(has_live_file(cloud->source));
+    fake_agent(cloud->source)->second_look_ms = 0;
     restart_source(cloud);
     assert_runs_on(cloud, cloud->dest);
     assert_status(cloud->source, "completed");
+    assert_false(has_live_file(cloud->source));
+}
+
+static void await_status(Cloud *cloud, const char *wanted)
+{
+    g_autofree char *status = NULL;
+
+    while (g_strcmp0(status, wanted) != 0) {
+        g_usleep(1000);
+        g_free(status);
+        status = fake_conductor_migration_status(fake_agent_conductor(cloud->source), MIGRATION_ID);
+    }
+}
+
+/* Conductor is away when it is over, and still when it is looked at again. */
+static void and_without_another_start(void **state)
+{
+    Cloud *cloud = *state;
+    FakeConductor *conductor = fake_agent_conductor(cloud->source);
+
+    fake_agent(cloud->source)->second_look_ms = 20;
+    put_migration(cloud, "running");
+    prepare(cloud);
+    move_guest(cloud);
+    fake_conductor_fail(conductor, "Migration.save", "timeout");
+    restart_source(cloud);
+    fake_conductor_fail(conductor, "Instance.get_by_uuid", "timeout");
+    await_status(cloud, "completed");
+    fake_agent_wait_live(cloud->source, UUID);
+    assert_runs_on(cloud, cloud->dest);
     assert_false(has_live_file(cloud->source));
 }
 
@@ -396,6 +428,7 @@ int main(void)
         T(one_that_was_being_taken_back_is_taken_back),
         T(one_that_was_handed_over_is_completed),
         T(one_whose_end_is_not_recorded_is_completed_later),
+        T(and_without_another_start),
         T(a_definition_that_is_left_goes),
         T(a_guest_that_went_down_with_its_host_stays),
         cmocka_unit_test(guests_that_moved_are_not_started_here),

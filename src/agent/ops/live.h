@@ -36,6 +36,8 @@ typedef struct Live {
     LiveTicket *ticket;     /* NULL: not from the queue */
     const char *end_status; /* of a migration that is taken back; static */
     bool paused;            /* we have paused the guest so that it is completed */
+    bool left;              /* its end has left something behind */
+    bool unsaved;           /* the migration's last status, as nobody answered */
 } Live;
 
 /* Copies the objects. data may be NULL. */
@@ -46,6 +48,10 @@ void live_init(Live *live, Agent *agent, const DvCtx *ctx, const Ovo *instance,
 bool live_load(Live *live, Agent *agent, const DvCtx *ctx, const Ovo *instance,
                const Ovo *migration, GError **err);
 void live_done(Live *live);
+void live_free(void *live);
+/* Frees one whose worker has ended. What it left undone, because conductor, say, is away for longer
+ * than any try, is looked at again as after a start, until nothing is left. */
+void live_leave(Live *live);
 
 /* The migration's status, saved. */
 bool live_status(Live *live, const char *status, GError **err);
@@ -63,7 +69,8 @@ typedef enum {
  * known where the guest is. *out_cancelled: somebody wanted it to end. why: for LIVE_STAYED and
  * what follows. Blocks as long as it takes. */
 LiveOutcome live_job(Live *live, bool adopt, bool *out_cancelled, GError **why);
-/* Whether the guest is at the destination, asked of the agent there. */
+/* Whether the guest has arrived at the destination, asked of the agent there. Blocks up to a minute
+ * and longer where it stands still: one that was still coming does not stay. */
 bool live_ask_dest(const Live *live, bool *out_there, GError **err);
 
 /* ---- live_end.c ---- */

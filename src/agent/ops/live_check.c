@@ -348,8 +348,7 @@ static bool has_room(const Ovo *data, const GPtrArray *facts, const char *uuid, 
 }
 
 /* Copying disks and sharing them exclude each other. */
-static bool check_storage(const OpCall *call, Ovo *data, const GPtrArray *facts, bool volumes,
-                          GError **err)
+static bool check_storage(const OpCall *call, Ovo *data, const GPtrArray *facts, GError **err)
 {
     const Agent *agent = call->agent;
     bool shared = migrate_data_is_shared(data);
@@ -369,12 +368,12 @@ static bool check_storage(const OpCall *call, Ovo *data, const GPtrArray *facts,
                        agent->config.host);
     if (ovo_has(data, "disk_over_commit") && !has_room(data, facts, call->uuid, err))
         return false;
-    return !volumes || !agent->config.live.tunnelled ||
+    /* QEMU copies disks on connections of its own only. nova asks for it, and libvirt refuses. */
+    return !agent->config.live.tunnelled ||
            dv_fail(err, DV_E_MIGRATION_PRECHECK,
-                   "Migration pre-check error: Cannot block migrate instance %s with mapped "
-                   "volumes. Selective block device migration is not supported with tunnelled "
-                   "block migrations.",
-                   call->uuid);
+                   "Migration pre-check error: Cannot block migrate instance %s: disks are not "
+                   "copied with live_migration_tunnelled, which host %s sets",
+                   call->uuid, agent->config.host);
 }
 
 /* nova's API refuses it already; newer ones ask the agent, which cannot hand the secret over. */
@@ -416,7 +415,7 @@ bool op_live_check_source(const OpCall *call, json_t **out_result, GError **err)
     ovo_set_bool(data, "is_shared_instance_path", shared_path);
     ovo_set_bool(data, "is_shared_block_storage", shared_path || (from_volume && facts->len == 0));
     ovo_set_str(data, "instance_relative_path", call->uuid);
-    if (!check_storage(call, data, facts, volumes->len > 1, err))
+    if (!check_storage(call, data, facts, err))
         return false;
     *out_result = ovo_json(data);
     return true;

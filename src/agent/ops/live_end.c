@@ -16,7 +16,7 @@
 
 #include <string.h>
 
-enum { HAND_OVER_TRIES = 3, HAND_OVER_PAUSE_MS = 1000 };
+enum { HAND_OVER_TRIES = 3, SILENT_TRIES = 2, HAND_OVER_PAUSE_MS = 1000 };
 
 static NetworkInstance bound_to(const Live *live, const char *host)
 {
@@ -121,7 +121,8 @@ static bool move_record(Live *live, GError **err)
     return conductor_instance_save(live->agent->con, live->ctx, fresh, NULL, err);
 }
 
-/* Asked again when the answer may be better: it can be done twice. */
+/* Asked again when the answer may be better: it can be done twice. An agent there that is dead is
+ * not waited for long: the guest runs, and its server is nobody's until then. */
 static bool call_post(Live *live, GError **err)
 {
     g_autoptr(Ovo) args = ovo_new_dict();
@@ -130,12 +131,14 @@ static bool call_post(Live *live, GError **err)
     ovo_set_from(args, "block_migration", live->request, "block_migration");
     for (unsigned try = 1;; try++) {
         g_autoptr(GError) why = NULL;
+        unsigned tries;
 
         if (peer_call(live->agent->peers, live->ctx, live->dest,
-                      "post_live_migration_at_destination", PEER_VERSION, args, PEER_LONG, NULL,
+                      "post_live_migration_at_destination", PEER_VERSION, args, PEER_ALIVE, NULL,
                       &why))
             return true;
-        if (outcome_gone(why) || try >= HAND_OVER_TRIES || agent_stopping(live->agent)) {
+        tries = dv_is(why, DV_E_TIMEOUT) ? SILENT_TRIES : HAND_OVER_TRIES;
+        if (outcome_gone(why) || try >= tries || agent_stopping(live->agent)) {
             g_propagate_error(err, g_steal_pointer(&why));
             return false;
         }
@@ -312,13 +315,17 @@ static bool rollback_record(void *self, GError **err)
     static const char *const expected[] = {"migrating", NULL};
     g_autoptr(GError) why = NULL;
 
+    if (live->unsaved)
+        return true;
     ovo_set_null(live->instance, "task_state");
     ovo_set_i64(live->instance, "progress", 0);
     if (ovo_has_value(live->instance, "migration_context"))
         ovo_set_null(live->instance, "migration_context");
     if (conductor_instance_save(live->agent->con, live->ctx, live->instance, expected, &why) ||
-        outcome_gone(why) || dv_is(why, DV_E_UNEXPECTED_TASK_STATE)) /* another's by now */
+        outcome_gone(why) || dv_is(why, DV_E_UNEXPECTED_TASK_STATE)) { /* another's by now */
+        live_file_remove(live);
         return true;
+    }
     g_propagate_error(err, g_steal_pointer(&why));
     return false;
 }
@@ -326,8 +333,14 @@ static bool rollback_record(void *self, GError **err)
 static bool rollback_status(void *self, GError **err)
 {
     Live *live = self;
+    g_autoptr(GError) why = NULL;
 
-    return live_ended(live, live->end_status, err);
+    if (live_status(live, live->end_status, &why))
+        return true;
+    /* Who looks again finds it by the instance's task: that stays as it is. */
+    live->unsaved = dv_is(why, DV_E_TIMEOUT) || dv_is(why, DV_E_UNAVAILABLE);
+    g_propagate_error(err, g_steal_pointer(&why));
+    return false;
 }
 
 /* The instance is free at last: whoever waits for that finds the migration ended. */

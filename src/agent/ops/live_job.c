@@ -10,6 +10,7 @@
 #include "agent/ops/live.h"
 
 #include "util/log.h"
+#include "util/metrics.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +19,8 @@ enum {
     SAY_MS = 30000,    /* between two lines of progress in the log */
     AWAY_MS = 3000,    /* between two looks whether somebody is back */
     ASK_TRIES = 200,   /* of a destination that does not answer: ten minutes and more */
+    STANDS_MS = 1000,  /* between two looks whether a guest still stands there, */
+    STANDS_TRIES = 45, /* so many: libvirtd gives a lost connection up after 30 s */
     MAX_SERIAL = 64,   /* ports; QEMU has fewer */
     MAX_TARGETS = 256, /* disks */
 };
@@ -199,7 +202,7 @@ static bool plan_make(const Live *live, Plan *plan, GError **err)
         .dest_uri = plan->uri,
         .migrate_uri = plan->migrate_uri,
         .dest_xml = plan->xml,
-        .disks = config->tunnelled ? NULL : (const char *const *)plan->targets->pdata,
+        .disks = (const char *const *)plan->targets->pdata,
         .bandwidth_mib = (uint64_t)config->bandwidth_mib,
         .connections = (unsigned)config->connections,
         .tunnelled = config->tunnelled,
@@ -293,28 +296,74 @@ static void allow_downtime(Job *job, int64_t downtime_ms)
         dv_warning(live->ctx, "downtime of %d ms not allowed: %s", (int)downtime_ms, err->message);
 }
 
+/* Caller frees. */
+static char *eta_text(const VirtJob *seen)
+{
+    int64_t eta_s = converge_eta_s(seen);
+
+    return eta_s < 0 ? g_strdup("no end in sight") : g_strdup_printf("%d s to go", (int)eta_s);
+}
+
+/* nova's record of a migration has no place for these. */
+static void count_step(const char *step)
+{
+    g_autofree char *name = g_strdup_printf("drover_live_migration_steps_total{step=\"%s\"}", step);
+
+    dv_metric_add(dv_metric(name, "What live migrations from here were helped along with."), 1);
+}
+
+static void set_gauges(const VirtJob *seen)
+{
+    dv_metric_set(dv_metric("drover_live_migration_eta_seconds",
+                            "When the live migration looked at last will be over; -1: never so."),
+                  converge_eta_s(seen));
+    dv_metric_set(dv_metric("drover_live_migration_dirty_bytes_per_second",
+                            "How fast its guest writes memory."),
+                  (int64_t)seen->dirty_rate);
+    dv_metric_set(dv_metric("drover_live_migration_sent_bytes_per_second",
+                            "How fast its memory gets across."),
+                  (int64_t)seen->bandwidth);
+}
+
 static void act(Job *job, const ConvergeAdvice *advice)
 {
-    const DvCtx *ctx = job->live->ctx;
+    static const struct {
+        const char *step, *what;
+    } rows[] = {
+        [CONVERGE_DOWNTIME] = {"downtime", "more downtime"},
+        [CONVERGE_POST_COPY] = {"post_copy", "switching to post-copy"},
+        [CONVERGE_PAUSE] = {"pause", "pausing the guest"},
+        [CONVERGE_CANCEL] = {"cancel", "cancelling it"},
+    };
+    g_autofree char *eta = NULL;
+    g_autofree char *text = NULL;
 
+    if (advice->act == CONVERGE_NOTHING)
+        return;
+    eta = eta_text(&job->last);
+    text = g_strdup_printf("live migration: %s: %s; the guest writes %d MiB/s, %d MiB/s get "
+                           "across, %d ms of downtime are allowed; %s",
+                           rows[advice->act].what, advice->reason,
+                           (int)(job->last.dirty_rate >> 20), (int)(job->last.bandwidth >> 20),
+                           (int)job->converge.allowed_ms, eta);
+    if (advice->act == CONVERGE_DOWNTIME)
+        dv_info(job->live->ctx, "%s", text);
+    else
+        dv_warning(job->live->ctx, "%s", text);
+    count_step(rows[advice->act].step);
     switch (advice->act) {
     case CONVERGE_NOTHING:
         break;
     case CONVERGE_DOWNTIME:
-        dv_info(ctx, "live migration: up to %d ms of downtime: %s", (int)advice->downtime_ms,
-                advice->reason);
         allow_downtime(job, advice->downtime_ms);
         break;
     case CONVERGE_POST_COPY:
-        dv_warning(ctx, "live migration: switching to post-copy: %s", advice->reason);
         switch_post_copy(job);
         break;
     case CONVERGE_PAUSE:
-        dv_warning(ctx, "live migration: pausing the guest: %s", advice->reason);
         pause_guest(job);
         break;
     case CONVERGE_CANCEL:
-        dv_warning(ctx, "live migration: cancelling it: %s", advice->reason);
         cancel(job);
         break;
     }
@@ -362,9 +411,7 @@ static void save_progress(Job *job)
 static void say_progress(const Job *job)
 {
     const VirtJob *seen = &job->last;
-    int64_t eta_s = converge_eta_s(seen);
-    g_autofree char *eta = eta_s < 0 ? g_strdup("no end in sight")
-                                     : g_strdup_printf("%d s to go", (int)eta_s);
+    g_autofree char *eta = eta_text(seen);
 
     dv_info(job->live->ctx,
             "live migration for %d s: %d%% of memory there (%d of %d MiB left, pass %d), %d of %d "
@@ -388,6 +435,7 @@ static void on_job(void *arg, const VirtJob *seen)
     if (seen->state != VIRT_JOB_RUNNING && seen->state != VIRT_JOB_POST_COPY)
         return;
     job->last = *seen;
+    set_gauges(seen);
     if (seen->state == VIRT_JOB_POST_COPY)
         say_post_copy(job);
     /* A cancel that came before the hypervisor had begun found nothing to end. */
@@ -409,26 +457,63 @@ static void on_job(void *arg, const VirtJob *seen)
 
 /* ---- where is the guest? ---- */
 
-/* Reading a console is what nova-compute does of any guest that it has, and changes nothing. */
-bool live_ask_dest(const Live *live, bool *out_there, GError **err)
+typedef enum { THERE_NOT, THERE_RUNS, THERE_STANDS } There;
+
+static bool ask(const Live *live, const char *method, const char *tail, GError **err)
 {
     g_autoptr(Ovo) args = ovo_new_dict();
-    g_autoptr(GError) why = NULL;
 
     ovo_set_child(args, "instance", live->instance);
-    ovo_set_str(args, "tail_length", "1");
-    if (peer_call(live->agent->peers, live->ctx, live->dest, "get_console_output", PEER_VERSION,
-                  args, PEER_SHORT, NULL, &why) ||
-        dv_is(why, DV_E_CONSOLE_NOT_AVAILABLE)) {
-        *out_there = true;
-        return true;
+    if (tail)
+        ovo_set_str(args, "tail_length", tail);
+    return peer_call(live->agent->peers, live->ctx, live->dest, method, PEER_VERSION, args,
+                     PEER_SHORT, NULL, err);
+}
+
+/* What nova-compute answers as well, and what changes nothing: the console of any guest that it
+ * has, the diagnostics of one that runs. */
+static bool look_there(const Live *live, There *out, GError **err)
+{
+    g_autoptr(GError) console = NULL;
+    g_autoptr(GError) why = NULL;
+
+    *out = THERE_NOT;
+    if (!ask(live, "get_console_output", "1", &console)) {
+        if (dv_is(console, DV_E_INSTANCE_NOT_FOUND))
+            return true;
+        if (!dv_is(console, DV_E_CONSOLE_NOT_AVAILABLE)) {
+            g_propagate_error(err, g_steal_pointer(&console));
+            return false;
+        }
     }
-    if (dv_is(why, DV_E_INSTANCE_NOT_FOUND)) {
-        *out_there = false;
+    *out = THERE_RUNS;
+    if (ask(live, "get_diagnostics", NULL, &why))
         return true;
-    }
+    *out = THERE_STANDS;
+    if (!dv_is(why, DV_E_TIMEOUT) && !dv_is(why, DV_E_UNAVAILABLE))
+        return true;
     g_propagate_error(err, g_steal_pointer(&why));
-    return dv_within(err, "asking host %s for the guest", live->dest);
+    return false;
+}
+
+/* One that stands still there may be half of a guest that was still coming: its libvirtd takes that
+ * away when it notices that nothing more comes. What is there after that is a whole one. */
+bool live_ask_dest(const Live *live, bool *out_there, GError **err)
+{
+    There there = THERE_STANDS;
+
+    for (unsigned try = 0; there == THERE_STANDS && try < STANDS_TRIES; try++) {
+        if (try > 0)
+            g_usleep(STANDS_MS * 1000UL);
+        if (!look_there(live, &there, err))
+            return dv_within(err, "asking host %s for the guest", live->dest);
+        if (try == 0 && there == THERE_STANDS)
+            dv_info(live->ctx, "the guest stands still on host %s: does it stay?", live->dest);
+        if (agent_stopping(live->agent) && there == THERE_STANDS)
+            return dv_fail(err, DV_E_UNAVAILABLE, "this agent stops");
+    }
+    *out_there = there != THERE_NOT;
+    return true;
 }
 
 /* A guest that libvirt lost sight of at the switch may still stand here, and must not go on when it

@@ -12,6 +12,7 @@
 #include "agent/op.h"
 #include "agent/ops/live.h"
 #include "agent/ops/ops.h"
+#include "agent/recovery_moves.h"
 
 #include "util/log.h"
 
@@ -73,6 +74,25 @@ void live_done(Live *live)
     g_clear_pointer(&live->uuid, g_free);
     g_clear_pointer(&live->dest, g_free);
     live->ticket = NULL;
+}
+
+void live_free(void *arg)
+{
+    Live *live = arg;
+
+    live_done(live);
+    g_free(live);
+}
+
+void live_leave(Live *live)
+{
+    Agent *agent = live->agent;
+    g_autoptr(DvCtx) admin = dv_ctx_new_admin();
+    g_autofree char *uuid = live->left ? g_strdup(live->uuid) : NULL;
+
+    live_free(live); /* with its place, which that look may need */
+    if (uuid)
+        recovery_live_later(agent, admin, uuid);
 }
 
 bool live_status(Live *live, const char *status, GError **err)
@@ -245,7 +265,8 @@ static void roll_back(Live *live, const char *status)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!live_rollback(live, status, &err))
+    live->left = !live_rollback(live, status, &err);
+    if (live->left)
         dv_error(live->ctx, "the live migration is not taken back completely: %s", err->message);
 }
 
@@ -270,7 +291,8 @@ static void finish(Live *live)
 {
     g_autoptr(GError) err = NULL;
 
-    if (!live_finish(live, &err))
+    live->left = !live_finish(live, &err);
+    if (live->left)
         dv_error(live->ctx, "the guest has moved to host %s, but: %s", live->dest, err->message);
 }
 
@@ -344,14 +366,6 @@ static void migrate(Live *live)
         not_prepared(live, cause);
 }
 
-static void live_free(void *arg)
-{
-    Live *live = arg;
-
-    live_done(live);
-    g_free(live);
-}
-
 static void live_run(void *arg)
 {
     Live *live = arg;
@@ -359,7 +373,7 @@ static void live_run(void *arg)
     /* else whoever cancelled it has put everything right */
     if (live_ticket_prepare(live->ticket))
         migrate(live);
-    live_free(live);
+    live_leave(live);
 }
 
 /* ---- the request ---- */

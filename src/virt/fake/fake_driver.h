@@ -59,10 +59,11 @@ typedef enum {
     FAKE_MIGRATION_STAYS,   /* the last pass is repeated until the guest is paused, post-copy is
                                started, the allowed downtime is what the pass expects, or it is
                                cancelled */
+    FAKE_MIGRATION_BREAKS,  /* in post-copy the destination is lost; as STAYS until then */
     FAKE_MIGRATION_FORGETS, /* at the switch the hypervisor here is lost, and knows nothing when it
                                is back: the guest stands still here, and runs at the destination */
     FAKE_MIGRATION_FORGETS_HERE, /* the same, and it is not at the destination */
-    FAKE_MIGRATION_BREAKS,       /* in post-copy the destination is lost; as STAYS until then */
+    FAKE_MIGRATION_FORGETS_HALF, /* the same, and it is there as it came in, not whole */
 } FakeMigrationEnd;
 
 /* How migrations from a hypervisor go. Zeroed: one pass, and the guest is there. */

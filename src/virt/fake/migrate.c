@@ -156,6 +156,7 @@ static bool is_settled(const FakeVirt *fake, const FakeGuest *guest) DV_REQUIRES
     case FAKE_MIGRATION_FAILS:
     case FAKE_MIGRATION_FORGETS:
     case FAKE_MIGRATION_FORGETS_HERE:
+    case FAKE_MIGRATION_FORGETS_HALF:
         return true;
     case FAKE_MIGRATION_STAYS:
     case FAKE_MIGRATION_BREAKS:
@@ -247,13 +248,14 @@ static bool break_off(FakeVirt *fake, const char *uuid, FakeVirt *peer, GError *
                    "fake: the destination was lost in post-copy of guest %s", uuid);
 }
 
-/* The guest stands still here; it is the destination's when it `arrives`. */
-static bool forget(FakeVirt *fake, const char *uuid, FakeVirt *peer, bool arrives, GError **err)
+/* The guest stands still here, and is there as `end` says. */
+static bool forget(FakeVirt *fake, const char *uuid, FakeVirt *peer, FakeMigrationEnd end,
+                   GError **err)
 {
     drop_move(fake, uuid);
-    if (!arrives) {
+    if (end == FAKE_MIGRATION_FORGETS_HERE) {
         give_up(peer, uuid);
-    } else {
+    } else if (end == FAKE_MIGRATION_FORGETS) {
         dv_lock(&peer->lock);
         if (fake_find(peer, uuid))
             fake_find(peer, uuid)->state = GUEST_STATE_RUNNING;
@@ -319,8 +321,8 @@ static bool switch_over(FakeVirt *fake, const char *uuid, const VirtWatch *watch
         return break_off(fake, uuid, peer, err);
     if (stops)
         fake_send_event(fake, uuid, GUEST_EVENT_MIGRATION_SWITCHES, "migrated");
-    if (end == FAKE_MIGRATION_FORGETS || end == FAKE_MIGRATION_FORGETS_HERE)
-        return forget(fake, uuid, peer, end == FAKE_MIGRATION_FORGETS, err);
+    if (end >= FAKE_MIGRATION_FORGETS)
+        return forget(fake, uuid, peer, end, err);
     if (!fake_enter(fake, "switch", &cause))
         return stay(fake, uuid, dv_code(cause), err);
     fake_leave(fake);
@@ -418,11 +420,14 @@ static FakeGuest *enter_move(FakeVirt *fake, const char *op, const char *uuid,
 static bool send_off(FakeVirt *fake, const char *op, const char *uuid,
                      const VirtMigration *migration, GError **err) DV_NO_ANALYSIS
 {
-    FakeGuest *guest = fake_enter_guest(fake, op, uuid, err);
+    FakeGuest *guest;
     g_autofree char *name = NULL;
     FakeVirt *peer = NULL;
     bool ok;
 
+    if (migration->tunnelled && migration->disks && migration->disks[0])
+        return dv_fail(err, DV_E_UNSUPPORTED, "fake: a tunnelled migration cannot copy disks");
+    guest = fake_enter_guest(fake, op, uuid, err);
     if (!guest)
         return false;
     ok = begin(fake, guest, migration, err);

@@ -83,6 +83,21 @@ static void contract_unreachable_destination_leaves_the_guest(void **state)
     destroy(driver, spec);
 }
 
+static void contract_disks_do_not_go_through_a_tunnel(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(38);
+    g_autoptr(GError) err = NULL;
+    const VirtMigration migration = {
+        .dest_uri = NOWHERE, .disks = (const char *[]){"vda", NULL}, .tunnelled = true};
+
+    start(driver, spec, false);
+    assert_false(driver->ops->migrate(driver->self, NULL, spec->uuid, &migration, NULL, &err));
+    assert_int_equal(err->code, DV_E_UNSUPPORTED);
+    assert_int_equal(state_now(driver, spec->uuid), GUEST_STATE_RUNNING);
+    destroy(driver, spec);
+}
+
 static void contract_description_is_rewritten_for_the_destination(void **state)
 {
     VirtDriver *driver = *state;
@@ -271,6 +286,7 @@ static void contract_cancelled_guest_stays(void **state)
         cmocka_unit_test(contract_absent_guest_is_not_migrated),               \
         cmocka_unit_test(contract_guest_at_rest_has_no_migration),             \
         cmocka_unit_test(contract_unreachable_destination_leaves_the_guest),   \
+        cmocka_unit_test(contract_disks_do_not_go_through_a_tunnel),           \
         cmocka_unit_test(contract_description_is_rewritten_for_the_destination),\
         cmocka_unit_test(contract_serial_ports_are_reserved_once),             \
         cmocka_unit_test(contract_emulated_cpus_run_anywhere)
