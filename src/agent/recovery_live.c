@@ -170,7 +170,8 @@ static bool is_source_down(const Interrupted *move, bool *out, GError **err)
     return true;
 }
 
-/* One that still comes in is paused. While the source lives, the rest is its to do. */
+/* One that still comes in is paused. While the source lives, the rest is its to do, and it may give
+ * up: nova-compute that gets no answer from here says "completed", and leaves the instance so. */
 bool recovery_live_take_over(Interrupted *move, GError **err)
 {
     bool done = strcmp(ovo_str_or(move->migration, "status", ""), "completed") == 0;
@@ -181,8 +182,10 @@ bool recovery_live_take_over(Interrupted *move, GError **err)
         return true;
     if (!recovery_is_up(move->power) || (!done && !is_source_down(move, &down, err)))
         return !err || !*err;
-    if (!done && !down)
+    if (!done && !down) {
+        recovery_move_later(move->agent, move->ctx, move->uuid);
         return true;
+    }
     dv_warning(move->ctx, "the guest has come from host %s, which did not say so",
                ovo_str_or(move->migration, "source_compute", "?"));
     args = ovo_new_dict();

@@ -519,7 +519,17 @@ void fake_conductor_put(FakeConductor *fake, const Ovo *instance)
 
 void fake_conductor_put_migration(FakeConductor *fake, json_t *data)
 {
+    json_t *row;
+    size_t i;
+
     dv_lock(&fake->lock);
+    json_array_foreach(fake->moves, i, row)
+    {
+        if (json_equal(json_object_get(row, "id"), json_object_get(data, "id"))) {
+            json_array_remove(fake->moves, i);
+            break;
+        }
+    }
     json_array_append_new(fake->moves, data);
     dv_unlock(&fake->lock);
 }

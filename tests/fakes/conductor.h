@@ -34,7 +34,8 @@ void fake_conductor_set_json(FakeConductor *fake, const char *uuid, const char *
 /* Removes the row, as a delete by somebody else would. */
 void fake_conductor_remove(FakeConductor *fake, const char *uuid);
 
-/* Stores a migration, data of the object; its saves change it, and lists find it. Stolen. */
+/* Stores a migration, data of the object, in place of one with its id; its saves change it, and
+ * lists find it. Stolen. */
 void fake_conductor_put_migration(FakeConductor *fake, json_t *data);
 /* NULL: no such migration. Caller frees. */
 char *fake_conductor_migration_status(FakeConductor *fake, int64_t id);

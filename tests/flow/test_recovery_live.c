@@ -380,23 +380,54 @@ static void a_guest_that_nobody_announced_is_taken_over(void **state)
     assert_runs_on(cloud, cloud->dest);
 }
 
-static void a_guest_that_still_comes_is_left_alone(void **state)
+/* The source has reported just now; the destination's agent looks again and again. */
+static void restart_dest_of_a_living_source(Cloud *cloud)
 {
-    Cloud *cloud = *state;
     g_autofree char *now = dv_time_object(dv_clock_wall_ms(dv_clock_real()));
     FakeConductor *con = fake_agent_conductor(cloud->source);
+    int64_t limit_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
 
     fake_conductor_answer(con, "Service.get_by_host_and_binary",
                           fake_agent_object("Service", "1.22",
                                             json_pack("{s:i, s:s}", "id", 1, "last_seen_up", now)));
+    fake_agent(cloud->dest)->second_look_ms = 20;
     put_migration(cloud, "running");
     prepare(cloud);
     move_guest(cloud);
     restart_dest(cloud);
+    while (fake_conductor_count(con, "Service.get_by_host_and_binary") < 2 &&
+           g_get_monotonic_time() < limit_us)
+        g_usleep(5000);
+}
+
+static void a_guest_that_still_comes_is_left_alone(void **state)
+{
+    Cloud *cloud = *state;
+
+    restart_dest_of_a_living_source(cloud);
     assert_int_equal(guest(cloud->dest), GUEST_STATE_RUNNING);
     fake_agent_assert_row(cloud->source, "host", FLOW_NODE);
     fake_agent_assert_row(cloud->source, "task_state", "migrating");
     assert_status(cloud->source, "running");
+}
+
+/* nova-compute as the source: once it has waited long enough for this host, it says that the
+ * migration is completed, and never asks again. */
+static void a_guest_whose_source_gives_up_is_taken_over(void **state)
+{
+    Cloud *cloud = *state;
+    int64_t limit_us = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+
+    restart_dest_of_a_living_source(cloud);
+    put_migration(cloud, "completed");
+    for (bool done = false; !done && g_get_monotonic_time() < limit_us; g_usleep(5000)) {
+        g_autofree char *is = fake_conductor_field(fake_agent_conductor(cloud->source), UUID,
+                                                   "host");
+
+        done = g_strcmp0(is, DEST) == 0;
+    }
+    fake_agent_wait(cloud->dest, UUID);
+    assert_runs_on(cloud, cloud->dest);
 }
 
 /* The host that it comes from is lost, and cannot say so any more. */
@@ -438,6 +469,7 @@ int main(void)
         T(one_that_was_adopted_can_be_aborted),
         T(a_guest_that_nobody_announced_is_taken_over),
         T(a_guest_that_still_comes_is_left_alone),
+        T(a_guest_whose_source_gives_up_is_taken_over),
         T(a_guest_whose_source_is_lost_is_taken_over),
     };
 

@@ -222,6 +222,11 @@ class MoveBench(lib.Bench):
                 self.force_down(host, False)
         return trouble
 
+    def testify(self):
+        """What the hypervisors say of the guests of a case that failed, before they are deleted."""
+        return [f"{host}: {guest.uuid} {host.describe(guest.uuid)}" for guest in self.servers for host in self.hosts
+                if lib.pid_of(host.name + "/libvirtd") and host.state(guest.uuid)]
+
     def clean(self):
         trouble = super().clean()
         for guest in self.servers:

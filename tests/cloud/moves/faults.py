@@ -9,6 +9,7 @@ import time
 
 import lib
 from bench import LIVE_ENDED
+from hosts import check_on
 from lib import check, check_equal, cloud_command, eventually, refused
 
 SLOW_KBIT = 40000          # a guest of 128 MiB then takes about half a minute
@@ -172,8 +173,36 @@ def source_libvirtd_killed(t):
     with Slowly(t) as move:
         t.source.libvirtd("kill")
         t.source.libvirtd("start")
-        move.ended("failed", "error", "completed")
-    move.check_whole()
+        record = move.ended("failed", "error", "completed")
+    if record["status"] == "error" and t.source.agent.name == "nova-compute":
+        check_given_up(t, move)
+    else:
+        move.check_whole()
+
+
+def come_back(guest):
+    """A hard reboot, out of ERROR if need be, which the status stays until the guest runs."""
+    guest.action({"reboot": {"type": "HARD"}})
+    eventually(lib.BOOT_S, "the server to be back", lambda: guest.show()["status"] == "ACTIVE")
+    guest.wait("ACTIVE")
+    guest.wait_next_boot()
+
+
+def check_given_up(t, move):
+    """What nova-compute makes of a source whose libvirtd went (its _do_live_migration): no rollback, but an ERROR.
+
+    The guest runs on untouched, and a hard reboot brings the server back; the migration keeps its allocation.
+    """
+    guest = move.guest
+    eventually(lib.BOOT_S, "the server to be in ERROR",
+               lambda: (guest.show()["status"], guest.show()["OS-EXT-STS:task_state"]) == ("ERROR", None))
+    check_on(guest, t.source, t.hosts)
+    guest.check_same(t.source, 2)
+    come_back(guest)
+    check_on(guest, t.source, t.hosts)
+    guest.check_same(t.source)
+    t.plain = None  # its bindings are those of two hosts: nothing for another case
+    t.cloud.delete("placement", f"/allocations/{move.record['uuid']}")
 
 
 def dest_qemu_killed(t):
@@ -191,14 +220,18 @@ def source_qemu_killed(t):
     """kill -9 of the guest itself while it moves: it is gone, nova says so, and it can be started again."""
     with Slowly(t) as move:
         os.kill(t.source.qemu(move.guest.uuid), signal.SIGKILL)
-        move.ended("failed", "error")
+        record = move.ended("failed", "error", *(["completed"] if t.source.agent.name == "nova-compute" else []))
     eventually(lib.BOOT_S, "the guest to be settled", lambda: move.guest.show()["OS-EXT-STS:task_state"] is None)
     check(t.dest.state(move.guest.uuid) is None, "the guest is on the destination")
     check(t.source.state(move.guest.uuid) in (None, "shut off"), "the guest runs on the source")
-    move.guest.action({"reboot": {"type": "HARD"}})
-    move.guest.wait("ACTIVE")
-    move.guest.wait_next_boot()
-    move.guest.check_settled(t.source)
+    host = t.source
+    if record["status"] == "completed":
+        # nova-compute takes a guest that is no more for one that has arrived, and leaves its definition
+        host = t.dest
+        if t.source.state(move.guest.uuid):
+            t.source.virsh("undefine", move.guest.uuid)
+    come_back(move.guest)
+    move.guest.check_settled(host)
 
 
 def source_agent_killed(t):

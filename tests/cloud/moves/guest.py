@@ -115,9 +115,15 @@ class Console:
     def wait_ticks(self, more=15, seconds=90):
         """Waits until the guest has counted on by so much, and returns the counter."""
         start = self.counter()
-        eventually(seconds, f"guest to count on from {start}",
+        eventually(seconds, lambda: f"guest to count on from {start}: {self.state()}",
                    lambda: self.counter() >= start + more or 0 < self.counter() < start, 0.2)
         return self.counter()
+
+    def state(self):
+        """Why nothing more comes, for whoever reads of a failure: what was read, and what there is."""
+        read = {os.fstat(file.fileno()).st_ino: file.tell() for file, _ in self.files.values()}
+        there = {path: (os.stat(path).st_ino, os.stat(path).st_size) for path in self.paths if os.path.exists(path)}
+        return f"{self.counter()}, bytes read of each file {read}, files {there}, follows: {self.thread.is_alive()}"
 
     def wait_boot(self, boot=1, seconds=180, first_part=0):
         """Waits until the guest counts and has written in this boot; first_part: how many files there were before."""

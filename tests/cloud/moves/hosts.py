@@ -105,6 +105,16 @@ class Host:
         check("failed to get domain" in done.stderr, f"virsh of {self.name}: {done.stderr.strip()}")
         return None
 
+    def describe(self, uuid):
+        """What libvirt and QEMU say of a guest: a line for whoever looks for the cause of a failure."""
+        said = [self.virsh("domstate", "--reason", uuid).strip()]
+        if said[0].startswith(("running", "paused")):
+            for _ in range(3):  # a processor that halts at one place waits for an interrupt
+                registers = self.virsh("qemu-monitor-command", uuid, "--hmp", "info registers")
+                said.append(" ".join(re.findall(r"\b(?:RIP|EIP|RFL|HLT)=\w+", registers)))
+            said.append(self.virsh("qemu-monitor-command", uuid, "--hmp", "info status").strip())
+        return "; ".join(said)
+
     def qemu(self, uuid):
         """The pid, seen from outside, of the guest's QEMU."""
         for entry in os.listdir("/proc"):
