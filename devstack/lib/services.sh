@@ -69,7 +69,11 @@ prepare_nova() {
     once nova-cell1 nova-manage --config-file "$NOVA_CONF" cell_v2 create_cell --name=cell1 --verbose
 }
 
-start_conductor() { start nova-conductor nova-conductor --config-file "$NOVA_CONF"; }
+start_conductor() {
+    local conf=(--config-file "$NOVA_CONF")
+    [ ! -e "$ETC/nova-conductor/extra.conf" ] || conf+=(--config-file "$ETC/nova-conductor/extra.conf")
+    start nova-conductor nova-conductor "${conf[@]}"
+}
 start_scheduler() { start nova-scheduler nova-scheduler --config-file "$NOVA_CONF"; }
 # As one process: /usr/bin/nova-api keeps a parent that looks a hundred times a second whether its worker still lives.
 # nova would name the log after the program's file, which is <string> here.

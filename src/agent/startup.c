@@ -2,6 +2,7 @@
 #include "agent/startup.h"
 
 #include "agent/evacuated.h"
+#include "agent/ops/live.h"
 #include "agent/recovery.h"
 #include "agent/recovery_moves.h"
 #include "services/scheduler.h"
@@ -284,6 +285,7 @@ bool startup_open(Agent *agent, const DvCtx *ctx, GError **err)
     startup_recover_unclaimed(agent, ctx);
     settle_evacuated(agent, ctx);
     recovery_moves(agent, ctx);
+    live_check_clean(agent, ctx);
     gate_open(agent->gate);
     atomic_store(&agent->vitals.ready, true);
     announce(agent, ctx);

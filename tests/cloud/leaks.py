@@ -29,6 +29,8 @@ def folders(root, servers):
         match = re.match(UUID, name)
         if match and (match.group() not in servers or name.endswith("_del")):
             yield f"folder {name}"
+        if name.startswith("tmp"):
+            yield f"file {name}, with which a destination of a live migration asked whether the folder is shared"
     base = os.path.join(root, "_base")
     for name in os.listdir(base) if os.path.isdir(base) else ():
         if not re.fullmatch(r"(?:[0-9a-f]{40}|ephemeral_\w+|swap_\d+)(?:_[\w]+)?", name):

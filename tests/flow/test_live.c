@@ -64,6 +64,9 @@ static void the_check_leaves_no_file(void **state)
     assert_true(json_is_true(json_object_get(data_of(cloud->data), "is_shared_instance_path")));
     assert_true(json_is_false(json_object_get(data_of(cloud->data), "block_migration")));
     assert_false(json_object_get(data_of(cloud->data), "disk_over_commit"));
+    /* a file that an agent's death leaves is found again by its name */
+    assert_true(g_str_has_prefix(
+        json_string_value(json_object_get(data_of(cloud->data), "filename")), "tmp-" DEST "-"));
     dir = g_dir_open(fake_agent_instances_path(cloud->dest), 0, NULL);
     while ((name = g_dir_read_name(dir)) != NULL)
         assert_false(g_str_has_prefix(name, "tmp"));

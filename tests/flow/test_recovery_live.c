@@ -4,6 +4,8 @@
 
 #include "agent/recovery.h"
 #include "agent/recovery_moves.h"
+#include "agent/startup.h"
+#include "util/fs.h"
 
 static int setup(void **state)
 {
@@ -447,6 +449,34 @@ static void a_guest_whose_source_is_lost_is_taken_over(void **state)
     assert_runs_on(cloud, cloud->dest);
 }
 
+/* Other hosts may ask at this moment, and share the folder. */
+static void files_of_a_question_that_died_go(void **state)
+{
+    static const struct {
+        const char *name;
+        bool stays;
+    } files[] = {
+        {"tmp-" DEST "-aB3dE9", false},     {"tmp-" DEST "-000000", false},
+        {"tmp-" DEST "-2-aB3dE9", true},    {"tmp-" DEST "--B3dE9", true},
+        {"tmp-" FLOW_NODE "-aB3dE9", true}, {"tmpaB3dE9f", true},
+    };
+    Cloud *cloud = *state;
+    const char *folder = fake_agent_instances_path(cloud->dest);
+
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(folder, files[i].name, NULL);
+
+        assert_true(dv_write_file(path, "", 0, 0600, NULL));
+    }
+    assert_true(startup_open(fake_agent(cloud->dest), fake_agent_ctx(cloud->dest), NULL));
+    for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
+        g_autofree char *path = g_build_filename(folder, files[i].name, NULL);
+
+        if (dv_exists(path) != files[i].stays)
+            fail_msg("%s", files[i].name);
+    }
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -471,6 +501,7 @@ int main(void)
         T(a_guest_that_still_comes_is_left_alone),
         T(a_guest_whose_source_gives_up_is_taken_over),
         T(a_guest_whose_source_is_lost_is_taken_over),
+        T(files_of_a_question_that_died_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -90,6 +90,12 @@ void live_broken(Live *live, const GError *why);
 bool live_bind_ports(Agent *agent, const DvCtx *ctx, const char *uuid, const NetworkInfo *ports,
                      const char *dest, GError **err);
 
+/* ---- live_check.c ---- */
+
+/* At start: removes the files with which an earlier process of this host has asked whether a source
+ * shares the folder of instances. */
+void live_check_clean(Agent *agent, const DvCtx *ctx);
+
 /* ---- live_abort.c ---- */
 
 /* The hypervisor says that the guest changes sides just now: its ports follow at once. Queues work,

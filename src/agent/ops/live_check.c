@@ -26,6 +26,7 @@
 #include <sys/stat.h>
 
 #define MIB (1024 * 1024)
+#define RANDOM "XXXXXX" /* what mkstemp replaces by letters and digits */
 
 /* ---- the destination ---- */
 
@@ -171,11 +172,38 @@ static bool check_cpu(void *self, GError **err)
     return host_cpu && compare(check, host_cpu, err);
 }
 
+/* It says whose it is: where the folder is shared, what a dead agent has left must not be taken for
+ * another host's. */
+static char *file_prefix(const Agent *agent)
+{
+    return g_strdelimit(g_strconcat("tmp-", agent->config.host, "-", NULL), "/", '_');
+}
+
+void live_check_clean(Agent *agent, const DvCtx *ctx)
+{
+    g_autofree char *prefix = file_prefix(agent);
+    g_autoptr(GDir) dir = g_dir_open(agent->config.instances_path, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir)) != NULL) {
+        g_autofree char *path = g_build_filename(agent->config.instances_path, name, NULL);
+
+        if (!g_str_has_prefix(name, prefix) || strlen(name + strlen(prefix)) != strlen(RANDOM) ||
+            strchr(name + strlen(prefix), '-'))
+            continue;
+        if (g_unlink(path) == 0)
+            dv_info(ctx, "removed %s, left by a question about a live migration", path);
+        else
+            dv_warning(ctx, "%s stays: %s", path, g_strerror(errno));
+    }
+}
+
 static bool check_file(void *self, GError **err)
 {
     Check *check = self;
-    g_autofree char *path = g_build_filename(check->agent->config.instances_path, "tmpXXXXXX",
-                                             NULL);
+    g_autofree char *prefix = file_prefix(check->agent);
+    g_autofree char *name = g_strconcat(prefix, RANDOM, NULL);
+    g_autofree char *path = g_build_filename(check->agent->config.instances_path, name, NULL);
     dv_autofd int fd = g_mkstemp_full(path, O_RDWR, 0600);
 
     if (fd < 0)

@@ -165,13 +165,43 @@ class Host:
 
     def options(self, text):
         """More options for its agents, from their next start on; None takes them away."""
-        if text is None:
-            cloud_command("options", self.name)
-            return
-        path = os.path.join(os.environ["DROVER_CLOUD"], "tmp", self.name + ".conf")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        cloud_command("options", self.name, path)
+        set_options(self.name, text)
+
+    def tune(self, name, text):
+        """Makes `name` its agent, with these options: what runs so already goes on."""
+        other = get_options(self.name) != text
+        if other:
+            self.options(text)
+        if other and name == self.agent.name and self.agent.runs:
+            self.agent.restart()
+        else:
+            self.agent.choose(name)
+
+
+def get_options(name):
+    """What further options the agents of a host have, or nova-conductor has; None: none."""
+    path = os.path.join(os.environ["DROVER_CLOUD"], "etc", name, "extra.conf")
+    if not os.path.exists(path):
+        return None
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def set_options(name, text):
+    if text is None:
+        cloud_command("options", name)
+        return
+    path = os.path.join(os.environ["DROVER_CLOUD"], "tmp", name + ".conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    cloud_command("options", name, path)
+
+
+def tune_conductor(text):
+    """nova-conductor runs with these options, and with no others."""
+    if get_options("nova-conductor") != text:
+        set_options("nova-conductor", text)
+        cloud_command("restart", "nova-conductor")
 
 
 def settled(cloud, host):

@@ -4,7 +4,6 @@ The steps are those of the tables in src/agent/ops, read from there: a new one i
 agent ends itself with SIGKILL at the step that DROVER_KILL_AT names (agent/main.c). Afterwards the guest runs on one
 host, or can be made to, with all that it had written.
 """
-import contextlib
 import glob
 import os
 import re
@@ -49,8 +48,10 @@ def steps_of_operations():
     return found
 
 
-# Half a minute for a message that may still be on its way is long where none is.
-QUICK = "[drover]\nrecovery_delay = 5\n"
+# Of all agents while these cases run: half a minute for a message that may still be on its way is long where none is,
+# and so is a minute for the answer of a peer that has died. Who works on a call says so each half of that time.
+CONDUCTOR_OPTIONS = "[DEFAULT]\nrpc_response_timeout = 15\n"
+OPTIONS = CONDUCTOR_OPTIONS + "[drover]\nrecovery_delay = 5\n"
 
 
 class Doomed:
@@ -60,7 +61,6 @@ class Doomed:
         self.t, self.host, self.point = t, host, point
 
     def __enter__(self):
-        self.host.options(QUICK)
         self.host.agent.restart_to_die(self.point)
 
     def __exit__(self, kind, *_):
@@ -68,29 +68,7 @@ class Doomed:
             eventually(lib.BOOT_S, f"{self.host}'s agent to die at {self.point}", lambda: not self.host.agent.runs, 0.05)
         if not self.host.agent.runs:
             self.host.agent.start()
-        self.host.options(None)
         return False
-
-
-RPC_S = 20
-
-
-@contextlib.contextmanager
-def impatient(host):
-    """drover on this host waits 20 s for an answer of a peer that has died.
-
-    With nova-compute its start would take the seconds that are won, unless the whole cloud waits no longer.
-    """
-    if host.agent.name != "drover" or int(os.environ.get("DROVER_CLOUD_RPC_TIMEOUT", "60")) <= RPC_S:
-        yield
-        return
-    host.options(f"[DEFAULT]\nrpc_response_timeout = {RPC_S}\n")
-    host.agent.restart()
-    try:
-        yield
-    finally:
-        host.options(None)
-        host.agent.restart()
 
 
 def rests(guest, *states):
@@ -128,13 +106,11 @@ def check_alive(t, guest, records):
 def kill_in_live(t, role, point):
     guest = t.a_guest()
     guest.witness()
-    host = getattr(t, role)
-    with impatient(t.source) if host is t.dest else contextlib.nullcontext():
-        with Doomed(t, host, point):
-            t.ready()
-            guest.since = time.monotonic()
-            guest.migrate_live(t.dest)
-        record = guest.wait_migration(*LIVE_ENDED, seconds=SETTLE_S)
+    with Doomed(t, getattr(t, role), point):
+        t.ready()
+        guest.since = time.monotonic()
+        guest.migrate_live(t.dest)
+    record = guest.wait_migration(*LIVE_ENDED, seconds=SETTLE_S)
     rests(guest, "ACTIVE")
     there = t.dest if record["status"] == "completed" else t.source
     guest.check_settled(there)
