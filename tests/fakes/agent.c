@@ -584,6 +584,25 @@ static void map_file(FakeAgent *from, FakeAgent *to, json_t *args)
     json_object_set_new(data, "filename", json_string(there));
 }
 
+/* What a test has said that all hosts answer; stolen. */
+static bool peer_answer(json_t *answer, json_t **out_result, RpcRemote *remote, GError **err)
+{
+    const json_t *raised = json_object_get(answer, "raises");
+
+    if (raised) {
+        *remote = (RpcRemote){g_strdup(json_string_value(json_object_get(raised, "class"))),
+                              g_strdup(json_string_value(json_object_get(raised, "module"))),
+                              g_strdup(json_string_value(json_object_get(raised, "message")))};
+        json_decref(answer);
+        return dv_fail(err, DV_E_REMOTE, "%s: %s", remote->class_name, remote->message);
+    }
+    if (out_result)
+        *out_result = answer;
+    else
+        json_decref(answer);
+    return true;
+}
+
 static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
                          json_t *args, int64_t timeout_ms G_GNUC_UNUSED,
                          int64_t monitor_ms G_GNUC_UNUSED, json_t **out_result, RpcRemote *remote,
@@ -610,8 +629,7 @@ static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, 
     dv_unlock(&fake->lock);
     if (answer) {
         json_decref(call.args);
-        *out_result = answer;
-        return true;
+        return peer_answer(answer, out_result, remote, err);
     }
     if (to && call.method && !(lost && lost_before)) {
         map_file(fake, to, call.args);

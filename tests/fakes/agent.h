@@ -67,7 +67,7 @@ void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg
  * *out_host (may be NULL). Caller frees. */
 unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host);
 /* What compute hosts answer to calls of this method from now on; stolen. Other methods have no
- * answer. Calls count as casts do. */
+ * answer. {"raises": {class, module, message}}: they fail with that. Calls count as casts do. */
 void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer);
 /* The next `times` calls of this method to the other host end with DV_E_TIMEOUT; before_work: they
  * do not arrive, else only their answers are lost. */

@@ -12,7 +12,7 @@
 #include "rpc/rpc_priv.h"
 #include "rpc/sender_priv.h"
 
-#define FOLDER "tests/wire/data/replay/"
+#define FOLDER "tests/wire/data/"
 #define WAIT_MS 120000
 #define STILL 5 /* looks, 2 ms apart, that must all find the agent idle */
 #define OPTIONS                                           \
@@ -141,7 +141,7 @@ static void on_published(Replay *replay, const RpcOut *out)
     if (json_object_get(inner, "method"))
         keep(replay, replay_cast(out->exchange.name, out->routing_key, inner));
     else if (json_is_true(json_object_get(inner, "ending")))
-        keep(replay, replay_reply(replay->method, inner));
+        keep(replay, replay_reply(json_string_value(json_object_get(inner, "_msg_id")), inner));
 }
 
 /* The broker: everything that is published arrives. */
@@ -339,18 +339,21 @@ static void write_row(Replay *replay, const json_t *request)
         replay_put(replay, instance);
 }
 
-static void deliver(Replay *replay, const json_t *request)
+static void deliver(Replay *replay, json_t *request)
 {
     json_t *message = json_pack("{sO sO sO}", "method", json_object_get(request, "method"),
                                 "version", json_object_get(request, "version"), "args",
                                 json_object_get(request, "args"));
 
     if (json_is_true(json_object_get(request, "call"))) {
-        json_object_set_new(message, "_msg_id", json_string("replay"));
+        json_object_set(message, "_msg_id", json_object_get(request, "method"));
         json_object_set_new(message, "_reply_q", json_string("reply_replay"));
         json_object_set_new(message, "_timeout", json_null());
     }
-    write_row(replay, request);
+    if (replay->how->half)
+        replay_before(replay, request);
+    else
+        write_row(replay, request);
     fake_agent_deliver(replay->fake, message);
 }
 
@@ -404,12 +407,27 @@ static unsigned deliver_starts(Replay *replay, const char *hold)
     return count;
 }
 
+static bool comes_anything(const Replay *replay, const char *when)
+{
+    size_t i;
+    json_t *request;
+
+    json_array_foreach(json_object_get(replay->fixture, "requests"), i, request)
+    {
+        if (is_of(request, atomic_load(&replay->step), when))
+            return true;
+    }
+    return false;
+}
+
 /* Where events arrive: as the talk says, or of several operations where those of the step do. */
 static const char *hold_of(const Replay *replay)
 {
     size_t i;
     json_t *request;
 
+    if (replay->how->half && !comes_anything(replay, "during"))
+        return NULL;
     if (replay->how->hold || !json_object_get(replay->fixture, "owners"))
         return replay->how->hold;
     json_array_foreach(json_object_get(replay->fixture, "requests"), i, request)
@@ -536,9 +554,10 @@ static json_t *without_answers(const Replay *replay)
     return out;
 }
 
-static json_t *load(const char *name)
+static json_t *load(const ReplayHow *how)
 {
-    g_autofree char *path = g_strconcat(FOLDER, name, ".json", NULL);
+    g_autofree char *path = g_strconcat(FOLDER, how->half ? "moves/" : "replay/", how->name,
+                                        ".json", NULL);
     json_error_t why;
     json_t *json = json_load_file(path, 0, &why);
 
@@ -565,8 +584,9 @@ static void listen_to(Replay *replay)
 
 void replay_run(const ReplayHow *how, json_t **out_nova, json_t **out_ours)
 {
-    g_autofree char *options = g_strconcat(OPTIONS, how->options, NULL);
-    Replay replay = {.how = how, .fixture = load(how->name)};
+    g_autofree char *options = g_strconcat(OPTIONS, how->half ? REPLAY_HALF_OPTIONS : "",
+                                           how->options, NULL);
+    Replay replay = {.how = how, .fixture = load(how)};
 
     dv_mutex_init(&replay.lock);
     replay.sent = json_array();
@@ -585,6 +605,7 @@ void replay_run(const ReplayHow *how, json_t **out_nova, json_t **out_ours)
     heartbeat_free(replay.beat);
     periodic_free(replay.periodic);
     fake_agent_free(replay.fake);
+    replay_peer_done(&replay);
     *out_nova = without_answers(&replay);
     *out_ours = replay.sent;
     g_hash_table_unref(replay.answers);

@@ -1,4 +1,4 @@
-/* Plays one recorded conversation of tests/wire/data/replay to an agent among fakes, and keeps what
+/* Plays one recorded conversation of tests/wire/data to an agent among fakes, and keeps what
  * the agent sends: nova's peers say what they said, the hypervisor is the fake one.
  *
  * The operation's request is delivered first. External events that came while nova worked are
@@ -8,6 +8,9 @@
  * Operations that nova worked at together are delivered together: all of them are at the hypervisor
  * at once. What the host did by itself (its start, its heartbeats, its periodic jobs) is made to
  * happen one by one, in the recorded order.
+ *
+ * Of a move between two hosts each half is played by itself: the agent is asked what that host was
+ * asked, in the recorded order, and the other host answers what it answered.
  *
  * Threads    one test thread. */
 #pragma once
@@ -31,6 +34,9 @@ typedef struct ReplayHow {
     bool neighbour;      /* another server of that size is being rebuilt here */
     bool screen;         /* the guest has a VNC display */
     bool start;          /* it begins with the agent's start */
+    bool half;           /* one host's half of a conversation of two, of data/moves */
+    bool stays;          /* of half: a live migration does not end by itself */
+    bool breaks;         /* of half: a live migration fails when it is let go on */
     const char *options; /* further lines of nova.conf, or NULL */
 } ReplayHow;
 

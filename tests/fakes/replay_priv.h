@@ -18,7 +18,8 @@ typedef struct Replay {
     atomic_uint step;   /* of the conversation: what is sent now belongs to it */
     Periodic *periodic; /* NULL before the agent has started, and so is the next */
     Heartbeat *beat;
-    char *image; /* what glance gives as any image */
+    VirtDriver *peer; /* of half: the hypervisor of the other host */
+    char *image;      /* what glance gives as any image */
     size_t image_length;
     DvMutex lock;
     bool recording;      /* [lock] */
@@ -35,3 +36,17 @@ void replay_put(Replay *replay, const json_t *instance);
 
 /* replay_stage.c: the host as it was before the recorded conversation began. */
 void replay_set_stage(Replay *replay);
+/* A root disk over the image in the cache, as an earlier boot left it; data of the Instance. */
+void replay_put_disk(Replay *replay, const json_t *data);
+
+/* replay_moves.c: of a conversation of two hosts.
+ * Options that the recorded host has. */
+#define REPLAY_HALF_OPTIONS                                                  \
+    "my_ip = 198.51.100.1\n[vnc]\nserver_listen = 198.51.100.1\n[libvirt]\n" \
+    "live_migration_scheme = tcp\nlive_migration_inbound_addr = 198.51.100.1\n[DEFAULT]\n"
+/* The other host, and what this one has of the instance. */
+void replay_set_peer(Replay *replay);
+/* What the other host and the control plane have done when they send this request, which is
+ * changed where it names files. */
+void replay_before(Replay *replay, json_t *request);
+void replay_peer_done(Replay *replay);

@@ -135,8 +135,10 @@ json_t *replay_instance_of(const json_t *request)
 /* The first instance of the conversation, NULL when there is none. */
 static json_t *first_instance(const Replay *replay)
 {
-    json_t *brought = replay_instance_of(replay_request(replay, 0));
+    json_t *brought = NULL;
 
+    for (size_t i = 0; !brought && replay_request(replay, i); i++)
+        brought = replay_instance_of(replay_request(replay, i));
     return brought ? brought : json_array_get(json_object_get(replay->fixture, "instances"), 0);
 }
 
@@ -145,8 +147,8 @@ void replay_put(Replay *replay, const json_t *instance)
     json_auto_t *whole = json_deep_copy(instance);
     g_autoptr(Ovo) row = NULL;
 
-    json_object_update(json_object_get(whole, "nova_object.data"),
-                       json_object_get(replay->fixture, "row"));
+    json_object_update_missing(json_object_get(whole, "nova_object.data"),
+                               json_object_get(replay->fixture, "row"));
     row = ovo_view(whole, "Instance", NULL);
     assert_non_null(row);
     fake_conductor_put(fake_agent_conductor(replay->fake), row);
@@ -295,8 +297,7 @@ static void fill_cache(Replay *replay)
     }
 }
 
-/* A root disk over the image in the cache, as an earlier boot left it. */
-static void put_disk(Replay *replay, const json_t *data)
+void replay_put_disk(Replay *replay, const json_t *data)
 {
     const char *image = json_string_value(json_object_get(data, "image_ref"));
     const char *uuid = json_string_value(json_object_get(data, "uuid"));
@@ -364,6 +365,21 @@ static void put_guest_with_screen(Replay *replay)
     assert_true(virt->ops->start(virt->self, fake_agent_ctx(replay->fake), spec, false, NULL));
 }
 
+static void put_guest_with_disk(Replay *replay)
+{
+    const VirtDriver *virt = fake_agent(replay->fake)->virt;
+    g_autofree char *folder = disks_instance_dir(fake_agent(replay->fake)->disks, replay->uuid);
+    g_autoptr(GuestSpec) spec = guest_spec_new();
+    DiskSpec *disk = guest_spec_add_disk(spec, DISK_ROLE_ROOT);
+
+    spec->uuid = g_strdup(replay->uuid);
+    spec->name = g_strdup("instance-00000001");
+    disk->path = g_build_filename(folder, "disk", NULL);
+    disk->format = DISK_FORMAT_QCOW2;
+    disk->target = g_strdup("vda");
+    assert_true(virt->ops->start(virt->self, fake_agent_ctx(replay->fake), spec, false, NULL));
+}
+
 static void put_neighbour(Replay *replay)
 {
     json_t *instance = first_instance(replay);
@@ -391,16 +407,21 @@ static void put_guest_of(Replay *replay, const json_t *instance, unsigned number
     const json_t *data = json_object_get(instance, "nova_object.data");
     g_autofree char *name = g_strdup_printf("instance-%08u", number);
 
+    if (replay->how->half && replay->how->guest == REPLAY_GUEST_RUNNING) {
+        replay_put_disk(replay, data);
+        put_guest_with_disk(replay);
+        return;
+    }
     fake_virt_add_guest(fake_agent_virt(replay->fake),
                         json_string_value(json_object_get(data, "uuid")), name,
                         states[replay->how->guest]);
-    put_disk(replay, data);
+    replay_put_disk(replay, data);
 }
 
 /* Of the operation's instance, or of all that the host had. */
 static void put_guests(Replay *replay)
 {
-    json_t *brought = replay_instance_of(replay_request(replay, 0));
+    json_t *brought = json_object_get(replay->fixture, "instances") ? NULL : first_instance(replay);
     size_t i;
     json_t *instance;
 
@@ -408,7 +429,7 @@ static void put_guests(Replay *replay)
         return;
     if (replay->how->screen) {
         put_guest_with_screen(replay);
-        put_disk(replay, json_object_get(brought, "nova_object.data"));
+        replay_put_disk(replay, json_object_get(brought, "nova_object.data"));
     } else if (brought) {
         put_guest_of(replay, brought, 1);
     }
@@ -456,6 +477,8 @@ void replay_set_stage(Replay *replay)
     make_image(replay);
     fill_cache(replay);
     put_guests(replay);
+    if (replay->how->half)
+        replay_set_peer(replay);
     if (replay->how->moved)
         put_migration(replay);
     if (replay->how->neighbour)

@@ -123,11 +123,16 @@ def rpc_message(record, message):
 
 # ---- the two files ----
 
-def messages(path):
+def messages(path, names=()):
+    """names: (as it is called in the record, in the fixture)."""
     view = VIEWS.get(os.path.basename(path)[:-len(".jsonl")])
+    if view:
+        names = [(view, "vm")]
     with open(path) as f:
         for line in f:
-            record = json.loads(line.replace(view, "vm") if view else line)
+            for old, new in names:
+                line = line.replace(old, new)
+            record = json.loads(line)
             if isinstance(record.get("message"), dict):
                 yield record, record["message"]
 
@@ -290,9 +295,9 @@ def instance_of(message):
 
 
 class Capture:
-    def __init__(self, path):
+    def __init__(self, path, names=()):
         self.name = os.path.basename(path)[:-len(".jsonl")]
-        self.records = list(messages(path))
+        self.records = list(messages(path, names))
         self.log = path[:-len(".jsonl")] + ".log"
         self.http = http_exchanges(self.log)
         self.requests = []
@@ -694,11 +699,16 @@ def main():
             fixture["known"] += stand_in(capture, captures[DONOR], fixtures[DONOR]["sent"] + known(fixtures[DONOR]))
         if extensions and not capture.extensions():
             fixture["known"].append(shorter(extensions))
-        out = os.path.join(HERE, "data", "replay", name + ".json")
-        with open(out, "w") as f:
-            json.dump(fixture, f, separators=(",", ":"), sort_keys=True)
-            f.write("\n")
-        print(name, os.path.getsize(out), len(fixture["requests"]), "requests,", len(fixture["sent"]), "messages")
+        write(os.path.join("replay", name), fixture)
 
 
-main()
+def write(name, fixture):
+    out = os.path.join(HERE, "data", name + ".json")
+    with open(out, "w") as f:
+        json.dump(fixture, f, separators=(",", ":"), sort_keys=True)
+        f.write("\n")
+    print(name, os.path.getsize(out), len(fixture["requests"]), "requests,", len(fixture["sent"]), "messages")
+
+
+if __name__ == "__main__":
+    main()

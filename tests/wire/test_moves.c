@@ -1,0 +1,220 @@
+/* Recorded moves between two hosts, replayed: each host's half by itself. drover is asked what
+ * nova-compute was asked, the other host answers what it answered, and drover must send what
+ * nova-compute sent. What differs on purpose is a row with its reason; see docs/wire/replay.md. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+
+#include "fakes/replay.h"
+#include "fakes/replay_compare.h"
+
+#include <string.h>
+
+#define SAVE "conductor Instance.save"
+#define MIGRATION_SAVE "conductor Migration.save"
+#define CACHE_SAVE "conductor InstanceInfoCache.save"
+#define NODE_SAVE "conductor ComputeNode.save"
+#define FAULT "conductor InstanceFault.create"
+#define EVENT_END "conductor InstanceActionEvent.event_finish_with_failure"
+#define DROP_CONTEXT "conductor Instance.drop_migration_context"
+#define CHECK_SOURCE "compute.cmp2 check_can_live_migrate_source"
+#define PRE "compute.cmp2 pre_live_migration"
+#define POST "compute.cmp2 post_live_migration_at_destination"
+#define ROLLBACK "compute.cmp2 rollback_live_migration_at_destination"
+#define MOVED                                                        \
+    "lm_ok_local.source lm_ok_shared.source lm_nohost_local.source " \
+    "lm_nohost_shared.source lm_force_complete_shared.source"
+#define KILLED "lm_dest_libvirtd_killed_"
+#define STAYED \
+    "lm_abort_local.source lm_abort_shared.source " KILLED "local.source " KILLED "shared.source"
+#define MOVED_LOCAL "lm_ok_local.source lm_nohost_local.source"
+#define STAYED_LOCAL "lm_abort_local.source " KILLED "local.source"
+#define SAVED_TWICE "lm_abort_local.source lm_abort_shared.source " KILLED "shared.source"
+#define NETWORK "set/network_info/json/*/"
+#define SAVED_NETWORK "set/info_cache/data/network_info/json/*/"
+#define SENT_NETWORK "args/instance/data/info_cache/data/network_info/json/*/"
+
+#define UNCHANGED "nova marks it as changed when it sets it to what it was"
+#define LAZY "nova loads it when somebody looks at it; we do not look, or have it from the request"
+#define COUNTED "how often removing the files was tried; only counts while they are not removed"
+#define SAME_PORTS "conductor has it: it is what it was"
+#define AMOUNTS "how far it is: saved as often as the configuration says, and these end before that"
+#define AUDIT "nova audits its whole host when a guest has left; we take away what it used"
+#define STANDS_IN "what neutron answered is not in the record: another port stands in for it"
+#define HUNG_ON "nova's objects carry along what its driver has hung on them; nobody reads it there"
+#define TRACEBACK "where nova has a traceback, we have the error"
+#define ENDED_FIRST "whoever waits until the instance is free finds its migration ended"
+#define OTHER_DISK "another disk, in another folder"
+
+// clang-format off
+static const ReplayRow rows[] = {
+    /* ---- everywhere ---- */
+    {"*", REPLAY_MORE, "conductor BlockDeviceMappingList.get_by_instance_uuid", NULL,
+     "the destination looks whether it could make this guest, volumes and all"},
+    {"*", REPLAY_LESS, "conductor Instance.get_by_uuid", NULL, LAZY},
+    {"*", REPLAY_MORE, "conductor Instance.get_by_uuid", NULL,
+     "an event refreshes the cache of the instance as it is then, not as the event brought it"},
+    {"*", REPLAY_LESS, "conductor InstanceInfoCache.refresh", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor InstancePCIRequests.get_by_instance_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor MigrationContext.get_by_instance_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor TrustedCerts.get_by_instance_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, "conductor VirtCPUModel.get_by_instance_uuid", NULL, LAZY},
+    {"*", REPLAY_LESS, DROP_CONTEXT, NULL, "a save of null drops it, too"},
+    {"*", REPLAY_OTHER, CACHE_SAVE, NETWORK "active", STANDS_IN},
+    {"*", REPLAY_OTHER, CACHE_SAVE, NETWORK "profile", STANDS_IN},
+    {"*", REPLAY_OTHER, SAVE, SAVED_NETWORK "profile", STANDS_IN},
+
+    /* ---- the checks ---- */
+    {"lm_*.dest", REPLAY_OTHER, CHECK_SOURCE, "args/dest_check_data/data/filename",
+     "any name that is not there yet"},
+    {"lm_*.dest", REPLAY_WITHOUT, CHECK_SOURCE, "args/instance/data/vcpu_model", LAZY},
+    {"lm_*.dest", REPLAY_LESS, "conductor ComputeNode.get_first_node_by_host_for_old_compat", NULL,
+     "the source's CPU is looked at only where guests run on it"},
+    {"lm_precheck_*", REPLAY_OTHER, FAULT, "set/details", TRACEBACK},
+    {"lm_precheck_*", REPLAY_OTHER, EVENT_END, "kwargs/exc_tb", TRACEBACK},
+
+    /* ---- live migration: the source ---- */
+    {"lm_*.source", REPLAY_ANYTIME, EVENT_END "#2", NULL,
+     "the request has ended when it is queued, and the worker begins beside"},
+    {"lm_*_local.source", REPLAY_OTHER, PRE, "args/disk/json/*/*", OTHER_DISK},
+    {MOVED " " STAYED, REPLAY_LESS, MIGRATION_SAVE "#4", NULL, AMOUNTS},
+    {MOVED, REPLAY_LESS, SAVE "#1", NULL, AMOUNTS},
+    {"lm_*.source", REPLAY_OTHER, POST, "args/instance/data/progress", AMOUNTS},
+    {"lm_*.source", REPLAY_LESS, CACHE_SAVE "#1", NULL, SAME_PORTS},
+    {MOVED_LOCAL, REPLAY_LESS, SAVE "#2", NULL, COUNTED},
+    {"lm_ok_local.source", REPLAY_OTHER, POST, "args/instance/data/cleaned", COUNTED},
+    {"lm_ok_local.source", REPLAY_WITHOUT, POST,
+     "args/instance/data/system_metadata/clean_attempts", COUNTED},
+    {"lm_nohost_local.source", REPLAY_OTHER, POST,
+     "args/instance/data/system_metadata/clean_attempts", COUNTED},
+    {"lm_*.source", REPLAY_OTHER, POST, SENT_NETWORK "active", STANDS_IN},
+    {MOVED, REPLAY_WITHOUT, POST, "args/instance/data/migration_context", LAZY},
+    {"lm_*_shared.source", REPLAY_WITHOUT, POST,
+     SENT_NETWORK "network/subnets/*/ips/*/label " SENT_NETWORK "network/subnets/*/ips/*/vif_mac",
+     HUNG_ON},
+    {MOVED, REPLAY_LESS, "conductor ComputeNodeList.get_all_by_host", NULL, AUDIT},
+    {MOVED, REPLAY_LESS, "conductor InstanceList.get_by_host_and_node", NULL, AUDIT},
+    {MOVED, REPLAY_LESS, "conductor MigrationList.get_in_progress_and_error", NULL, AUDIT},
+    {MOVED, REPLAY_LESS, "conductor Service.get_by_compute_host", NULL, LAZY},
+    {"lm_*.source", REPLAY_WITHOUT, NODE_SAVE,
+     "set/cpu_info set/current_workload set/disk_available_least set/host_ip set/hypervisor_* "
+     "set/local_gb set/memory_mb set/metrics set/numa_topology set/pci_device_pools "
+     "set/supported_hv_specs set/vcpus", AUDIT},
+    {"lm_*.source", REPLAY_WITH, NODE_SAVE, "set/stats/num_* set/stats/io_workload", AUDIT},
+    {"lm_nohost_local.source", REPLAY_MORE, NODE_SAVE, NULL,
+     "nova's audit had nothing to save there"},
+    {MOVED, REPLAY_LESS, "scheduler fanout update_instance_info", NULL,
+     "it says that the guest is here, which it is no more"},
+    {MOVED, REPLAY_MORE, "scheduler fanout delete_instance_info", NULL,
+     "schedulers are told at once that the guest is not here any more"},
+
+    /* ---- live migration: the guest stays ---- */
+    {SAVED_TWICE, REPLAY_LESS, MIGRATION_SAVE "#5", NULL, AMOUNTS},
+    {SAVED_TWICE, REPLAY_LESS, SAVE "#2", NULL, AMOUNTS},
+    {SAVED_TWICE, REPLAY_JOIN, SAVE "#1", SAVE "#3", AMOUNTS},
+    {SAVED_TWICE, REPLAY_AFTER, SAVE "#3", MIGRATION_SAVE "#6", ENDED_FIRST},
+    {KILLED "local.source", REPLAY_JOIN, SAVE "#1", SAVE "#2", AMOUNTS},
+    {KILLED "local.source", REPLAY_AFTER, SAVE "#2", MIGRATION_SAVE "#5", ENDED_FIRST},
+    {STAYED, REPLAY_WITHOUT, SAVE, "set/pci_requests set/progress", UNCHANGED},
+    {"lm_abort_local.source", REPLAY_OTHER, MIGRATION_SAVE, "set/status",
+     "libvirt called it failed there, though it was cancelled: either may happen"},
+    {"lm_abort_shared.source " KILLED "shared.source", REPLAY_MORE, ROLLBACK, NULL,
+     "nova tells a destination that shares the disks nothing: the ports stay plugged there"},
+    {STAYED_LOCAL, REPLAY_WITHOUT, ROLLBACK, "args/instance/data/migration_context", LAZY},
+    {STAYED_LOCAL, REPLAY_WITHOUT, ROLLBACK, "args/migrate_data/data/migration", HUNG_ON},
+    {STAYED_LOCAL, REPLAY_OTHER, ROLLBACK, "args/instance/data/progress", AMOUNTS},
+    {"lm_abort_local.source", REPLAY_OTHER, ROLLBACK, SENT_NETWORK "active", STANDS_IN},
+    {"lm_abort_local.source", REPLAY_OTHER, ROLLBACK, SENT_NETWORK "profile", STANDS_IN},
+
+    /* ---- live migration: the destination ---- */
+    {"lm_*.dest", REPLAY_LESS, CACHE_SAVE "#1", NULL,
+     "the ports are those that the request brings: nothing of them has changed yet"},
+    {"lm_*.dest", REPLAY_WITHOUT, SAVE,
+     SAVED_NETWORK "network/subnets/*/ips/*/meta/label "
+     SAVED_NETWORK "network/subnets/*/ips/*/meta/vif_mac", HUNG_ON},
+    {"lm_*.dest", REPLAY_WITHOUT, SAVE, "set/power_state", UNCHANGED},
+    {"lm_ok_local.dest lm_ok_shared.dest lm_nohost_local.dest", REPLAY_WITHOUT, SAVE,
+     "set/progress", UNCHANGED},
+    {"lm_abort_local.dest " KILLED "local.dest", REPLAY_LESS, CACHE_SAVE "#2", NULL,
+     "they are unplugged as the request brings them, and the source looks after the cache"},
+    {"lm_abort_local.dest " KILLED "local.dest", REPLAY_LESS, SAVE, NULL, COUNTED},
+};
+static bool used[G_N_ELEMENTS(rows)];
+
+/* Events and what the user wants come while the migration is at a pass. */
+#define SOURCE_OF(name_) \
+    {.name = name_ ".source", .half = true, .hold = "iteration", .guest = REPLAY_GUEST_RUNNING}
+#define STAYING_AT(name_) \
+    {.name = name_ ".source", .half = true, .hold = "iteration", .guest = REPLAY_GUEST_RUNNING, \
+     .stays = true}
+#define FAILING_AT(name_) \
+    {.name = name_ ".source", .half = true, .hold = "iteration", .guest = REPLAY_GUEST_RUNNING, \
+     .breaks = true}
+#define DEST_OF(name_) {.name = name_ ".dest", .half = true}
+
+static const ReplayHow talks[] = {
+    SOURCE_OF("lm_ok_local"), DEST_OF("lm_ok_local"),
+    SOURCE_OF("lm_ok_shared"), DEST_OF("lm_ok_shared"),
+    SOURCE_OF("lm_nohost_local"), DEST_OF("lm_nohost_local"),
+    SOURCE_OF("lm_nohost_shared"), DEST_OF("lm_nohost_shared"),
+    SOURCE_OF("lm_precheck_fail_local"), DEST_OF("lm_precheck_fail_local"),
+    SOURCE_OF("lm_precheck_fail_shared"), DEST_OF("lm_precheck_fail_shared"),
+    STAYING_AT("lm_abort_local"), DEST_OF("lm_abort_local"),
+    STAYING_AT("lm_abort_shared"), DEST_OF("lm_abort_shared"),
+    STAYING_AT("lm_force_complete_shared"), DEST_OF("lm_force_complete_shared"),
+    FAILING_AT("lm_dest_libvirtd_killed_local"), DEST_OF("lm_dest_libvirtd_killed_local"),
+    FAILING_AT("lm_dest_libvirtd_killed_shared"), DEST_OF("lm_dest_libvirtd_killed_shared"),
+};
+// clang-format on
+
+static void says_what_nova_says(void **state)
+{
+    const ReplayHow *how = *state;
+    json_auto_t *nova = NULL;
+    json_auto_t *ours = NULL;
+
+    replay_run(how, &nova, &ours);
+    if (!replay_compare(how->name, nova, ours, rows, G_N_ELEMENTS(rows), used))
+        fail_msg("%s: not what nova sends, see above", how->name);
+}
+
+/* What was recorded is also played. */
+static void every_half_is_played(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(GDir) folder = g_dir_open("tests/wire/data/moves", 0, NULL);
+    unsigned files = 0;
+
+    assert_non_null(folder);
+    while (g_dir_read_name(folder))
+        files++;
+    assert_int_equal(files, G_N_ELEMENTS(talks));
+}
+
+/* A row that no half needs hides the next bug. */
+static void every_row_is_needed(void **state G_GNUC_UNUSED)
+{
+    bool all = true;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        if (!used[i])
+            print_error("useless: %s: %s %s\n", rows[i].in, rows[i].what,
+                        rows[i].arg ? rows[i].arg : "");
+        all = all && used[i];
+    }
+    assert_true(all);
+}
+
+int main(int argc, char **argv)
+{
+    struct CMUnitTest tests[G_N_ELEMENTS(talks) + 2];
+    size_t count = G_N_ELEMENTS(talks);
+
+    for (size_t i = 0; i < count; i++)
+        tests[i] = (struct CMUnitTest){talks[i].name, says_what_nova_says, NULL, NULL,
+                                       (void *)&talks[i]};
+    tests[count] = (struct CMUnitTest)cmocka_unit_test(every_row_is_needed);
+    tests[count + 1] = (struct CMUnitTest)cmocka_unit_test(every_half_is_played);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
