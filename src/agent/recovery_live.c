@@ -183,7 +183,7 @@ bool recovery_live_take_over(Interrupted *move, GError **err)
     if (!recovery_is_up(move->power) || (!done && !is_source_down(move, &down, err)))
         return !err || !*err;
     if (!done && !down) {
-        recovery_move_later(move->agent, move->ctx, move->uuid);
+        recovery_live_later(move->agent, move->ctx, move->uuid);
         return true;
     }
     dv_warning(move->ctx, "the guest has come from host %s, which did not say so",
