@@ -10,6 +10,7 @@ struct LiveTicket {
     LiveQueue *queue; /* [const] */
     char *uuid;       /* [const] */
     char *dest;       /* [const] */
+    char *network;    /* [queue->lock] network info text of its ports, or NULL */
     LivePhase phase;  /* [queue->lock] likewise what follows; LIVE_NONE: cancelled while queued */
     PortsPhase ports;
     bool cancelled, force;
@@ -127,6 +128,7 @@ void live_ticket_leave(LiveTicket *ticket)
     dv_unlock(&queue->lock);
     g_free(ticket->uuid);
     g_free(ticket->dest);
+    g_free(ticket->network);
     g_free(ticket);
 }
 
@@ -186,6 +188,26 @@ char *live_queue_dest(LiveQueue *queue, const char *instance_uuid)
     dv_lock(&queue->lock);
     ticket = g_hash_table_lookup(queue->tickets, instance_uuid);
     dest = ticket ? g_strdup(ticket->dest) : NULL;
+    dv_unlock(&queue->lock);
+    return dest;
+}
+
+void live_ticket_set_ports(LiveTicket *ticket, const char *network_info)
+{
+    dv_lock(&ticket->queue->lock);
+    g_free(ticket->network);
+    ticket->network = g_strdup(network_info);
+    dv_unlock(&ticket->queue->lock);
+}
+
+char *live_queue_ports(LiveQueue *queue, const char *instance_uuid)
+{
+    const LiveTicket *ticket;
+    char *dest;
+
+    dv_lock(&queue->lock);
+    ticket = g_hash_table_lookup(queue->tickets, instance_uuid);
+    dest = ticket ? g_strdup(ticket->network) : NULL;
     dv_unlock(&queue->lock);
     return dest;
 }

@@ -60,6 +60,10 @@ char **live_queue_waiting(LiveQueue *queue);
 
 /* ---- once for each migration: its ports change hosts ---- */
 
+/* Which they are, as network info text, so that nobody need be asked at that moment. */
+void live_ticket_set_ports(LiveTicket *ticket, const char *network_info);
+/* NULL: not known, or no such migration. Caller frees. */
+char *live_queue_ports(LiveQueue *queue, const char *instance_uuid);
 /* True: the caller is the one to do it, and calls live_queue_bound afterwards. False: it is done,
  * or the instance has no running migration; while another does it, this waits. */
 bool live_queue_bind(LiveQueue *queue, const char *instance_uuid);

@@ -440,6 +440,27 @@ static bool is_still(const json_t *vif, const json_t *port)
            g_strcmp0(neutron_text(vif, "address"), neutron_text(port, "mac_address")) == 0;
 }
 
+/* What a nova-compute that reads the addresses hangs on them for itself, and sends along. */
+static void strip_labels(json_t *network)
+{
+    static const char *const labels[] = {"label", "vif_mac"};
+    json_t *subnet;
+    json_t *ip;
+    size_t i;
+    size_t n;
+
+    json_array_foreach(json_object_get(network, "subnets"), i, subnet)
+    {
+        json_array_foreach(json_object_get(subnet, "ips"), n, ip)
+        {
+            for (size_t k = 0; k < G_N_ELEMENTS(labels); k++) {
+                json_object_del(ip, labels[k]);
+                json_object_del(json_object_get(ip, "meta"), labels[k]);
+            }
+        }
+    }
+}
+
 json_t *neutron_renew_vif(const NetworkInstance *instance, const json_t *vif, const json_t *port)
 {
     const char *vnic = neutron_text(port, "binding:vnic_type");
@@ -452,6 +473,7 @@ json_t *neutron_renew_vif(const NetworkInstance *instance, const json_t *vif, co
         return NULL;
     fresh = json_deep_copy(vif);
     network = json_object_get(fresh, "network");
+    strip_labels(network);
     json_object_set_new(network, "bridge", text_or_null(bridge));
     set_should_create(json_object_get(network, "meta"), port);
     json_object_set_new(fresh, "type", text_or_null(neutron_text(port, "binding:vif_type")));

@@ -131,19 +131,29 @@ static void switch_free(void *arg)
     g_free(job);
 }
 
+/* Of a migration that an earlier process began the record says it. */
+static NetworkInfo *ports_of(Agent *agent, const DvCtx *ctx, const char *uuid, GError **err)
+{
+    static const char *const attrs[] = {"info_cache", NULL};
+    g_autofree char *known = live_queue_ports(agent->live, uuid);
+    g_autoptr(Ovo) instance = NULL;
+
+    if (known)
+        return network_info_parse(known, err);
+    return conductor_instance_get(agent->con, ctx, uuid, attrs, &instance, err)
+               ? network_cache_read(instance, err)
+               : NULL;
+}
+
 /* Whatever fails here is done again when the migration has ended. */
 static bool bind_early(Agent *agent, const DvCtx *ctx, const char *uuid, GError **err)
 {
-    static const char *const attrs[] = {"info_cache", NULL};
     g_autofree char *dest = live_queue_dest(agent->live, uuid);
-    g_autoptr(Ovo) instance = NULL;
     g_autoptr(NetworkInfo) ports = NULL;
 
     if (!dest)
         return true;
-    if (!conductor_instance_get(agent->con, ctx, uuid, attrs, &instance, err))
-        return false;
-    ports = network_cache_read(instance, err);
+    ports = ports_of(agent, ctx, uuid, err);
     return ports && live_bind_ports(agent, ctx, uuid, ports, dest, err);
 }
 

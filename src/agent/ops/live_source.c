@@ -150,6 +150,14 @@ static GPtrArray *ports_to_plug(const NetworkInfo *network)
     return ports;
 }
 
+/* Whoever sees the guest change sides binds them, and has no time to ask which they are. */
+static void carry_ports(const Live *live, const NetworkInfo *network)
+{
+    g_autofree char *text = network_info_text(network);
+
+    live_ticket_set_ports(live->ticket, text);
+}
+
 /* Before the destination is asked: an event that nobody waits for is lost. */
 static bool prepare_waits(void *self, GError **err)
 {
@@ -160,6 +168,7 @@ static bool prepare_waits(void *self, GError **err)
 
     if (!network)
         return false;
+    carry_ports(live, network);
     if (live->agent->config.vif_plugging_timeout_s > 0 && ports->len > 1)
         prepare->plugged = waits_register(live->agent->waits, live->uuid, PLUGGED,
                                           (const char *const *)ports->pdata);

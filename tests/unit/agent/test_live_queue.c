@@ -37,7 +37,13 @@ static void a_migration_goes_from_phase_to_phase(void **state)
     LiveTicket *ticket = enter(queue);
     g_autofree char *dest = live_queue_dest(queue, UUID);
 
+    g_autofree char *ports = NULL;
+
     assert_string_equal(dest, "there");
+    assert_null(live_queue_ports(queue, UUID));
+    live_ticket_set_ports(ticket, "[]");
+    ports = live_queue_ports(queue, UUID);
+    assert_string_equal(ports, "[]");
     assert_int_equal(live_queue_phase(queue, UUID), LIVE_QUEUED);
     assert_true(live_ticket_prepare(ticket));
     assert_int_equal(live_queue_phase(queue, UUID), LIVE_PREPARING);
