@@ -13,16 +13,28 @@ def move_and_check(t, guest):
     return figures
 
 
-def live(t):
-    """The guest counts on, loses no write, keeps its disk; nothing stays behind; a reboot finds it whole."""
-    guest = t.a_guest()
-    first = move_and_check(t, guest)
-    # and where it has come to, it can be worked with: a reboot uses the definition that was left there
-    guest.action({"reboot": {"type": "HARD"}})
+def reboot(t, guest, kind):
+    """Where it has come to, it can be worked with."""
+    guest.action({"reboot": {"type": kind}})
     time.sleep(1)
     guest.wait("ACTIVE")
     guest.wait_next_boot()
     guest.check_settled(t.dest)
+
+
+def live_soft_reboot(t):
+    """A soft reboot starts the guest from the definition that was left there, which names the new devices."""
+    guest = t.a_guest()
+    move_and_check(t, guest)
+    reboot(t, guest, "SOFT")
+    guest.check_same(t.dest, None)
+
+
+def live(t):
+    """The guest counts on, loses no write, keeps its disk; nothing stays behind; a reboot finds it whole."""
+    guest = t.a_guest()
+    first = move_and_check(t, guest)
+    reboot(t, guest, "HARD")
     return first
 
 
@@ -117,4 +129,5 @@ CASES = {  # name: (function, storages)
     "live_config_drive": (live_config_drive, ("shared", "local")),
     "live_two_nics": (live_two_nics, ("shared", "local")),
     "live_server_group": (live_server_group, ("shared", "local")),
+    "live_soft_reboot": (live_soft_reboot, ("shared", "local")),
 }
