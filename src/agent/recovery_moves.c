@@ -255,7 +255,7 @@ static const struct {
     {"evacuation", "pre-migrating", ANY,                AWAY | DEST,   AT_ONCE, "an evacuation to here", recover_evacuation},
     {"evacuation", "accepted", "rebuilding",            AWAY | DEST | NO_DEST, TWICE, "an evacuation to here", recover_evacuation},
     {COLD, "accepted|pre-migrating", "resize_prep",     EITHER | DEST, TWICE,   "taking a resize's claim back", undo_prep},
-    {COLD, "accepted", "resize_prep",                   AWAY | NO_DEST, TWICE,  "taking a resize back", undo_prep},
+    {COLD, "accepted|pre-migrating", "resize_prep",     AWAY | NO_DEST, TWICE,  "taking a resize back", undo_prep},
     {COLD, "pre-migrating", "resize_prep",              HERE | SOURCE, TWICE,   "taking a resize back", undo_prep},
     {COLD, ANY, "resize_migrating",                     HERE | SOURCE, AT_ONCE, "taking a resize back", undo_resize},
     {COLD, "post-migrating", "resize_migrated|resize_finish",

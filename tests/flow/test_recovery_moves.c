@@ -127,6 +127,19 @@ static void one_that_only_placement_knows_of_is_given_back(void **state)
     assert_int_equal(allocations_moved(fake), 1);
 }
 
+/* As nova's conductor makes the record: no host is named in it, but it is pre-migrating already. */
+static void what_conductor_made_for_it_is_given_back(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left(fake, "resize_prep", OTHER, "pre-migrating", OTHER, NULL);
+    start_with_consumer(fake, UUID);
+    fake_agent_assert_row(fake, "task_state", "");
+    fake_agent_assert_row(fake, "host", OTHER);
+    assert_status(fake, "error");
+    assert_int_equal(allocations_moved(fake), 1);
+}
+
 /* The cast had been sent: the source is at it by now. */
 static void a_claim_that_the_source_goes_on_with_stays(void **state)
 {
@@ -481,6 +494,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_claim_of_the_dead_is_given_back),
         T(one_that_only_placement_knows_of_is_given_back),
+        T(what_conductor_made_for_it_is_given_back),
         T(a_claim_that_the_source_goes_on_with_stays),
         T(the_source_forgets_a_resize_that_another_host_prepares),
         T(the_source_takes_back_a_resize_that_was_claimed),
