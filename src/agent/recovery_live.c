@@ -2,6 +2,7 @@
 #include "agent/recovery_live.h"
 
 #include "agent/methods.h"
+#include "agent/network_cache.h"
 #include "agent/ops/live.h"
 #include "agent/recovery_moves.h"
 #include "agent/recovery_priv.h"
@@ -193,4 +194,15 @@ bool recovery_live_take_over(Interrupted *move, GError **err)
     ovo_set_bool(args, "block_migration", false);
     return dispatch_run(move->agent, methods_find("post_live_migration_at_destination"), move->ctx,
                         args, false, NULL, err);
+}
+
+/* A drover at the other end asks again until it has its answer; nova-compute does not. */
+bool recovery_live_settle(Interrupted *move, GError **err)
+{
+    Agent *agent = move->agent;
+    const NetworkInstance who = network_instance_of(agent, move->instance);
+
+    return neutron_forget_host(agent->neutron, move->ctx, &who,
+                               ovo_str_or(move->migration, "source_compute", ""), err) &&
+           disks_receive_done(agent->disks, move->uuid, err);
 }

@@ -16,3 +16,5 @@ bool recovery_live_accepted(Interrupted *move, GError **err);
 /* The destination's side: the guest runs here and the source has said that it is done, or will not
  * say so any more. */
 bool recovery_live_take_over(Interrupted *move, GError **err);
+/* Its record names this host already: what is left of taking it over. */
+bool recovery_live_settle(Interrupted *move, GError **err);

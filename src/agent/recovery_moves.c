@@ -271,6 +271,7 @@ static const struct {
     {LIVE, "running|running (post-copy)", ANY,          AWAY | SOURCE, TWICE,   "ending a live migration", recovery_live_adopt},
     {LIVE, "completed|running|running (post-copy)", "migrating",
                                                         AWAY | DEST,   TWICE,   "a guest that has come here", recovery_live_take_over},
+    {LIVE, "completed|running|running (post-copy)", "", HERE | DEST,   TWICE,   "a guest that was taken over", recovery_live_settle},
     /* whatever its migrations are: the instance is not to stay in its task state */
     {ANY, ANY, "resize_prep",                           HERE,          TWICE,   "forgetting a resize", forget_prep},
     {ANY, ANY, "resize_migrating",                      HERE,          AT_ONCE, "taking a resize back", undo_resize},

@@ -432,6 +432,28 @@ static void a_guest_whose_source_gives_up_is_taken_over(void **state)
     assert_runs_on(cloud, cloud->dest);
 }
 
+/* It died between its record and the binding at the source: nova-compute there does not ask again.
+ */
+static void what_is_left_of_taking_over_is_done(void **state)
+{
+    Cloud *cloud = *state;
+    FakeConductor *con = fake_agent_conductor(cloud->source);
+
+    put_migration(cloud, "running");
+    prepare(cloud);
+    move_guest(cloud);
+    fake_conductor_set(con, UUID, "host", DEST);
+    fake_conductor_set(con, UUID, "node", DEST);
+    fake_conductor_set(con, UUID, "task_state", "");
+    recovery_moves_note(fake_agent(cloud->dest), UUID); /* it is in the audit's list */
+    restart_dest(cloud);
+    assert_runs_on(cloud, cloud->dest);
+    assert_int_equal(
+        requests(cloud, "DELETE", FLOW_NEUTRON "/ports/" FLOW_PORT_A "/bindings/" FLOW_NODE), 1);
+    assert_int_equal(
+        requests(cloud, "DELETE", FLOW_NEUTRON "/ports/" FLOW_PORT_B "/bindings/" FLOW_NODE), 1);
+}
+
 /* The host that it comes from is lost, and cannot say so any more. */
 static void a_guest_whose_source_is_lost_is_taken_over(void **state)
 {
@@ -501,6 +523,7 @@ int main(void)
         T(a_guest_that_still_comes_is_left_alone),
         T(a_guest_whose_source_gives_up_is_taken_over),
         T(a_guest_whose_source_is_lost_is_taken_over),
+        T(what_is_left_of_taking_over_is_done),
         T(files_of_a_question_that_died_go),
     };
 
