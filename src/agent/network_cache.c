@@ -6,6 +6,8 @@
 #include "agent/live_queue.h"
 #include "util/log.h"
 
+enum { LATE_MS = 3000 };
+
 typedef struct Refresh {
     Agent *agent;
     DvCtx *ctx;
@@ -163,6 +165,36 @@ void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instanc
 void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
 {
     network_cache_want_port(agent, ctx, instance_uuid, NULL);
+}
+
+typedef struct Late {
+    Agent *agent;
+    DvCtx *ctx;
+    char *uuid;
+} Late;
+
+static void late_free(void *arg)
+{
+    Late *late = arg;
+
+    dv_ctx_unref(late->ctx);
+    g_free(late->uuid);
+    g_free(late);
+}
+
+static void late_due(void *arg)
+{
+    const Late *late = arg;
+
+    network_cache_want(late->agent, late->ctx, late->uuid);
+}
+
+void network_cache_want_late(Agent *agent, const DvCtx *ctx, const char *instance_uuid)
+{
+    Late *late = g_new(Late, 1);
+
+    *late = (Late){agent, dv_ctx_ref(ctx), g_strdup(instance_uuid)};
+    dv_timer_add(agent->timer, LATE_MS, 0, late_due, late, late_free);
 }
 
 static bool may_be_healed(const Agent *agent, const Ovo *instance)

@@ -13,6 +13,10 @@ void network_cache_want(Agent *agent, const DvCtx *ctx, const char *instance_uui
 void network_cache_want_port(Agent *agent, const DvCtx *ctx, const char *instance_uuid,
                              const char *port_id);
 
+/* The same of all ports in three seconds. A nova-compute that a guest leaves reads its ports while
+ * neutron has them nowhere, and may store that after this host has stored what they are here. */
+void network_cache_want_late(Agent *agent, const DvCtx *ctx, const char *instance_uuid);
+
 /* Binds those ports of an instance of this host here that are bound elsewhere or not at all, and
  * wants its cache to be read anew. Nothing is done while the instance is being worked on, or moves:
  * its ports are then where its guest is, which the record does not know yet. */

@@ -135,6 +135,32 @@ static void a_server_group_refuses(void **state)
     assert_refused(cloud, "null", DV_E_MIGRATION_PRECHECK);
 }
 
+/* nova-compute, which the guest leaves, stores what it read while neutron had the ports nowhere. */
+static void what_the_source_stores_late_is_replaced(void **state)
+{
+    Cloud *cloud = *state;
+    FakeConductor *con = fake_agent_conductor(cloud->source);
+    int64_t limit_us = g_get_monotonic_time() + 60 * G_USEC_PER_SEC;
+    json_t *object;
+    bool done = false;
+    g_autofree char *stored = NULL;
+
+    migrate(cloud, "null");
+    assert_runs_on(cloud, cloud->dest);
+    stored = fake_conductor_field(con, UUID, "info_cache");
+    object = json_loads(stored, 0, NULL);
+    json_object_set_new(json_object_get(object, "nova_object.data"), "network_info",
+                        json_string("[]"));
+    fake_conductor_set_json(con, UUID, "info_cache", object);
+    for (; !done && g_get_monotonic_time() < limit_us; g_usleep(5000)) {
+        g_autofree char *now = fake_conductor_field(con, UUID, "info_cache");
+
+        done = strstr(now, FLOW_PORT_A) != NULL;
+    }
+    assert_true(done);
+    fake_agent_wait(cloud->dest, UUID);
+}
+
 /* ---- broken off ---- */
 
 static void a_failing_destination_is_cleaned_up(void **state)
@@ -690,6 +716,7 @@ int main(void)
         CASE(copying_disks_through_a_tunnel_is_refused, tunnelled),
         CASE(a_tunnel_takes_no_guest_without_its_disks, local),
         CASE(a_server_group_refuses, shared),
+        CASE(what_the_source_stores_late_is_replaced, shared),
         CASE(a_failing_destination_is_cleaned_up, local),
         CASE(a_destination_that_does_not_answer, shared),
         CASE(what_a_lost_answer_has_made_goes, local),

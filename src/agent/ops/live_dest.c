@@ -438,6 +438,7 @@ bool op_live_post(const OpCall *call, json_t **out_result G_GNUC_UNUSED, GError 
     if (ok) {
         notify(&arrive, NOTIFY_LIVE_MIGRATION_POST_DEST, NOTIFY_END);
         dv_info(call->ctx, "arrived from host %s", arrive.source);
+        network_cache_want_late(arrive.agent, arrive.admin, arrive.uuid);
     }
     arrive_done(&arrive);
     return ok;
