@@ -5,8 +5,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "fakes/replay.h"
-#include "fakes/replay_compare.h"
+#include "fakes/replay_suite.h"
 
 #include <string.h>
 
@@ -143,7 +142,6 @@ static const ReplayRow rows[] = {
      "they are unplugged as the request brings them, and the source looks after the cache"},
     {"lm_abort_local.dest " KILLED "local.dest", REPLAY_LESS, SAVE, NULL, COUNTED},
 };
-static bool used[G_N_ELEMENTS(rows)];
 
 /* Events and what the user wants come while the migration is at a pass. */
 #define SOURCE_OF(name_) \
@@ -171,54 +169,15 @@ static const ReplayHow talks[] = {
 };
 // clang-format on
 
-static void says_what_nova_says(void **state)
-{
-    const ReplayHow *how = *state;
-    json_auto_t *nova = NULL;
-    json_auto_t *ours = NULL;
-
-    replay_run(how, &nova, &ours);
-    if (!replay_compare(how->name, nova, ours, rows, G_N_ELEMENTS(rows), used))
-        fail_msg("%s: not what nova sends, see above", how->name);
-}
-
-/* What was recorded is also played. */
-static void every_half_is_played(void **state G_GNUC_UNUSED)
-{
-    g_autoptr(GDir) folder = g_dir_open("tests/wire/data/moves", 0, NULL);
-    unsigned files = 0;
-
-    assert_non_null(folder);
-    while (g_dir_read_name(folder))
-        files++;
-    assert_int_equal(files, G_N_ELEMENTS(talks));
-}
-
-/* A row that no half needs hides the next bug. */
-static void every_row_is_needed(void **state G_GNUC_UNUSED)
-{
-    bool all = true;
-
-    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (!used[i])
-            print_error("useless: %s: %s %s\n", rows[i].in, rows[i].what,
-                        rows[i].arg ? rows[i].arg : "");
-        all = all && used[i];
-    }
-    assert_true(all);
-}
-
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[G_N_ELEMENTS(talks) + 2];
-    size_t count = G_N_ELEMENTS(talks);
+    const ReplaySuite suite = {
+        .talks = talks,
+        .talk_count = G_N_ELEMENTS(talks),
+        .rows = rows,
+        .row_count = G_N_ELEMENTS(rows),
+        .folder = "tests/wire/data/moves",
+    };
 
-    for (size_t i = 0; i < count; i++)
-        tests[i] = (struct CMUnitTest){talks[i].name, says_what_nova_says, NULL, NULL,
-                                       (void *)&talks[i]};
-    tests[count] = (struct CMUnitTest)cmocka_unit_test(every_row_is_needed);
-    tests[count + 1] = (struct CMUnitTest)cmocka_unit_test(every_half_is_played);
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return replay_suite_run(&suite, argc, argv);
 }

@@ -4,8 +4,7 @@
 #include <stdarg.h>
 #include <cmocka.h>
 
-#include "fakes/replay.h"
-#include "fakes/replay_compare.h"
+#include "fakes/replay_suite.h"
 
 #include <string.h>
 
@@ -471,7 +470,6 @@ static const ReplayRow rows[] = {
     {"hypervisor_show", REPLAY_OTHER, "reply get_host_uptime", "result", "another host"},
 };
 // clang-format on
-static bool used[G_N_ELEMENTS(rows)];
 
 static const ReplayHow talks[] = {
     {.name = "boot", .hold = "start"},
@@ -547,54 +545,15 @@ static const ReplayHow talks[] = {
     {.name = "metadata_update", .guest = REPLAY_GUEST_RUNNING},
 };
 
-static void says_what_nova_says(void **state)
-{
-    const ReplayHow *how = *state;
-    json_auto_t *nova = NULL;
-    json_auto_t *ours = NULL;
-
-    replay_run(how, &nova, &ours);
-    if (!replay_compare(how->name, nova, ours, rows, G_N_ELEMENTS(rows), used))
-        fail_msg("%s: not what nova sends, see above", how->name);
-}
-
-/* What was recorded is also played. */
-static void every_conversation_is_played(void **state G_GNUC_UNUSED)
-{
-    g_autoptr(GDir) folder = g_dir_open("tests/wire/data/replay", 0, NULL);
-    unsigned files = 0;
-
-    assert_non_null(folder);
-    while (g_dir_read_name(folder))
-        files++;
-    assert_int_equal(files, G_N_ELEMENTS(talks));
-}
-
-/* A row that no conversation needs hides the next bug. */
-static void every_row_is_needed(void **state G_GNUC_UNUSED)
-{
-    bool all = true;
-
-    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
-        if (!used[i])
-            print_error("useless: %s: %s %s\n", rows[i].in, rows[i].what,
-                        rows[i].arg ? rows[i].arg : "");
-        all = all && used[i];
-    }
-    assert_true(all);
-}
-
 int main(int argc, char **argv)
 {
-    struct CMUnitTest tests[G_N_ELEMENTS(talks) + 2];
-    size_t count = G_N_ELEMENTS(talks);
+    const ReplaySuite suite = {
+        .talks = talks,
+        .talk_count = G_N_ELEMENTS(talks),
+        .rows = rows,
+        .row_count = G_N_ELEMENTS(rows),
+        .folder = "tests/wire/data/replay",
+    };
 
-    for (size_t i = 0; i < count; i++)
-        tests[i] = (struct CMUnitTest){talks[i].name, says_what_nova_says, NULL, NULL,
-                                       (void *)&talks[i]};
-    tests[count] = (struct CMUnitTest)cmocka_unit_test(every_row_is_needed);
-    tests[count + 1] = (struct CMUnitTest)cmocka_unit_test(every_conversation_is_played);
-    if (argc > 1)
-        cmocka_set_test_filter(argv[1]);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return replay_suite_run(&suite, argc, argv);
 }
