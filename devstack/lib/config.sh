@@ -167,7 +167,6 @@ host=$1
 state_path=$3
 log_dir=$4
 debug=${DROVER_CLOUD_DEBUG:-false}
-rpc_response_timeout=${DROVER_CLOUD_RPC_TIMEOUT:-60}
 rootwrap_config=/etc/nova/rootwrap.conf
 allow_resize_to_same_host=$([ "$(host_count)" = 0 ] && echo true || echo false)
 X
@@ -228,6 +227,7 @@ config_nova() {
 $(nova_default "$HOST" "$IP" "$STATE/nova" "$LOG")
 service_down_time=120
 report_interval=30
+rpc_response_timeout=60
 enabled_apis=osapi_compute
 osapi_compute_listen=$IP
 osapi_compute_workers=1
@@ -390,7 +390,6 @@ export DROVER_CLOUD_LOG=$LOG
 export DROVER_CLOUD_NETWORK=$(network_kind)
 export DROVER_CLOUD_KEY_MANAGER=$(has_key_manager && echo yes || echo no)
 export DROVER_CLOUD_TRANSPORT_URL=$RABBIT_URL
-export DROVER_CLOUD_RPC_TIMEOUT=${DROVER_CLOUD_RPC_TIMEOUT:-60}
 $(if [ "$(host_count)" = 0 ]; then print_env_one; else print_env_hosts; fi)
 export no_proxy=$IP,localhost
 unset OS_TOKEN OS_CLOUD
