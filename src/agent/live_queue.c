@@ -203,13 +203,13 @@ void live_ticket_set_ports(LiveTicket *ticket, const char *network_info)
 char *live_queue_ports(LiveQueue *queue, const char *instance_uuid)
 {
     const LiveTicket *ticket;
-    char *dest;
+    char *network;
 
     dv_lock(&queue->lock);
     ticket = g_hash_table_lookup(queue->tickets, instance_uuid);
-    dest = ticket ? g_strdup(ticket->network) : NULL;
+    network = ticket ? g_strdup(ticket->network) : NULL;
     dv_unlock(&queue->lock);
-    return dest;
+    return network;
 }
 
 bool live_queue_wait_gone(LiveQueue *queue, const char *instance_uuid, int64_t timeout_ms)
