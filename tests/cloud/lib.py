@@ -266,6 +266,9 @@ class Bench:
         self.servers = []
 
     def image(self, name):
+        """The UUID of an image known by its name, or by that already."""
+        if len(name) == 36:
+            return name
         return self.cloud.get("image", "/images", name=name)["images"][0]["id"]
 
     def network(self, name="provider"):
@@ -275,7 +278,7 @@ class Bench:
         """POST /servers; returns the answer. `image`: name or UUID."""
         network = {"port": port} if port else {"uuid": self.network()}
         body = dict(options, name=name, flavorRef=flavor, networks=[network],
-                    imageRef=image if len(image) == 36 else self.image(image))
+                    imageRef=self.image(image))
         if count:
             body.update(min_count=count, max_count=count, return_reservation_id=True)
         return self.cloud.post("compute", "/servers", {"server": body}, timeout=180)
