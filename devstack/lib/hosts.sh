@@ -85,14 +85,30 @@ make_bridge() { # NAME ADDRESS
     ip addr replace "$2" dev "$1"
 }
 
+# QEMU 7.2 makes its userfaultfd, which post-copy needs, by the system call; user libvirt-qemu may not otherwise. That is a
+# switch of the whole machine: each cloud that counts on it has a file in UFFD_USERS, and the last one puts it back.
+UFFD=/proc/sys/vm/unprivileged_userfaultfd
+UFFD_USERS=/run/drover-userfaultfd
+
+allow_userfaultfd() {
+    [ -e $UFFD ] || return 0
+    if [ "$(< $UFFD)" = 0 ]; then
+        mkdir -p $UFFD_USERS && echo 1 > $UFFD
+    fi
+    [ ! -d $UFFD_USERS ] || touch "$UFFD_USERS/${STATE//\//_}"
+}
+
+restore_userfaultfd() {
+    rm -f "$UFFD_USERS/${STATE//\//_}"
+    if rmdir $UFFD_USERS 2>/dev/null; then
+        echo 0 > $UFFD
+    fi
+}
+
 make_fabric() {
     make_bridge "$FABRIC" "$IP/24"
     make_bridge "$PROVIDER" "$EXT_GATEWAY"
-    # QEMU 7.2 makes its userfaultfd, which post-copy needs, by the system call; user libvirt-qemu may not otherwise.
-    local uffd=/proc/sys/vm/unprivileged_userfaultfd
-    if [ -e $uffd ] && [ "$(< $uffd)" = 0 ]; then
-        echo 1 > $uffd && touch "$STATE/userfaultfd"
-    fi
+    allow_userfaultfd
     [ "$SHARED_STATFS" -nt "$LIB/shared-statfs.c" ] ||
         gcc -shared -fPIC -O2 -o "$SHARED_STATFS" "$LIB/shared-statfs.c" -ldl || die "cannot build $SHARED_STATFS"
 }
@@ -104,10 +120,7 @@ remove_fabric() {
     done
     ip link del "$FABRIC" 2>/dev/null
     ip link del "$PROVIDER" 2>/dev/null
-    if [ -e "$STATE/userfaultfd" ]; then
-        echo 0 > /proc/sys/vm/unprivileged_userfaultfd
-        rm -f "$STATE/userfaultfd"
-    fi
+    restore_userfaultfd
 }
 
 plug() { # HOST NIC PORT BRIDGE
