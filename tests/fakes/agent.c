@@ -207,7 +207,7 @@ static void wire(FakeAgent *fake)
     agent->ports = pending_new();
     agent->saves = pending_new();
     agent->live = live_queue_new(FAKE_WORKERS);
-    agent->arrivals = arrivals_new();
+    agent->arrivals = arrivals_new(dv_clock_real());
     for (size_t i = 0; i < POOL_COUNT; i++)
         agent->pools[i] = dv_pool_new(names[i], FAKE_WORKERS);
     agent->disks = disks_new(&agent->disks_config);
