@@ -62,6 +62,7 @@ void arrivals_note(Arrivals *arrivals, const char *uuid, Ovo *bdms, bool grouped
     *arrival = (Arrival){bdms, grouped, now_ms};
     dv_lock(&arrivals->lock);
     g_hash_table_foreach_remove(arrivals->known, is_old_entry, &now_ms);
+    g_hash_table_remove(arrivals->known, uuid);
     if (g_hash_table_size(arrivals->known) < MOST)
         g_hash_table_replace(arrivals->known, g_strdup(uuid), g_steal_pointer(&arrival));
     dv_unlock(&arrivals->lock);

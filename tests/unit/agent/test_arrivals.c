@@ -149,6 +149,20 @@ static void no_more_than_64_are_noted(void **state)
     assert_true(take_number(f, MOST));
 }
 
+/* The mappings may have changed in between. */
+static void newer_note_counts_where_all_room_is_taken(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *mark = NULL;
+
+    note(f, UUID, "older");
+    for (unsigned i = 1; i < MOST; i++)
+        note_number(f, i);
+    note(f, UUID, "newer");
+    mark = take(f);
+    assert_string_equal(mark, "newer");
+}
+
 static void old_notes_make_room(void **state)
 {
     Fixture *f = *state;
@@ -169,6 +183,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(note_is_good_for_a_minute, setup, teardown),
         cmocka_unit_test_setup_teardown(newer_note_begins_its_minute_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(no_more_than_64_are_noted, setup, teardown),
+        cmocka_unit_test_setup_teardown(newer_note_counts_where_all_room_is_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(old_notes_make_room, setup, teardown),
     };
 
