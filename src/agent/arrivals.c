@@ -1,7 +1,6 @@
 /* Instances that were announced; see arrivals.h. */
 #include "agent/arrivals.h"
 
-#include "util/clock.h"
 #include "util/thread.h"
 
 enum { MOST = 64, AGE_MS = 60000 };
@@ -13,6 +12,7 @@ typedef struct Arrival {
 } Arrival;
 
 struct Arrivals {
+    const DvClock *clock; /* [const] */
     DvMutex lock;
     GHashTable *known DV_GUARDED_BY(lock); /* uuid -> Arrival */
 };
@@ -25,10 +25,11 @@ static void arrival_free(void *arg)
     g_free(arrival);
 }
 
-Arrivals *arrivals_new(void)
+Arrivals *arrivals_new(const DvClock *clock)
 {
     Arrivals *arrivals = g_new0(Arrivals, 1);
 
+    arrivals->clock = clock;
     dv_mutex_init(&arrivals->lock);
     arrivals->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, arrival_free);
     return arrivals;
@@ -43,23 +44,25 @@ void arrivals_free(Arrivals *arrivals) DV_NO_ANALYSIS
     g_free(arrivals);
 }
 
-static bool is_old(const Arrival *arrival)
+static bool is_old(const Arrival *arrival, int64_t now_ms)
 {
-    return dv_now_ms() - arrival->noted_ms > AGE_MS;
+    return now_ms - arrival->noted_ms > AGE_MS;
 }
 
-static gboolean is_old_entry(void *key G_GNUC_UNUSED, void *value, void *arg G_GNUC_UNUSED)
+static gboolean is_old_entry(void *key G_GNUC_UNUSED, void *value, void *now_ms)
 {
-    return is_old(value);
+    return is_old(value, *(int64_t *)now_ms);
 }
 
 void arrivals_note(Arrivals *arrivals, const char *uuid, Ovo *bdms, bool grouped)
 {
     Arrival *arrival = g_new(Arrival, 1);
+    int64_t now_ms = dv_clock_now_ms(arrivals->clock);
 
-    *arrival = (Arrival){bdms, grouped, dv_now_ms()};
+    *arrival = (Arrival){bdms, grouped, now_ms};
     dv_lock(&arrivals->lock);
-    g_hash_table_foreach_remove(arrivals->known, is_old_entry, NULL);
+    g_hash_table_foreach_remove(arrivals->known, is_old_entry, &now_ms);
+    g_hash_table_remove(arrivals->known, uuid);
     if (g_hash_table_size(arrivals->known) < MOST)
         g_hash_table_replace(arrivals->known, g_strdup(uuid), g_steal_pointer(&arrival));
     dv_unlock(&arrivals->lock);
@@ -77,7 +80,7 @@ bool arrivals_take(Arrivals *arrivals, const char *uuid, Ovo **out_bdms, bool *o
     g_hash_table_steal_extended(arrivals->known, uuid, (void **)&key, (void **)&arrival);
     dv_unlock(&arrivals->lock);
     g_free(key);
-    ok = arrival && !is_old(arrival);
+    ok = arrival && !is_old(arrival, dv_clock_now_ms(arrivals->clock));
     if (ok) {
         *out_bdms = g_steal_pointer(&arrival->bdms);
         *out_grouped = arrival->grouped;

@@ -2,15 +2,17 @@
  * they do: a second or two later pre_live_migration needs the same, and an instance that migrates
  * neither gets nor loses devices, and joins no server group.
  *
- * Bounded in number and age; what is not there is asked again.
+ * At most 64 instances, each for 60 s; what is not there is asked again.
  * Threads    any. */
 #pragma once
 
 #include "objects/ovo.h"
+#include "util/clock.h"
 
 typedef struct Arrivals Arrivals;
 
-Arrivals *arrivals_new(void);
+/* clock: borrowed. */
+Arrivals *arrivals_new(const DvClock *clock);
 void arrivals_free(Arrivals *arrivals);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Arrivals, arrivals_free)
 

@@ -156,7 +156,7 @@ static bool wire(Process *process, GError **err)
     agent->ports = pending_new();
     agent->saves = pending_new();
     agent->live = live_queue_new((unsigned)agent->config.max_concurrent_live_migrations);
-    agent->arrivals = arrivals_new();
+    agent->arrivals = arrivals_new(dv_clock_real());
     make_pools(agent);
     agent->http = http_client_new();
     agent->disks = disks_new(&agent->disks_config);

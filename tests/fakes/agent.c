@@ -1,5 +1,5 @@
 /* The agent among fakes; see agent.h. It is wired as agent/main.c wires it. */
-#include "fakes/agent.h"
+#include "fakes/agent_priv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,15 +7,12 @@
 
 #include "../unit/services/neutron_recorded.h"
 #include "agent/arrivals.h"
-#include "agent/faults.h"
 #include "agent/lifecycle.h"
 #include "agent/live_queue.h"
 #include "agent/methods.h"
 #include "agent/notify.h"
 #include "fakes/keystone.h"
 #include "rpc/rpc_priv.h"
-#include "rpc/server.h"
-#include "util/thread.h"
 #include "util/fs.h"
 
 #define DATA "tests/flow/data/"
@@ -23,34 +20,6 @@
 #define WAIT_MS 300000 /* of what takes a second: machines that run tests may be very busy */
 #define NET_A "97b743f8-44ce-490f-bd22-f802a1fa9333"
 #define NET_B "5cf5d9a9-b7e5-48b8-8244-6f0f2ad2aa31"
-
-struct FakeAgent {
-    Agent agent;
-    FakeConductorWatch watch; /* set before anybody casts, likewise the next */
-    void *watch_arg;
-    FakeConductor *conductor;
-    HttpServer *server;
-    FakeAgent *other; /* the host beside it; set before anybody calls */
-    bool guest_of;    /* of the other's cloud: conductor and server are the other's */
-    const char *host;
-    char *folder;
-    DvConfig *options;
-    TrackerConfig tracker_config;
-    ServiceConfig barbican_config;
-    AuthConfig barbican_user;
-    VendordataConfig vendordata_config;
-    RpcServer *rpc_server;
-    DvCtx *ctx;
-    unsigned sent;    /* [rpc_lock] */
-    DvMutex rpc_lock; /* what rpc-listen owns in an agent: one request comes in at a time */
-    DvMutex lock;
-    GPtrArray *casts;     /* [lock] "method host" */
-    json_t *peer_answers; /* [lock] method -> what any compute host answers */
-    char *failing_cast;   /* [lock] method, or NULL */
-    char *lost_call;      /* [lock] likewise */
-    bool lost_before;     /* [lock] */
-    unsigned lost_times;  /* [lock] */
-};
 
 /* ---- what the neighbours answer ---- */
 
@@ -201,12 +170,6 @@ static void wire_services(FakeAgent *fake)
     assert_non_null(agent->vendordata);
 }
 
-static bool cast_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
-                         json_t *args, GError **err);
-static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
-                         json_t *args, int64_t timeout_ms, int64_t monitor_ms, json_t **out_result,
-                         RpcRemote *remote, GError **err);
-
 static void wire_rpc(FakeAgent *fake)
 {
     const RpcConfig config = {
@@ -216,12 +179,12 @@ static void wire_rpc(FakeAgent *fake)
         .missing_consumer_retry_s = 60,
         .response_timeout_ms = 60000,
     };
+    const PeerTransport transport = fake_peers_transport(fake);
     size_t count = 0;
     const RpcEndpoint *endpoints = methods_endpoints(false, &count);
 
     fake->agent.rpc = rpc_new(&config, fake->agent.timer, NULL);
-    fake->agent.peers = peers_new_with(&(PeerTransport){cast_to_peer, call_to_peer, fake},
-                                       &(PeerTimes){60000, 1800000});
+    fake->agent.peers = peers_new_with(&transport, &(PeerTimes){60000, 1800000});
     fake->rpc_server = rpc_serve(fake->agent.rpc, "compute", fake->host, endpoints, count,
                                  dispatch_request, &fake->agent, NULL);
     assert_non_null(fake->rpc_server);
@@ -244,7 +207,7 @@ static void wire(FakeAgent *fake)
     agent->ports = pending_new();
     agent->saves = pending_new();
     agent->live = live_queue_new(FAKE_WORKERS);
-    agent->arrivals = arrivals_new();
+    agent->arrivals = arrivals_new(dv_clock_real());
     for (size_t i = 0; i < POOL_COUNT; i++)
         agent->pools[i] = dv_pool_new(names[i], FAKE_WORKERS);
     agent->disks = disks_new(&agent->disks_config);
@@ -288,10 +251,8 @@ static void make(FakeAgent *fake, const char *options)
     g_autoptr(GError) err = NULL;
 
     fake->folder = g_dir_make_tmp("flow-XXXXXX", NULL);
-    fake->casts = g_ptr_array_new_with_free_func(g_free);
-    fake->peer_answers = json_object();
+    fake_peers_init(&fake->peers);
     dv_mutex_init(&fake->rpc_lock);
-    dv_mutex_init(&fake->lock);
     fake->ctx = dv_ctx_new_admin();
     fake->options = make_options(fake, options);
     options_tracker(fake->options, &fake->tracker_config);
@@ -384,12 +345,8 @@ void fake_agent_free(FakeAgent *fake)
         fake_conductor_free(fake->conductor);
     }
     dv_ctx_unref(fake->ctx);
-    g_ptr_array_unref(fake->casts);
-    json_decref(fake->peer_answers);
-    g_free(fake->failing_cast);
-    g_free(fake->lost_call);
+    fake_peers_done(&fake->peers);
     dv_mutex_done(&fake->rpc_lock);
-    dv_mutex_done(&fake->lock);
     dv_remove_tree(fake->folder, NULL);
     g_free(fake->folder);
     g_free(fake);
@@ -475,235 +432,6 @@ void fake_agent_request(FakeAgent *fake, const char *method, json_t *args)
     json_object_set_new(message, "method", json_string(method));
     json_object_set_new(message, "args", args);
     deliver(fake, message);
-}
-
-/* Who a message is for: this host, or the one beside it. NULL: nobody listens. */
-static FakeAgent *host_of(FakeAgent *fake, const char *name)
-{
-    if (strcmp(name, fake->host) == 0)
-        return fake;
-    return fake->other && strcmp(name, fake->other->host) == 0 ? fake->other : NULL;
-}
-
-/* PeerTransport: what is for a host comes to it, as it would over the broker. */
-static bool cast_to_peer(void *self, const DvCtx *ctx G_GNUC_UNUSED, const RpcTarget *target,
-                         const char *method, json_t *args, GError **err)
-{
-    FakeAgent *fake = self;
-    /* Of its own: the sender goes on writing into its objects. */
-    json_t *copy = json_deep_copy(args);
-    FakeAgent *to = host_of(fake, target->server);
-    bool fails;
-
-    if (fake->watch)
-        fake->watch(fake->watch_arg, target, method, args);
-    json_decref(args);
-    dv_lock(&fake->lock);
-    fails = g_strcmp0(fake->failing_cast, method) == 0;
-    if (fails)
-        g_clear_pointer(&fake->failing_cast, g_free);
-    else
-        g_ptr_array_add(fake->casts, g_strdup_printf("%s %s", method, target->server));
-    dv_unlock(&fake->lock);
-    if (!fails && to)
-        fake_agent_request(to, method, copy);
-    else
-        json_decref(copy);
-    return !fails || dv_fail(err, DV_E_UNAVAILABLE, "no broker, says the fake");
-}
-
-/* ---- calls: the request runs where its method's row says, the caller waits ---- */
-
-typedef struct PeerCall {
-    Agent *agent;
-    const AgentMethod *method;
-    const DvCtx *ctx;
-    json_t *args, *result;
-    GError *failure;
-    DvMutex lock;
-    DvCond changed;
-    bool ended; /* [lock] */
-} PeerCall;
-
-static void peer_call_run(void *arg)
-{
-    PeerCall *call = arg;
-    g_autoptr(Ovo) args = ovo_view_dict(call->args, NULL);
-
-    if (dispatch_run(call->agent, call->method, call->ctx, args, false, &call->result,
-                     &call->failure) &&
-        !call->result)
-        call->result = json_null();
-    dv_lock(&call->lock);
-    call->ended = true;
-    dv_cond_broadcast(&call->changed);
-    dv_unlock(&call->lock);
-}
-
-static void peer_call_start(PeerCall *call)
-{
-    g_autoptr(Ovo) args = ovo_view_dict(call->args, NULL);
-    g_autoptr(Ovo) instance = ovo_child(args, "instance");
-    DvPool *pool = call->agent->pools[call->method->pool];
-
-    if (call->method->lane == LANE_INSTANCE && instance)
-        dv_lanes_submit(call->agent->lanes, ovo_str_or(instance, "uuid", ""), pool, peer_call_run,
-                        call, NULL);
-    else
-        dv_pool_submit(pool, peer_call_run, call, NULL);
-}
-
-/* As it comes over the wire: an exception's class and text. */
-static bool peer_call_end(PeerCall *call, json_t **out_result, RpcRemote *remote, GError **err)
-{
-    RpcFault fault;
-
-    if (!call->failure) {
-        if (out_result)
-            *out_result = json_deep_copy(call->result);
-        return true;
-    }
-    fault_of_error(call->failure, &fault);
-    *remote = (RpcRemote){g_strdup(fault.class_name), g_strdup(fault.module),
-                          g_strdup(fault.message)};
-    return dv_fail(err, DV_E_REMOTE, "%s: %s", fault.class_name, fault.message);
-}
-
-/* Both hosts call their instances_path the same: a file there is looked for in the one that is
- * asked. Hosts that share it name the same folder. */
-static void map_file(FakeAgent *from, FakeAgent *to, json_t *args)
-{
-    json_t *data = json_object_get(args, "data");
-    const char *path = json_string_value(json_object_get(data, "filename"));
-    size_t length = strlen(from->agent.config.instances_path);
-    g_autofree char *there = NULL;
-
-    if (!path || strncmp(path, from->agent.config.instances_path, length) != 0)
-        return;
-    there = g_strconcat(to->agent.config.instances_path, path + length, NULL);
-    json_object_set_new(data, "filename", json_string(there));
-}
-
-/* What a test has said that all hosts answer; stolen. */
-static bool peer_answer(json_t *answer, json_t **out_result, RpcRemote *remote, GError **err)
-{
-    const json_t *raised = json_object_get(answer, "raises");
-
-    if (raised) {
-        *remote = (RpcRemote){g_strdup(json_string_value(json_object_get(raised, "class"))),
-                              g_strdup(json_string_value(json_object_get(raised, "module"))),
-                              g_strdup(json_string_value(json_object_get(raised, "message")))};
-        json_decref(answer);
-        return dv_fail(err, DV_E_REMOTE, "%s: %s", remote->class_name, remote->message);
-    }
-    if (out_result)
-        *out_result = answer;
-    else
-        json_decref(answer);
-    return true;
-}
-
-static bool call_to_peer(void *self, const DvCtx *ctx, const RpcTarget *target, const char *method,
-                         json_t *args, int64_t timeout_ms G_GNUC_UNUSED,
-                         int64_t monitor_ms G_GNUC_UNUSED, json_t **out_result, RpcRemote *remote,
-                         GError **err)
-{
-    FakeAgent *fake = self;
-    FakeAgent *to = host_of(fake, target->server);
-    PeerCall call = {.method = methods_find(method), .ctx = ctx, .args = json_deep_copy(args)};
-    bool lost;
-    bool lost_before;
-    json_t *answer;
-    bool ok = false;
-
-    if (fake->watch)
-        fake->watch(fake->watch_arg, target, method, args);
-    json_decref(args);
-    dv_lock(&fake->lock);
-    g_ptr_array_add(fake->casts, g_strdup_printf("%s %s", method, target->server));
-    lost = g_strcmp0(fake->lost_call, method) == 0;
-    lost_before = fake->lost_before;
-    if (lost && --fake->lost_times == 0)
-        g_clear_pointer(&fake->lost_call, g_free);
-    answer = json_deep_copy(json_object_get(fake->peer_answers, method));
-    dv_unlock(&fake->lock);
-    if (answer) {
-        json_decref(call.args);
-        return peer_answer(answer, out_result, remote, err);
-    }
-    if (to && call.method && !(lost && lost_before)) {
-        map_file(fake, to, call.args);
-        call.agent = &to->agent;
-        dv_mutex_init(&call.lock);
-        dv_cond_init(&call.changed);
-        peer_call_start(&call);
-        dv_lock(&call.lock);
-        while (!call.ended)
-            dv_cond_wait(&call.changed, &call.lock);
-        dv_unlock(&call.lock);
-        ok = !lost && peer_call_end(&call, out_result, remote, err);
-        dv_cond_done(&call.changed);
-        dv_mutex_done(&call.lock);
-    }
-    if (lost || !to)
-        dv_fail(err, DV_E_TIMEOUT, "no answer, says the fake");
-    json_decref(call.args);
-    json_decref(call.result);
-    g_clear_error(&call.failure);
-    return ok;
-}
-
-void fake_agent_lose_calls(FakeAgent *fake, const char *method, bool before_work, unsigned times)
-{
-    dv_lock(&fake->lock);
-    g_free(fake->lost_call);
-    fake->lost_call = g_strdup(method);
-    fake->lost_before = before_work;
-    fake->lost_times = times;
-    dv_unlock(&fake->lock);
-}
-
-void fake_agent_peer_answers(FakeAgent *fake, const char *method, json_t *answer)
-{
-    dv_lock(&fake->lock);
-    json_object_set_new(fake->peer_answers, method, answer);
-    dv_unlock(&fake->lock);
-}
-
-void fake_agent_watch_casts(FakeAgent *fake, FakeConductorWatch watch, void *arg)
-{
-    fake->watch_arg = arg;
-    fake->watch = watch;
-}
-
-unsigned fake_agent_casts(FakeAgent *fake, const char *method, char **out_host)
-{
-    unsigned count = 0;
-
-    if (out_host)
-        *out_host = NULL;
-    dv_lock(&fake->lock);
-    for (guint i = 0; i < fake->casts->len; i++) {
-        g_auto(GStrv) parts = g_strsplit(fake->casts->pdata[i], " ", 2);
-
-        if (strcmp(parts[0], method) != 0)
-            continue;
-        count++;
-        if (out_host) {
-            g_free(*out_host);
-            *out_host = g_strdup(parts[1]);
-        }
-    }
-    dv_unlock(&fake->lock);
-    return count;
-}
-
-void fake_agent_fail_cast(FakeAgent *fake, const char *method)
-{
-    dv_lock(&fake->lock);
-    g_free(fake->failing_cast);
-    fake->failing_cast = g_strdup(method);
-    dv_unlock(&fake->lock);
 }
 
 void fake_agent_boot(FakeAgent *fake, json_t *request)

@@ -7,6 +7,7 @@
 
 #include "util/fs.h"
 
+#include <glib/gstdio.h>
 #include <string.h>
 
 #define PEER "cmp2"
@@ -29,6 +30,14 @@ static const char *instances_path(const Replay *replay)
 
 /* ---- the stage ---- */
 
+static void put_aside(Replay *replay)
+{
+    g_autofree char *folder = disks_instance_dir(fake_agent(replay->fake)->disks, replay->uuid);
+    g_autofree char *aside = g_strconcat(folder, "_resize", NULL);
+
+    assert_int_equal(g_rename(folder, aside), 0);
+}
+
 static FakeMigrationEnd end_of(const ReplayHow *how)
 {
     if (how->breaks)
@@ -39,12 +48,18 @@ static FakeMigrationEnd end_of(const ReplayHow *how)
 void replay_set_peer(Replay *replay)
 {
     FakeVirt *here = fake_agent_virt(replay->fake);
+    g_autofree char *there = g_build_filename(instances_path(replay), "of-" PEER, NULL);
     const FakeMigration plan = {.end = end_of(replay->how)};
 
     replay->peer = virt_fake_new(&fake_agent(replay->fake)->virt_config);
     fake_virt_add_peer(here, PEER, fake_virt(replay->peer));
     fake_virt_add_peer(here, PEER_IP, fake_virt(replay->peer));
+    fake_virt_add_host(here, "qemu+tcp://" PEER_IP "/system", fake_virt(replay->peer),
+                       instances_path(replay), there);
     fake_virt_plan_migration(here, &plan);
+    assert_true(dv_mkdirs(there, 0755, NULL));
+    if (replay->how->aside)
+        put_aside(replay);
 }
 
 void replay_peer_done(Replay *replay)
@@ -90,10 +105,27 @@ static void show_file_of_check(Replay *replay, json_t *request)
         make_file(path);
 }
 
+/* The same; the message has the whole path, of the recorded host's folder. */
+static void show_file(Replay *replay, json_t *request)
+{
+    json_t *data = json_object_get(json_object_get(request, "args"), "data");
+    g_autofree char *name = g_path_get_basename(text_of(data, "filename"));
+    g_autofree char *path = g_build_filename(instances_path(replay), name, NULL);
+
+    json_object_set_new(data, "filename", json_string(path));
+    if (json_is_true(recorded_reply(replay, text_of(request, "method"), "result")))
+        make_file(path);
+}
+
 static void bring_guest(Replay *replay, json_t *request G_GNUC_UNUSED)
 {
     fake_virt_add_guest(fake_agent_virt(replay->fake), replay->uuid, "instance-00000001",
                         GUEST_STATE_RUNNING);
+}
+
+static void bring_disk(Replay *replay, json_t *request)
+{
+    replay_put_disk(replay, data_of(replay_instance_of(request)));
 }
 
 static const struct {
@@ -101,7 +133,9 @@ static const struct {
     void (*prepare)(Replay *replay, json_t *request);
 } before[] = {
     {"check_can_live_migrate_source", show_file_of_check},
+    {"check_instance_shared_storage", show_file},
     {"post_live_migration_at_destination", bring_guest},
+    {"finish_resize", bring_disk},
 };
 
 /* Known to the database from the first request on that brings it. */

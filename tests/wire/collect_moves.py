@@ -234,7 +234,7 @@ def placement_answers(half, fixture, starter):
         if migration:
             consumers.add(migration["nova_object.data"]["uuid"])
     out = base.provider_of(fixture["node"], starter) if fixture["node"] else []
-    for uuid in consumers:
+    for uuid in sorted(consumers):
         out += base.allocations_of(uuid, (fixture["node"] or {}).get("uuid", base.ELSEWHERE))
         out.append({"to": "placement", "call": "DELETE /allocations/" + uuid, "status": 204})
     out.append({"to": "placement", "call": "POST /allocations", "status": 204})
@@ -258,6 +258,8 @@ def main():
             fixture = half.convert()
             if fixture is None:
                 continue
+            # What nova finds out over ssh, drover asks.
+            fixture["peers"].setdefault("check_instance_shared_storage", half.name.endswith("_shared"))
             fixture = with_node(fixture, starter_fixture["node"]["uuid"])
             fixture["known"] = neutron_answers(half, donor, said) + placement_answers(half, fixture, starter_fixture)
             fixture["known"].append(base.shorter(donor.extensions() or starter.extensions()))

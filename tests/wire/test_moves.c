@@ -29,6 +29,14 @@
 #define MOVED_LOCAL "lm_ok_local.source lm_nohost_local.source"
 #define STAYED_LOCAL "lm_abort_local.source " KILLED "local.source"
 #define SAVED_TWICE "lm_abort_local.source lm_abort_shared.source " KILLED "shared.source"
+#define COLD "cold_* resize_other_*"
+#define BEGUN_SOURCES \
+    "cold_migrate_local.source cold_migrate_shared.source resize_other_shared.source"
+#define BEGUN_DESTS "cold_migrate_local.dest cold_migrate_shared.dest resize_other_shared.dest"
+#define CONFIRMED "*_confirm_*.source"
+#define INFO "scheduler fanout update_instance_info"
+#define SENT_INFO "args/instance_info/data/objects/*/data/"
+#define SHARED "compute.cmp2 check_instance_shared_storage"
 #define NETWORK "set/network_info/json/*/"
 #define SAVED_NETWORK "set/info_cache/data/network_info/json/*/"
 #define SENT_NETWORK "args/instance/data/info_cache/data/network_info/json/*/"
@@ -43,6 +51,10 @@
 #define HUNG_ON "nova's objects carry along what its driver has hung on them; nobody reads it there"
 #define TRACEBACK "where nova has a traceback, we have the error"
 #define ENDED_FIRST "whoever waits until the instance is free finds its migration ended"
+#define ONE_SAVE "nobody can see the states between: one compare-and-set, docs/architecture.md 4"
+#define LOADED "schedulers do not look at it; nova sends what it happens to have loaded"
+#define NO_TIMES "the conductor of this test keeps no times"
+#define OTHER_SERVERS "the recorded host had other servers besides"
 #define OTHER_DISK "another disk, in another folder"
 
 // clang-format off
@@ -141,6 +153,79 @@ static const ReplayRow rows[] = {
     {"lm_abort_local.dest " KILLED "local.dest", REPLAY_LESS, CACHE_SAVE "#2", NULL,
      "they are unplugged as the request brings them, and the source looks after the cache"},
     {"lm_abort_local.dest " KILLED "local.dest", REPLAY_LESS, SAVE, NULL, COUNTED},
+
+    /* ---- cold migration and resize ---- */
+    {COLD, REPLAY_LESS, CACHE_SAVE, NULL, STANDS_IN},
+    {COLD, REPLAY_MORE, CACHE_SAVE, NULL, STANDS_IN},
+    {COLD, REPLAY_WITHOUT, SAVE, "set/info_cache", STANDS_IN},
+    {COLD, REPLAY_WITH, SAVE, "set/info_cache", STANDS_IN},
+    {COLD, REPLAY_WITHOUT, NODE_SAVE, "set/pci_device_pools", UNCHANGED},
+    {BEGUN_DESTS " " CONFIRMED, REPLAY_WITHOUT, NODE_SAVE, "set/running_vms", UNCHANGED},
+    {"cold_migrate_local.dest resize_other_confirm_shared.source", REPLAY_OTHER, NODE_SAVE,
+     "set/*_used", OTHER_SERVERS},
+    {"cold_migrate_local.dest resize_other_confirm_shared.source", REPLAY_OTHER, NODE_SAVE,
+     "set/free_*", OTHER_SERVERS},
+    {COLD, REPLAY_LESS, "conductor InstanceNUMATopology.get_by_instance_uuid", NULL, LAZY},
+    {COLD, REPLAY_LESS, "conductor Migration.get_by_id", NULL, LAZY},
+    {COLD, REPLAY_LESS, "conductor PciDeviceList.get_by_instance_uuid", NULL, LAZY},
+    {COLD, REPLAY_LESS, "conductor ResourceList.get_by_instance_uuid", NULL, LAZY},
+    {COLD, REPLAY_LESS, "conductor Service.get_by_compute_host", NULL, LAZY},
+    {COLD, REPLAY_LESS, "conductor VirtualInterfaceList.get_by_instance_uuid", NULL, LAZY},
+    {BEGUN_DESTS, REPLAY_MORE, "conductor BlockDeviceMappingList.get_by_instance_uuids", NULL,
+     "the same, with the name"},
+
+    {BEGUN_SOURCES, REPLAY_MORE, SHARED, NULL, "nova finds it out over ssh"},
+    {BEGUN_SOURCES, REPLAY_WITHOUT, SAVE "#2", "set/migration_context", UNCHANGED},
+    {BEGUN_SOURCES, REPLAY_OTHER, "compute.cmp2 finish_resize", "args/disk_info/json/*/*",
+     OTHER_DISK},
+    {COLD, REPLAY_OTHER, "compute.cmp2 finish_*", SENT_NETWORK "active", STANDS_IN},
+    {COLD, REPLAY_OTHER, "compute.cmp2 finish_*", SENT_NETWORK "profile", STANDS_IN},
+
+    {BEGUN_DESTS, REPLAY_WITHOUT, MIGRATION_SAVE "#1", "set/status", UNCHANGED},
+    {BEGUN_DESTS, REPLAY_WITHOUT, SAVE "#2", "set/resources", UNCHANGED},
+    {BEGUN_DESTS, REPLAY_WITHOUT, "compute.cmp2 resize_instance",
+     "args/instance/data/pci_* args/instance/data/resources", LAZY},
+    {"cold_migrate_local.dest cold_migrate_shared.dest", REPLAY_WITHOUT,
+     "compute.cmp2 resize_instance", "args/instance/data/numa_topology", LAZY},
+    {BEGUN_DESTS, REPLAY_OTHER, "compute.cmp2 resize_instance", "args/migration/data/updated_at",
+     NO_TIMES},
+    {BEGUN_DESTS, REPLAY_WITHOUT, SAVE "#3",
+     "set/numa_topology set/old_flavor set/pci_* set/resources", UNCHANGED},
+    {"resize_other_shared.dest", REPLAY_WITHOUT, SAVE "#3", "set/ephemeral_gb set/vcpus",
+     UNCHANGED},
+    {BEGUN_DESTS, REPLAY_WITHOUT, SAVE "#4",
+     "set/device_metadata set/migration_context set/pci_* set/trusted_certs", UNCHANGED},
+    {BEGUN_DESTS, REPLAY_WITHOUT, INFO,
+     SENT_INFO "device_metadata " SENT_INFO "trusted_certs", LOADED},
+    {BEGUN_DESTS, REPLAY_OTHER, INFO, SENT_INFO "services", LOADED},
+    {COLD, REPLAY_OTHER, INFO, SENT_INFO "info_cache", STANDS_IN},
+
+    {CONFIRMED, REPLAY_WITHOUT, SAVE "#1", "set/task_state", UNCHANGED},
+    {"resize_other_confirm_local.source", REPLAY_LESS, "scheduler fanout delete_instance_info",
+     NULL, "it was resized on one host: schedulers would forget a guest that is still there"},
+
+    {"cold_revert_*.source", REPLAY_WITHOUT, SAVE "#1",
+     "set/ephemeral_gb set/flavor set/instance_type_id set/memory_mb set/root_gb set/vcpus",
+     UNCHANGED},
+    {"cold_revert_*.source", REPLAY_JOIN, SAVE "#2", SAVE "#3", ONE_SAVE},
+    {"cold_revert_*.source", REPLAY_WITHOUT, SAVE "#4", "set/vcpu_model", UNCHANGED},
+    {"cold_revert_*.dest", REPLAY_OTHER, SHARED, "args/data/filename",
+     "in another folder, with a name of its own"},
+    {"cold_revert_*.dest", REPLAY_LESS, "conductor BlockDeviceMappingList.get_by_instance_uuid",
+     NULL, LAZY},
+    {"cold_revert_*.dest", REPLAY_WITH, NODE_SAVE, "set/stats", AUDIT},
+    {"cold_revert_local.dest", REPLAY_LESS, SAVE "#1", NULL, COUNTED},
+    {"cold_revert_local.dest", REPLAY_WITHOUT, SAVE "#2",
+     "set/migration_context set/numa_topology set/pci_* set/resources", UNCHANGED},
+    {"cold_revert_shared.dest", REPLAY_WITHOUT, SAVE "#1",
+     "set/migration_context set/numa_topology set/pci_* set/resources", UNCHANGED},
+    {"cold_revert_shared.dest", REPLAY_WITH, SAVE "#1", "set/task_state",
+     "without a column that changes conductor compares nothing, and a delete is not seen"},
+    {"cold_revert_*.dest", REPLAY_WITHOUT, "compute.cmp2 finish_revert_resize",
+     "args/instance/data/migration_context args/instance/data/pci_* args/instance/data/resources",
+     LAZY},
+    {"cold_revert_local.dest", REPLAY_OTHER, "compute.cmp2 finish_revert_resize",
+     "args/instance/data/system_metadata/clean_attempts", COUNTED},
 };
 
 /* Events and what the user wants come while the migration is at a pass. */
@@ -153,6 +238,13 @@ static const ReplayRow rows[] = {
     {.name = name_ ".source", .half = true, .hold = "iteration", .guest = REPLAY_GUEST_RUNNING, \
      .breaks = true}
 #define DEST_OF(name_) {.name = name_ ".dest", .half = true}
+#define COLD_SOURCE_OF(name_) {.name = name_ ".source", .half = true, .guest = REPLAY_GUEST_RUNNING}
+#define COLD_DEST_OF(name_) {.name = name_ ".dest", .half = true, .hold = "start"}
+#define ARRIVED_AT(name_) \
+    {.name = name_ ".dest", .half = true, .guest = REPLAY_GUEST_RUNNING, .moved = true}
+#define LEFT_FROM(name_) \
+    {.name = name_ ".source", .half = true, .hold = "start", .guest = REPLAY_GUEST_OFF, \
+     .aside = true, .moved = true}
 
 static const ReplayHow talks[] = {
     SOURCE_OF("lm_ok_local"), DEST_OF("lm_ok_local"),
@@ -166,6 +258,13 @@ static const ReplayHow talks[] = {
     STAYING_AT("lm_force_complete_shared"), DEST_OF("lm_force_complete_shared"),
     FAILING_AT("lm_dest_libvirtd_killed_local"), DEST_OF("lm_dest_libvirtd_killed_local"),
     FAILING_AT("lm_dest_libvirtd_killed_shared"), DEST_OF("lm_dest_libvirtd_killed_shared"),
+    COLD_SOURCE_OF("cold_migrate_local"), COLD_DEST_OF("cold_migrate_local"),
+    COLD_SOURCE_OF("cold_migrate_shared"), COLD_DEST_OF("cold_migrate_shared"),
+    COLD_SOURCE_OF("resize_other_shared"), COLD_DEST_OF("resize_other_shared"),
+    LEFT_FROM("cold_confirm_local"), LEFT_FROM("cold_confirm_shared"),
+    LEFT_FROM("resize_other_confirm_local"), LEFT_FROM("resize_other_confirm_shared"),
+    LEFT_FROM("cold_revert_local"), ARRIVED_AT("cold_revert_local"),
+    LEFT_FROM("cold_revert_shared"), ARRIVED_AT("cold_revert_shared"),
 };
 // clang-format on
 
