@@ -148,7 +148,9 @@ bool recovery_live_accepted(Interrupted *move, GError **err)
 {
     static const char *const fields[] = {"updated_at", "created_at", NULL};
 
-    if (age_s(move->migration, fields) < CHECKING_S) {
+    /* Conductor names the node once it has checked the hosts, and sends the request right then. */
+    if (!ovo_has_value(move->migration, "dest_node") &&
+        age_s(move->migration, fields) < CHECKING_S) {
         recovery_live_later(move->agent, move->ctx, move->uuid);
         return true;
     }

@@ -314,17 +314,24 @@ static void one_whose_instance_went_another_way_is_given_up(void **state)
     assert_int_equal(requests(cloud, "DELETE", ALLOCATIONS "/" MIGRATION), 1);
 }
 
-/* Conductor may still be looking for a host. */
-static void one_that_was_accepted_just_now_is_left_alone(void **state)
+static void put_accepted_now(Cloud *cloud, json_t *dest_node)
 {
-    Cloud *cloud = *state;
     g_autofree char *now = dv_time_object(dv_clock_wall_ms(dv_clock_real()));
     json_t *object = make_migration("accepted");
 
     json_object_set_new(data_of(object), "updated_at", json_string(now));
+    json_object_set_new(data_of(object), "dest_node", dest_node);
     fake_conductor_put_migration(fake_agent_conductor(cloud->source),
                                  json_deep_copy(data_of(object)));
     json_decref(object);
+}
+
+/* Conductor may still be looking for a host. */
+static void one_that_was_accepted_just_now_is_left_alone(void **state)
+{
+    Cloud *cloud = *state;
+
+    put_accepted_now(cloud, json_null());
     fake_agent(cloud->source)->second_look_ms = 3600 * 1000;
     restart_source(cloud);
     assert_status(cloud->source, "accepted");
@@ -340,6 +347,17 @@ static void one_that_nobody_began_is_taken_back(void **state)
     assert_runs_on(cloud, cloud->source);
     assert_status(cloud->source, "failed");
     assert_int_equal(requests(cloud, "POST", ALLOCATIONS), 1);
+}
+
+/* Its request came and died with the agent. */
+static void one_whose_hosts_were_checked_is_not_waited_for(void **state)
+{
+    Cloud *cloud = *state;
+
+    put_accepted_now(cloud, json_string(DEST));
+    restart_source(cloud);
+    assert_runs_on(cloud, cloud->source);
+    assert_status(cloud->source, "failed");
 }
 
 static void one_that_was_adopted_can_be_aborted(void **state)
@@ -518,6 +536,7 @@ int main(void)
         T(one_whose_instance_went_another_way_is_given_up),
         T(one_that_was_accepted_just_now_is_left_alone),
         T(one_that_nobody_began_is_taken_back),
+        T(one_whose_hosts_were_checked_is_not_waited_for),
         T(one_that_was_adopted_can_be_aborted),
         T(a_guest_that_nobody_announced_is_taken_over),
         T(a_guest_that_still_comes_is_left_alone),
