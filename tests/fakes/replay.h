@@ -36,6 +36,7 @@ typedef struct ReplayHow {
     bool start;          /* it begins with the agent's start */
     bool half;           /* one host's half of a conversation of two, of data/moves */
     bool aside;          /* the guest has left: its folder is set aside, as a resize does */
+    bool disk;           /* of half: the guest's disk is here, and the guest is not */
     bool stays;          /* of half: a live migration does not end by itself */
     bool breaks;         /* of half: a live migration fails when it is let go on */
     const char *options; /* further lines of nova.conf, or NULL */

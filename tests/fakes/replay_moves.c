@@ -60,6 +60,8 @@ void replay_set_peer(Replay *replay)
     assert_true(dv_mkdirs(there, 0755, NULL));
     if (replay->how->aside)
         put_aside(replay);
+    if (replay->how->disk)
+        replay_put_disk(replay, data_of(replay_instance_of(replay_request(replay, 0))));
 }
 
 void replay_peer_done(Replay *replay)

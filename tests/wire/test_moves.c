@@ -30,6 +30,8 @@
 #define STAYED_LOCAL "lm_abort_local.source " KILLED "local.source"
 #define SAVED_TWICE "lm_abort_local.source lm_abort_shared.source " KILLED "shared.source"
 #define COLD "cold_* resize_other_*"
+#define EVACUATED "evacuate_local.dest evacuate_shared.dest"
+#define OFF COLD " evacuate_*" /* the guest is */
 #define BEGUN_SOURCES \
     "cold_migrate_local.source cold_migrate_shared.source resize_other_shared.source"
 #define BEGUN_DESTS "cold_migrate_local.dest cold_migrate_shared.dest resize_other_shared.dest"
@@ -54,6 +56,7 @@
 #define ONE_SAVE "nobody can see the states between: one compare-and-set, docs/architecture.md 4"
 #define LOADED "schedulers do not look at it; nova sends what it happens to have loaded"
 #define NO_TIMES "the conductor of this test keeps no times"
+#define NOT_LOST "an active server is never said to be on the host that is lost"
 #define OTHER_SERVERS "the recorded host had other servers besides"
 #define OTHER_DISK "another disk, in another folder"
 
@@ -159,19 +162,21 @@ static const ReplayRow rows[] = {
     {COLD, REPLAY_MORE, CACHE_SAVE, NULL, STANDS_IN},
     {COLD, REPLAY_WITHOUT, SAVE, "set/info_cache", STANDS_IN},
     {COLD, REPLAY_WITH, SAVE, "set/info_cache", STANDS_IN},
-    {COLD, REPLAY_WITHOUT, NODE_SAVE, "set/pci_device_pools", UNCHANGED},
-    {BEGUN_DESTS " " CONFIRMED, REPLAY_WITHOUT, NODE_SAVE, "set/running_vms", UNCHANGED},
+    {OFF, REPLAY_WITHOUT, NODE_SAVE, "set/pci_device_pools", UNCHANGED},
+    {BEGUN_DESTS " " CONFIRMED " " EVACUATED, REPLAY_WITHOUT, NODE_SAVE, "set/running_vms",
+     UNCHANGED},
     {"cold_migrate_local.dest resize_other_confirm_shared.source", REPLAY_OTHER, NODE_SAVE,
      "set/*_used", OTHER_SERVERS},
     {"cold_migrate_local.dest resize_other_confirm_shared.source", REPLAY_OTHER, NODE_SAVE,
      "set/free_*", OTHER_SERVERS},
-    {COLD, REPLAY_LESS, "conductor InstanceNUMATopology.get_by_instance_uuid", NULL, LAZY},
-    {COLD, REPLAY_LESS, "conductor Migration.get_by_id", NULL, LAZY},
-    {COLD, REPLAY_LESS, "conductor PciDeviceList.get_by_instance_uuid", NULL, LAZY},
-    {COLD, REPLAY_LESS, "conductor ResourceList.get_by_instance_uuid", NULL, LAZY},
-    {COLD, REPLAY_LESS, "conductor Service.get_by_compute_host", NULL, LAZY},
-    {COLD, REPLAY_LESS, "conductor VirtualInterfaceList.get_by_instance_uuid", NULL, LAZY},
-    {BEGUN_DESTS, REPLAY_MORE, "conductor BlockDeviceMappingList.get_by_instance_uuids", NULL,
+    {OFF, REPLAY_LESS, "conductor InstanceNUMATopology.get_by_instance_uuid", NULL, LAZY},
+    {OFF, REPLAY_LESS, "conductor Migration.get_by_id", NULL, LAZY},
+    {OFF, REPLAY_LESS, "conductor PciDeviceList.get_by_instance_uuid", NULL, LAZY},
+    {OFF, REPLAY_LESS, "conductor ResourceList.get_by_instance_uuid", NULL, LAZY},
+    {OFF, REPLAY_LESS, "conductor Service.get_by_compute_host", NULL, LAZY},
+    {OFF, REPLAY_LESS, "conductor VirtualInterfaceList.get_by_instance_uuid", NULL, LAZY},
+    {BEGUN_DESTS " " EVACUATED, REPLAY_MORE,
+     "conductor BlockDeviceMappingList.get_by_instance_uuids", NULL,
      "the same, with the name"},
 
     {BEGUN_SOURCES, REPLAY_MORE, SHARED, NULL, "nova finds it out over ssh"},
@@ -226,6 +231,36 @@ static const ReplayRow rows[] = {
      LAZY},
     {"cold_revert_local.dest", REPLAY_OTHER, "compute.cmp2 finish_revert_resize",
      "args/instance/data/system_metadata/clean_attempts", COUNTED},
+
+    /* ---- evacuation ---- */
+    {EVACUATED, REPLAY_WITHOUT, MIGRATION_SAVE "#1", "set/dest_compute", UNCHANGED},
+    {EVACUATED, REPLAY_WITHOUT, SAVE "#1", "set/resources", UNCHANGED},
+    {"evacuate_shared.dest", REPLAY_WITHOUT, NODE_SAVE,
+     "set/cpu_info set/current_workload set/disk_available_least set/host_ip set/hypervisor_* "
+     "set/local_gb set/memory_mb set/metrics set/numa_topology set/stats set/supported_hv_specs "
+     "set/vcpus",
+     "the recorded nova-compute had just started, and saved its node for the first time"},
+    {EVACUATED, REPLAY_WITHOUT, SAVE "#2",
+     "set/migration_context set/task_state set/trusted_certs", UNCHANGED},
+    {EVACUATED, REPLAY_WITHOUT, SAVE "#3", "set/info_cache", "saved with the ports"},
+    {EVACUATED, REPLAY_WITHOUT, SAVE "#3",
+     "set/migration_context set/numa_topology set/pci_* set/resources", UNCHANGED},
+    {EVACUATED, REPLAY_WITHOUT, SAVE "#4", "set/migration_context", UNCHANGED},
+    {EVACUATED, REPLAY_LESS, CACHE_SAVE "#2", NULL, STANDS_IN},
+    {EVACUATED, REPLAY_LESS, CACHE_SAVE "#3", NULL, STANDS_IN},
+    {EVACUATED, REPLAY_JOIN, SAVE "#6", SAVE "#5", NOT_LOST},
+    {EVACUATED, REPLAY_WITHOUT, SAVE "#5",
+     "set/device_metadata set/numa_topology set/pci_* set/resources set/vm_state", UNCHANGED},
+    {EVACUATED, REPLAY_OTHER, SAVE "#5", "set/migration_context",
+     "it is dropped in the same save; nova has a call for it"},
+    {EVACUATED, REPLAY_AFTER, INFO, MIGRATION_SAVE "#2",
+     "schedulers are told when the server is this host's"},
+    {EVACUATED, REPLAY_OTHER, INFO, SENT_INFO "host", NOT_LOST},
+    {EVACUATED, REPLAY_OTHER, INFO, SENT_INFO "node", NOT_LOST},
+    {EVACUATED, REPLAY_OTHER, INFO, SENT_INFO "migration_context", NOT_LOST},
+    {EVACUATED, REPLAY_WITHOUT, INFO,
+     SENT_INFO "device_metadata " SENT_INFO "numa_topology " SENT_INFO "pci_* "
+     SENT_INFO "resources " SENT_INFO "trusted_certs", LOADED},
 };
 
 /* Events and what the user wants come while the migration is at a pass. */
@@ -240,6 +275,9 @@ static const ReplayRow rows[] = {
 #define DEST_OF(name_) {.name = name_ ".dest", .half = true}
 #define COLD_SOURCE_OF(name_) {.name = name_ ".source", .half = true, .guest = REPLAY_GUEST_RUNNING}
 #define COLD_DEST_OF(name_) {.name = name_ ".dest", .half = true, .hold = "start"}
+#define MADE_AGAIN(name_) {.name = name_ ".dest", .half = true, .hold = "start"}
+#define MADE_AGAIN_OF_DISKS(name_) \
+    {.name = name_ ".dest", .half = true, .hold = "start", .disk = true}
 #define ARRIVED_AT(name_) \
     {.name = name_ ".dest", .half = true, .guest = REPLAY_GUEST_RUNNING, .moved = true}
 #define LEFT_FROM(name_) \
@@ -265,6 +303,7 @@ static const ReplayHow talks[] = {
     LEFT_FROM("resize_other_confirm_local"), LEFT_FROM("resize_other_confirm_shared"),
     LEFT_FROM("cold_revert_local"), ARRIVED_AT("cold_revert_local"),
     LEFT_FROM("cold_revert_shared"), ARRIVED_AT("cold_revert_shared"),
+    MADE_AGAIN("evacuate_local"), MADE_AGAIN_OF_DISKS("evacuate_shared"),
 };
 // clang-format on
 
