@@ -174,6 +174,16 @@ class MoveBench(lib.Bench):
         guest.console_log.wait_boot()
         return guest
 
+    def busy_guest(self, flavor="1"):
+        """One that rewrites 2 MiB of its memory all the time besides."""
+        image = self.make_image(lib.os.path.join(lib.os.environ["DROVER_CLOUD"], "guest", "ticks.qcow2"),
+                                kernel_id=self.image("tiny-kernel"), ramdisk_id=self.image("tiny-initrd"),
+                                os_command_line="console=ttyS0 quiet panic=5 ticks busy")
+        guest = self.boot_guest(flavor=flavor, image=image)
+        eventually(lib.BOOT_S, "the guest to be busy (an old guest image cannot)", lambda: "GUEST-BUSY" in guest.console(), 1)
+        guest.follow()
+        return guest
+
     def make_group(self, policy):
         group = self.cloud.post("compute", "/os-server-groups", {"server_group": {
             "name": "drover-test", "policy": policy}})["server_group"]

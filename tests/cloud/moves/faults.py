@@ -21,10 +21,10 @@ class Slowly:
     record: nova's, as it is then.
     """
 
-    def __init__(self, t, kbit=SLOW_KBIT):
+    def __init__(self, t, kbit=SLOW_KBIT, guest=None):
         self.t, self.kbit = t, kbit
         self.record = None
-        self.guest = t.a_guest()
+        self.guest = guest or t.a_guest()
         self.guest.witness()
 
     def __enter__(self):

@@ -1,6 +1,8 @@
 """Live migrations on other ways than the usual: encrypted, tunnelled, over several connections, in post-copy."""
 import contextlib
 import json
+import os
+import re
 
 from faults import DROVER_SOURCE, Slowly
 from lib import check, check_equal, eventually
@@ -76,10 +78,30 @@ def live_post_copy(t):
     check_equal(reason, "paused (post-copy)", "the source's part meanwhile")
 
 
+def live_auto_converge(t):
+    """A guest that writes faster than the link carries is slowed down until it gets across, and the log says so."""
+    with configured(t, "live_migration_permit_auto_converge = true\n"), Slowly(t, 40000, t.busy_guest()) as move:
+        eventually(180, "QEMU to slow the guest down",
+                   lambda: ask_qemu(t.source, move.guest, "query-migrate").get("cpu-throttle-percentage", 0) > 0, 0.2)
+        said = eventually(120, "the log to say so", lambda: throttles(t.source, move.guest), 1)
+        t.dest.rate(0)
+        arrives(t, move)
+    return {"throttled by": said}
+
+
+def throttles(host, guest):
+    """The most that drover of this host has said of how much it slows this guest down, per cent."""
+    path = os.path.join(os.environ["DROVER_CLOUD"], "log", host.name, "drover.log")
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return max((int(found) for line in file if guest.uuid in line
+                    for found in re.findall(r"throttled by (\d+)%", line)), default=0)
+
+
 BOTH = ("shared", "local")
 CASES = {
     "live_tls": (live_tls, BOTH),
     "live_tunnelled": (live_tunnelled, ("shared",)),
     "live_parallel": (live_parallel, ("shared",), DROVER_SOURCE),
     "live_post_copy": (live_post_copy, BOTH),
+    "live_auto_converge": (live_auto_converge, ("shared",), DROVER_SOURCE),
 }
