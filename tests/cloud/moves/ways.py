@@ -1,4 +1,4 @@
-"""Live migrations on other ways than the usual: encrypted, tunnelled, over several connections, in post-copy."""
+"""Live migrations on other ways than the usual: encrypted, tunnelled, over several connections, in post-copy, slowed down."""
 import contextlib
 import json
 import os
