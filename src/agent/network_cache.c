@@ -227,3 +227,34 @@ bool network_cache_heal(Agent *agent, const DvCtx *ctx, const char *instance_uui
     network_cache_want(agent, mine, instance_uuid);
     return true;
 }
+
+const Vif *network_cache_unbound(const NetworkInfo *info)
+{
+    static const char *const types[] = {"binding_failed", "unbound", NULL};
+
+    for (size_t i = 0; i < network_info_count(info); i++) {
+        const Vif *vif = network_info_at(info, i);
+
+        if (vif->type && g_strv_contains(types, vif->type))
+            return vif;
+    }
+    return NULL;
+}
+
+bool network_cache_mend(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
+                        GError **err)
+{
+    const NetworkInstance who = network_instance_of(agent, instance);
+    g_autoptr(NetworkInfo) info = NULL;
+
+    if (!refresh(agent, ctx, instance, NULL, &info, err))
+        return false;
+    if (network_cache_unbound(info) && may_be_healed(agent, instance)) {
+        g_clear_pointer(&info, network_info_free);
+        if (!neutron_bind_host(agent->neutron, ctx, &who, NULL, err) ||
+            !refresh(agent, ctx, instance, NULL, &info, err))
+            return false;
+    }
+    *out_info = g_steal_pointer(&info);
+    return true;
+}

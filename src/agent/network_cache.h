@@ -22,6 +22,13 @@ void network_cache_want_late(Agent *agent, const DvCtx *ctx, const char *instanc
  * its ports are then where its guest is, which the record does not know yet. */
 bool network_cache_heal(Agent *agent, const DvCtx *ctx, const char *instance_uuid, GError **err);
 
+/* At once: reads the ports, and when neutron has some nowhere binds those that network_cache_heal
+ * would, and reads them again. `instance` gets the new text. */
+bool network_cache_mend(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,
+                        GError **err);
+/* The first port that neutron could not bind, or has nowhere; NULL: none. Borrowed. */
+const Vif *network_cache_unbound(const NetworkInfo *info);
+
 /* Reads the ports and stores the cache when it differs. `instance` gets the new text. out_info may
  * be NULL. */
 bool network_cache_refresh(Agent *agent, const DvCtx *ctx, Ovo *instance, NetworkInfo **out_info,

@@ -255,16 +255,26 @@ static bool recover_unpause(const Recovery *rec, GError **err G_GNUC_UNUSED)
     return queue(rec, &later_unpause);
 }
 
-/* A port that neutron could not bind needs somebody's help; the periodic healing tries, too. */
-static const Vif *unbound_port(const NetworkInfo *network)
+/* A port that neutron cannot bind needs somebody's help. What the cache says may be of a moment in
+ * which neutron had the port nowhere, as it has while a guest changes hosts. */
+static bool find_ports(const Recovery *rec, NetworkInfo **out, GError **err)
 {
-    for (size_t i = 0; i < network_info_count(network); i++) {
-        const Vif *vif = network_info_at(network, i);
+    g_autoptr(NetworkInfo) network = network_cache_read(rec->instance, err);
+    const Vif *unbound;
 
-        if (vif->type && recovery_is_one_of("binding_failed|unbound", vif->type))
-            return vif;
+    if (!network)
+        return false;
+    if (network_cache_unbound(network)) {
+        g_clear_pointer(&network, network_info_free);
+        if (!network_cache_mend(rec->agent, rec->ctx, rec->instance, &network, err))
+            return false;
     }
-    return NULL;
+    unbound = network_cache_unbound(network);
+    if (unbound)
+        return dv_fail(err, DV_E_PORT_BINDING_FAILED, "port %s: VIF type %s", unbound->id,
+                       unbound->type);
+    *out = g_steal_pointer(&network);
+    return true;
 }
 
 /* What the host has to give may have gone with its last boot. A guest that runs is not put into
@@ -272,18 +282,13 @@ static const Vif *unbound_port(const NetworkInfo *network)
 static bool recover_plug(const Recovery *rec, GError **err)
 {
     const VirtDriver *virt = rec->agent->virt;
-    g_autoptr(NetworkInfo) network = network_cache_read(rec->instance, err);
+    g_autoptr(NetworkInfo) network = NULL;
     g_autoptr(GuestSpec) ports = NULL;
     g_autoptr(GError) cause = NULL;
-    const Vif *unbound;
 
-    if (!network)
-        return false;
-    unbound = unbound_port(network);
-    if (unbound) {
+    if (!find_ports(rec, &network, err)) {
         outcome_error(rec->agent, rec->ctx, rec->instance);
-        return dv_fail(err, DV_E_PORT_BINDING_FAILED, "port %s: VIF type %s", unbound->id,
-                       unbound->type);
+        return false;
     }
     ports = guest_spec_of_ports(rec->instance, network);
     if (!virt->ops->plug(virt->self, rec->ctx, ports, &cause))

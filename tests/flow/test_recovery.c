@@ -1,5 +1,6 @@
 /* What the start of the agent makes of the instances that an earlier run left in the middle of
  * something. */
+#include "../unit/services/neutron_recorded.h"
 #include "agent/cleanup.h"
 #include "agent/power_sync.h"
 #include "agent/recovery.h"
@@ -13,6 +14,7 @@
 #include <cmocka.h>
 
 #define UUID FLOW_UUID
+#define PROJECT "3900c7d49ef84784b86607ae092a97bc"
 
 static int setup(void **state)
 {
@@ -374,14 +376,43 @@ static void ports_of(FakeAgent *fake, const char *vif_type)
                           json_pack("{s:s, s:s}", "instance_uuid", UUID, "network_info", text)));
 }
 
+/* What neutron answers for the ports of the server. */
+static void neutron_has_ports(FakeAgent *fake, const char *vif_type)
+{
+    const NetworkInstance who = {.uuid = UUID, .project_id = PROJECT, .host = "vm"};
+    g_autofree char *quoted = g_strdup_printf("\"binding:vif_type\":\"%s\"", vif_type);
+    g_auto(GStrv) parts = g_strsplit(recorded_ports, "\"binding:vif_type\":\"bridge\"", -1);
+    g_autofree char *ports = g_strjoinv(quoted, parts);
+
+    assert_true(g_strv_length(parts) > 1);
+    http_server_json(fake_agent_server(fake), "GET",
+                     FLOW_NEUTRON "/ports?tenant_id=" PROJECT "&device_id=" UUID, 200, ports);
+    /* what was scripted before is answered once more */
+    assert_true(neutron_bind_host(fake_agent(fake)->neutron, fake_agent_ctx(fake), &who, NULL,
+                                  NULL));
+}
+
 static void a_port_that_is_not_bound_is_an_error(void **state)
 {
     FakeAgent *fake = *state;
 
     left_as(fake, "active", NULL);
     ports_of(fake, "binding_failed");
+    neutron_has_ports(fake, "binding_failed");
     start(fake);
     assert_states(fake, "error", "");
+}
+
+/* The cache is of a moment in which the port changed over to this host. */
+static void a_port_that_was_not_bound_for_a_moment_is_none(void **state)
+{
+    FakeAgent *fake = *state;
+
+    left_as(fake, "active", NULL);
+    ports_of(fake, "unbound");
+    start(fake);
+    assert_states(fake, "active", "");
+    assert_int_equal(fake_virt_calls(fake_agent_virt(fake), "plug"), 1);
 }
 
 /* Another agent could plug it: the guest runs, and goes on. */
@@ -574,6 +605,7 @@ int main(void)
         T(a_live_migration_is_ended_and_recorded),
         T(a_port_that_is_not_bound_is_an_error),
         T(a_port_of_a_kind_we_do_not_know_is_left_alone),
+        T(a_port_that_was_not_bound_for_a_moment_is_none),
         T(ports_are_plugged_again),
         T(defaults_of_an_older_guest_are_registered),
         T(defaults_that_cannot_be_found_out_keep_nobody_from_starting),
