@@ -388,8 +388,8 @@ static void neutron_has_ports(FakeAgent *fake, const char *vif_type)
     http_server_json(fake_agent_server(fake), "GET",
                      FLOW_NEUTRON "/ports?tenant_id=" PROJECT "&device_id=" UUID, 200, ports);
     /* what was scripted before is answered once more */
-    assert_true(neutron_bind_host(fake_agent(fake)->neutron, fake_agent_ctx(fake), &who, NULL,
-                                  NULL));
+    assert_true(
+        neutron_bind_host(fake_agent(fake)->neutron, fake_agent_ctx(fake), &who, NULL, NULL));
 }
 
 static void a_port_that_is_not_bound_is_an_error(void **state)

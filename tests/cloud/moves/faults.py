@@ -96,7 +96,7 @@ def abort_preparing(t):
     """Aborted while the destination prepares, which it cannot end because it stands still."""
     guest = t.a_guest()
     guest.witness()
-    t.source.rate(200)     # what the destination answers takes its time
+    t.source.rate(80)      # what the destination answers takes its time
     try:
         guest.migrate_live(t.dest)
         record = guest.wait_migration("preparing", "running", *LIVE_ENDED, pause=0.02)
