@@ -110,10 +110,23 @@ class Host:
         said = [self.virsh("domstate", "--reason", uuid).strip()]
         if said[0].startswith(("running", "paused")):
             for _ in range(3):  # a processor that halts at one place waits for an interrupt
-                registers = self.virsh("qemu-monitor-command", uuid, "--hmp", "info registers")
-                said.append(" ".join(re.findall(r"\b(?:RIP|EIP|RFL|HLT)=\w+", registers)))
-            said.append(self.virsh("qemu-monitor-command", uuid, "--hmp", "info status").strip())
+                said.append(" ".join(re.findall(r"\b(?:RIP|EIP|RFL|HLT)=\w+", self.monitor(uuid, "info registers"))))
+            said.append(self.monitor(uuid, "info status"))
+            said += self.waits_for(uuid)
         return "; ".join(said)
+
+    def waits_for(self, uuid):
+        """What a guest that stands may wait for: its timer, or a disk that has requests of it in hand."""
+        lapic = self.monitor(uuid, "info lapic")
+        said = [" ".join(re.findall(r"(?:LVTT|Timer|ISR|IRR).*", lapic)).replace("\t", " ")]
+        for path in re.findall(r"(\S+) \[virtio-blk\]", self.monitor(uuid, "info virtio")):
+            queue = self.monitor(uuid, f"info virtio-queue-status {path} 0")
+            said.append("virtio-blk " + " ".join(re.findall(r"(?:inuse|\w+_idx|signalled_used\w*): +\w+", queue)))
+        said.append("jobs " + self.monitor(uuid, "info block-jobs"))
+        return said
+
+    def monitor(self, uuid, command):
+        return self.virsh("qemu-monitor-command", uuid, "--hmp", command).strip()
 
     def qemu(self, uuid):
         """The pid, seen from outside, of the guest's QEMU."""
