@@ -59,7 +59,7 @@ bool guest_tpm_of(const Ovo *instance, const char *flavor, GuestTpm *out, GError
     return true;
 }
 
-bool guest_tpm_check_move(const Ovo *instance, const Ovo *flavor, bool same_host, GError **err)
+bool guest_tpm_check_move(const Ovo *instance, const Ovo *flavor, GError **err)
 {
     const GuestSource source = {.instance = instance};
     const GuestAsks asks = {&source, flavor};
@@ -67,11 +67,6 @@ bool guest_tpm_check_move(const Ovo *instance, const Ovo *flavor, bool same_host
 
     if (!guest_tpm_of(instance, "flavor", &now, err) || !guest_tpm_asked(&asks, &later, err))
         return false;
-    if (!now.version && !later.version)
-        return true;
-    if (!same_host)
-        return dv_fail(err, DV_E_UNSUPPORTED,
-                       "a server with an emulated TPM is not moved to another host by this agent");
     return (g_strcmp0(now.version, later.version) == 0 && g_strcmp0(now.model, later.model) == 0) ||
            dv_fail(err, DV_E_UNSUPPORTED,
                    "a resize that changes the server's emulated TPM is not supported by this host");
@@ -174,6 +169,15 @@ bool guest_tpm_secret(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestSecret
     g_autofree char *id = g_strdup(ovo_dict_str(instance, "system_metadata", KEY));
 
     return id ? read_secret(agent, ctx, id, out, err) : make_secret(agent, ctx, instance, out, err);
+}
+
+bool guest_tpm_check_secret(Agent *agent, const DvCtx *ctx, const Ovo *instance, GError **err)
+{
+    const char *id = ovo_dict_str(instance, "system_metadata", KEY);
+    g_auto(GuestSecret) secret = {0};
+
+    return !id || read_secret(agent, ctx, id, &secret, err) ||
+           dv_within(err, "the secret of the server's TPM");
 }
 
 bool guest_tpm_launch(Agent *agent, const DvCtx *ctx, Ovo *instance, GuestSecret *keep,

@@ -24,10 +24,12 @@ bool guest_tpm_asked(const GuestAsks *asks, GuestTpm *out, GError **err);
 /* The same of an instance with one of its flavors ("flavor", "old_flavor", "new_flavor"); a flavor
  * that it has not asks for nothing. Strings static. */
 bool guest_tpm_of(const Ovo *instance, const char *flavor, GuestTpm *out, GError **err);
-/* Whether the instance can take that flavor, here or on another host. DV_E_UNSUPPORTED: what its
- * TPM remembers would not follow it to another host, and neither goes with a flavor that asks for
- * another one or none. */
-bool guest_tpm_check_move(const Ovo *instance, const Ovo *flavor, bool same_host, GError **err);
+/* Whether the instance can take that flavor. DV_E_UNSUPPORTED: the flavor asks for another TPM than
+ * it has, or none, or it has none. */
+bool guest_tpm_check_move(const Ovo *instance, const Ovo *flavor, GError **err);
+/* Whether whoever asks can read the secret of the instance's TPM, without which the guest does not
+ * start. An instance without one: success. */
+bool guest_tpm_check_secret(Agent *agent, const DvCtx *ctx, const Ovo *instance, GError **err);
 
 /* The secret of the instance, read from the key manager, or made there and then saved with the
  * instance. `instance` has system_metadata loaded. */

@@ -4,6 +4,7 @@
 #include "agent/disk_list.h"
 #include "agent/methods.h"
 #include "agent/ops/move_files.h"
+#include "agent/ops/move_tpm.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/rebuild.h"
@@ -159,8 +160,18 @@ static bool forget_prep(Interrupted *move, GError **err)
 }
 
 /* What had got across by then, down to the directory that the destination was found by. */
-static void take_files_back(const Interrupted *move)
+static void take_files_back(const Move *files)
 {
+    if (files->migration && !move_same_host(files) &&
+        !ovo_bool_or(files->migration, "cross_cell_move", false))
+        move_files_take_back(files);
+}
+
+static bool take_guest_back(const Interrupted *move, GError **err)
+{
+    bool was_off = g_strcmp0(ovo_dict_str(move->instance, "system_metadata", "old_vm_state"),
+                             "stopped") == 0;
+    unsigned flags = RELAUNCH_CACHED_NETWORKS | (was_off ? RELAUNCH_OFF : 0);
     const Move files = {
         .agent = move->agent,
         .ctx = move->ctx,
@@ -169,26 +180,16 @@ static void take_files_back(const Interrupted *move)
         .uuid = move->uuid,
     };
 
-    if (move->migration && !move_same_host(&files) &&
-        !ovo_bool_or(move->migration, "cross_cell_move", false))
-        move_files_take_back(&files);
-}
-
-static bool take_guest_back(const Interrupted *move, GError **err)
-{
-    bool was_off = g_strcmp0(ovo_dict_str(move->instance, "system_metadata", "old_vm_state"),
-                             "stopped") == 0;
-    unsigned flags = RELAUNCH_CACHED_NETWORKS | (was_off ? RELAUNCH_OFF : 0);
-
     if (recovery_is_up(move->power)) { /* it had not come to the guest yet, and sent nothing */
         g_autofree char *aside = disks_aside_dir(move->agent->disks, move->uuid);
 
         if (!dv_exists(aside))
-            take_files_back(move);
+            take_files_back(&files);
         return true;
     }
-    take_files_back(move);
+    take_files_back(&files);
     return disks_take_back(move->agent->disks, move->ctx, move->uuid, err) &&
+           move_tpm_unpack(&files, err) &&
            guest_relaunch(move->agent, move->ctx, move->instance, flags, err);
 }
 

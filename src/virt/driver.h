@@ -38,6 +38,7 @@ typedef struct VirtConfig {
     bool use_cow_images, force_raw_images, use_virtio_for_bridges;
     bool swtpm_enabled;
     const char *swtpm_user, *swtpm_group; /* whom the state of TPMs belongs to */
+    const char *swtpm_state_dir;          /* where libvirt keeps it; NULL: where it does */
     bool preallocate;                     /* preallocate_images = space */
     bool disable_apic;                    /* [workarounds] libvirt_disable_apic */
     const char *hw_disk_discard;          /* ignore, unmap, or NULL */
@@ -264,9 +265,9 @@ typedef struct VirtOps {
     /* ---- files to and from another host; see virt/transfer.h ----
      * DV_E_UNAVAILABLE: its libvirt cannot be reached, or was lost. */
 
-    /* Makes the folder there when it is missing, owned as its parent is, and writes the files, byte
-     * by byte, holes staying holes; files of these names are replaced. Without files only the
-     * folder is made. On failure nothing is left of what this call has made.
+    /* Makes the folder there when it is missing, but none above it, owned as its parent is, and
+     * writes the files, byte by byte, holes staying holes; files of these names are replaced.
+     * Without files only the folder is made. On failure nothing is left of what this call has made.
      * DV_E_INSTANCE_EXISTS: a guest of that uuid is active there; DV_E_NO_SPACE; DV_E_CANCELLED. */
     bool (*send_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
     /* Removes files of these names there, and the folder when it is empty then. What is not there:
@@ -275,6 +276,14 @@ typedef struct VirtOps {
     /* The other way: each file is made here, and must not be there yet. On failure those made are
      * removed. DV_E_NOT_FOUND: the other host has not got one of them. */
     bool (*fetch_files)(void *self, const DvCtx *ctx, const VirtTransfer *transfer, GError **err);
+
+    /* Copies what the TPM of a guest that is off remembers into `folder`/<uuid>, whatever was in
+     * `folder`. A guest without a TPM, or whose TPM was never on: success, and no folder. */
+    bool (*tpm_save)(void *self, const char *uuid, const char *folder, GError **err);
+    /* The other way: what is in `folder`/<uuid>, which may have come from anywhere, takes the place
+     * of what this host has of that TPM. Nothing there: success, and that stays. DV_E_BAD_INPUT:
+     * those are no files of a TPM. */
+    bool (*tpm_restore)(void *self, const char *uuid, const char *folder, GError **err);
 
     /* The domain XML as the hypervisor has it now, for tests and diagnostics. Caller frees. Absent:
      * DV_E_INSTANCE_NOT_FOUND. */

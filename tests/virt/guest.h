@@ -179,6 +179,9 @@ static inline VirtDriver *virt_driver_at(const char *uri)
         .rng_dev_path = "/dev/urandom",
         .sysinfo_serial = "unique",
         .mem_stats_period_s = 10,
+        .swtpm_user = "tss",
+        .swtpm_group = "tss",
+        .swtpm_state_dir = g_build_filename(virt_dir(), "lib", "swtpm", NULL),
         .package_version = "26.2.2",
         .call_limit_ms = VIRT_CALL_LIMIT_MS,
     };

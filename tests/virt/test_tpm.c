@@ -108,6 +108,54 @@ static void the_older_version_and_the_newer_model_work(void **state)
     destroy(driver, crb);
 }
 
+/* What came from another host is not followed anywhere, and does not cost the state that is here.
+ */
+static void a_state_that_is_none_is_refused(void **state)
+{
+    static const char *const rows[] = {"link to a file", "link to a folder", "too large", "many"};
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = tpm_spec(8, "sesame");
+    g_autofree char *dir = tpm_dir(spec->uuid);
+    g_autoptr(GError) failure = NULL;
+    ino_t made;
+
+    start(driver, spec, true);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &failure), failure);
+    made = inode_of(dir);
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        g_autofree char *folder = tpm_folder();
+        g_autofree char *version = g_build_filename(folder, spec->uuid, "tpm2", NULL);
+        g_autofree char *path = g_build_filename(version, "tpm2-00.permall", NULL);
+        g_autoptr(GError) err = NULL;
+
+        assert_true(dv_mkdirs(version, 0755, NULL));
+        switch (i) {
+        case 0:
+            assert_int_equal(symlink("/etc/hostname", path), 0);
+            break;
+        case 1:
+            assert_int_equal(rmdir(version), 0);
+            assert_int_equal(symlink("/etc", version), 0);
+            break;
+        case 2:
+            assert_true(g_file_set_contents(path, "", 0, NULL));
+            assert_int_equal(truncate(path, 64 << 20), 0);
+            break;
+        default:
+            for (unsigned n = 0; n < 40; n++) {
+                g_autofree char *more = g_strdup_printf("%s/f%u", version, n);
+
+                assert_true(g_file_set_contents(more, "x", 1, NULL));
+            }
+        }
+        if (driver->ops->tpm_restore(driver->self, spec->uuid, folder, &err))
+            fail_msg("%s: taken", rows[i]);
+        assert_int_equal(inode_of(dir), made);
+        remove_parent(folder);
+    }
+    destroy(driver, spec);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -116,6 +164,7 @@ int main(void)
         VIRT_TEST(a_refused_start_leaves_the_state_alone),
         VIRT_TEST(a_secret_left_in_libvirt_does_not_matter),
         VIRT_TEST(the_older_version_and_the_newer_model_work),
+        VIRT_TEST(a_state_that_is_none_is_refused),
     };
 
     return cmocka_run_group_tests(tests, virt_open, virt_close);

@@ -6,6 +6,7 @@
  * the server is elsewhere.
  * Sources    nova compute/manager.py prep_snapshot_based_resize_at_dest,
  *            finish_snapshot_based_resize_at_dest, revert_snapshot_based_resize_at_dest (Zed). */
+#include "agent/guest_tpm.h"
 #include "agent/instance_load.h"
 #include "agent/network_cache.h"
 #include "agent/op.h"
@@ -22,12 +23,23 @@
 
 /* ---- prep_snapshot_based_resize_at_dest ---- */
 
+/* A snapshot has nothing of what a TPM remembers. */
+static bool check_tpm(const Move *move, GError **err)
+{
+    GuestTpm tpm;
+
+    return guest_tpm_of(move->instance, "flavor", &tpm, err) &&
+           (!tpm.version ||
+            dv_fail(err, DV_E_UNSUPPORTED,
+                    "a server with an emulated TPM is not moved to another cell by this agent"));
+}
+
 static bool prepare(Move *move, const Ovo *flavor, GError **err)
 {
     g_autofree char *known = tracker_node(move->agent->tracker);
     const char *node = ovo_str_or(move->args, "nodename", known ? known : "");
 
-    return move_check_guest(move, flavor, err) &&
+    return check_tpm(move, err) && move_check_guest(move, flavor, err) &&
            tracker_move_claim(move->agent->tracker, move->admin, move->instance, move->migration,
                               flavor, node, err);
 }

@@ -116,10 +116,12 @@ static bool check_ports(const NetworkInfo *network, GError **err)
     return true;
 }
 
-/* Asked by the destination, before the migration names it. */
-static bool is_from_here(const Move *move)
+/* An administrator may not be allowed to read it, and would stop a guest that nobody but its owner
+ * could start again. */
+static bool check_secret(const Move *move, GError **err)
 {
-    return strcmp(ovo_str_or(move->instance, "host", ""), move->agent->config.host) == 0;
+    return strcmp(move->old_state, "stopped") == 0 ||
+           guest_tpm_check_secret(move->agent, move->ctx, move->instance, err);
 }
 
 bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
@@ -132,7 +134,7 @@ bool move_check_guest(const Move *move, const Ovo *flavor, GError **err)
     GuestSource source = {later, image, NULL, network, move->ctx};
 
     if (!network || !check_ports(network, err) ||
-        !guest_tpm_check_move(move->instance, flavor, is_from_here(move), err) ||
+        !guest_tpm_check_move(move->instance, flavor, err) || !check_secret(move, err) ||
         !conductor_bdms_get(move->agent->con, move->ctx, move->uuid, &bdms, err))
         return false;
     move_set_flavor(later, flavor);

@@ -55,14 +55,16 @@ static bool should_stop(void *arg)
 typedef bool (*TransferFn)(void *self, const DvCtx *ctx, const VirtTransfer *transfer,
                            GError **err);
 
-static bool transfer(const Move *move, TransferFn run, const char *const *names, uint64_t bytes,
-                     GError **err)
+/* Files of one folder: `below` the instance directory, "." for itself. */
+static bool transfer(const Move *move, TransferFn run, const char *below, const char *const *names,
+                     size_t count, uint64_t bytes, GError **err)
 {
     g_autofree char *uri = options_live_uri(&move->agent->config.live, move_address(move));
-    g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
-    size_t count = g_strv_length((char **)names);
+    g_autofree char *dir = disks_instance_dir(move->agent->disks, move->uuid);
+    g_autofree char *folder = strcmp(below, ".") == 0 ? g_strdup(dir)
+                                                      : g_build_filename(dir, below, NULL);
     g_autofree VirtFile *files = g_new0(VirtFile, count + 1);
-    g_autoptr(GPtrArray) paths = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func(g_free);
     const VirtTransfer what = {
         .uri = uri,
         .uuid = move->uuid,
@@ -75,12 +77,27 @@ static bool transfer(const Move *move, TransferFn run, const char *const *names,
     };
 
     for (size_t i = 0; i < count; i++) {
-        char *path = disks_aside_file(move->agent->disks, move->uuid, names[i]);
-
-        g_ptr_array_add(paths, path);
-        files[i] = (VirtFile){path, names[i]};
+        files[i] = (VirtFile){disks_aside_file(move->agent->disks, move->uuid, names[i]),
+                              g_path_get_basename(names[i])};
+        g_ptr_array_add(texts, (char *)files[i].path);
+        g_ptr_array_add(texts, (char *)files[i].name);
     }
     return run(move->agent->virt->self, move->ctx, &what, err);
+}
+
+/* How many of the names, which are in order, lie in the folder of the first. */
+static size_t in_one_folder(const char *const *names, const char *folder)
+{
+    size_t count = 0;
+    bool same = true;
+
+    while (same && names[count]) {
+        g_autofree char *other = g_path_get_dirname(names[count]);
+
+        same = strcmp(other, folder) == 0;
+        count += same;
+    }
+    return count;
 }
 
 /* Where the source is reached: its record has the address that it calls its own. */
@@ -128,17 +145,58 @@ static const char *const nothing[] = {NULL};
 
 static bool libvirt_begin(const Move *move, uint64_t bytes, GError **err)
 {
-    return transfer(move, move->agent->virt->ops->send_files, nothing, bytes, err);
+    return transfer(move, move->agent->virt->ops->send_files, ".", nothing, 0, bytes, err);
+}
+
+/* Takes files away from one folder, and the folder with those above it where they are empty then;
+ * the instance directory itself has a turn of its own. */
+static bool take_from(const Move *move, const char *folder, const char *const *names, size_t count,
+                      GError **err)
+{
+    TransferFn remove = move->agent->virt->ops->remove_files;
+    g_autofree char *above = g_path_get_dirname(folder);
+
+    return transfer(move, remove, folder, names, count, 0, err) &&
+           (strcmp(above, ".") == 0 || take_from(move, above, nothing, 0, err));
+}
+
+/* Folders within others come last in order, and go first. What fails does not stop the rest. */
+static bool libvirt_take_back(const Move *move, const char *const *names, GError **err)
+{
+    g_autofree char *folder = names[0] ? g_path_get_dirname(names[0]) : g_strdup(".");
+    size_t count = in_one_folder(names, folder);
+    bool rest = !names[count] || libvirt_take_back(move, names + count, err);
+
+    return take_from(move, folder, names, count, rest ? err : NULL) && rest;
+}
+
+/* The folders above one within: libvirt makes the last one of a path only. */
+static bool make_above(const Move *move, const char *folder, GError **err)
+{
+    g_autofree char *above = g_path_get_dirname(folder);
+
+    return strcmp(above, ".") == 0 ||
+           (make_above(move, above, err) &&
+            transfer(move, move->agent->virt->ops->send_files, above, nothing, 0, 0, err));
 }
 
 static bool libvirt_send(const Move *move, const char *const *names, GError **err)
 {
-    return transfer(move, move->agent->virt->ops->send_files, names, 0, err);
-}
+    size_t count;
 
-static bool libvirt_take_back(const Move *move, const char *const *names, GError **err)
-{
-    return transfer(move, move->agent->virt->ops->remove_files, names, 0, err);
+    for (size_t i = 0; names[i]; i += count) {
+        g_autofree char *folder = g_path_get_dirname(names[i]);
+        g_autoptr(GError) left = NULL;
+
+        count = in_one_folder(names + i, folder);
+        if (make_above(move, folder, err) &&
+            transfer(move, move->agent->virt->ops->send_files, folder, names + i, count, 0, err))
+            continue;
+        if (i > 0 && !libvirt_take_back(move, names, &left))
+            dv_warning(move->ctx, "files stay on %s: %s", move_address(move), left->message);
+        return false;
+    }
+    return true;
 }
 
 /* ---- whichever carries them ---- */

@@ -61,6 +61,15 @@ static bool rsync(const char *from, const char *to, GError **err)
     return run(argv, COPY_TIMEOUT_MS, err);
 }
 
+/* Of a file in a folder within. */
+static bool make_parent(const Move *move, const char *folder, const char *name, GError **err)
+{
+    g_autofree char *path = g_build_filename(folder, name, NULL);
+    g_autofree char *parent = g_path_get_dirname(path);
+
+    return !strchr(name, '/') || over_ssh(move, "mkdir", "-p", parent, err);
+}
+
 static bool send_all(const Move *move, const char *const *names, CopyFn copy, GError **err)
 {
     g_autofree char *folder = disks_instance_dir(move->agent->disks, move->uuid);
@@ -74,7 +83,7 @@ static bool send_all(const Move *move, const char *const *names, CopyFn copy, GE
 
         if (waits_closed(move->agent->waits, move->uuid))
             dv_fail(err, DV_E_CANCELLED, "the copy was stopped");
-        else if (copy(from, to, err))
+        else if (make_parent(move, folder, names[i], err) && copy(from, to, err))
             continue;
         (void)remote_take_back(move, names, &left);
         return dv_within(err, "copying %s", names[i]);

@@ -14,6 +14,7 @@
 #include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/move_files.h"
+#include "agent/ops/move_tpm.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/spawn.h"
@@ -270,7 +271,7 @@ static bool finish_look(void *self, GError **err)
     return true;
 }
 
-/* From another host the disks bring its own idea of where they are. */
+/* From another host the disks bring its own idea of where they are, and what the TPM remembers. */
 static bool finish_arrived(void *self, GError **err)
 {
     Finish *finish = self;
@@ -281,11 +282,12 @@ static bool finish_arrived(void *self, GError **err)
     DiskArrival arrival = {.uuid = move->uuid, .fetch = move_files_fetch, .fetch_arg = move};
 
     if (finish->up || move_same_host(move))
-        return true;
+        return move_tpm_drop(move, err);
     told = disk_list_read(text, err);
     arrival.told = told;
     arrival.shared = dv_exists(aside); /* what the source has set aside is seen here */
-    return told && boot_disks_arrived(move->agent, move->ctx, move->instance, &arrival, err);
+    return told && boot_disks_arrived(move->agent, move->ctx, move->instance, &arrival, err) &&
+           move_tpm_unpack(move, err);
 }
 
 /* Base files of the disks are in this host's cache before the guest starts. */
@@ -309,14 +311,17 @@ static bool finish_guest(void *self, GError **err)
     Finish *finish = self;
     Spawn *spawn = &finish->spawn;
     const VirtDriver *virt = spawn->agent->virt;
+    bool off = strcmp(move_old_state(&finish->move), "stopped") == 0;
 
     if (!guest_cpu_record(spawn->agent, spawn->spec, spawn->instance, err))
         return false;
     if (finish->up)
         return true;
-    if (!spawn_tpm(spawn, err) || !virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
+    if (!(off && spawn->spec->tpm_secret.uuid) && !spawn_tpm(spawn, err))
+        return false; /* a guest that stays off needs no secret, but one to be named */
+    if (!virt->ops->plug(virt->self, spawn->ctx, spawn->spec, err))
         return false;
-    if (strcmp(move_old_state(&finish->move), "stopped") == 0)
+    if (off)
         return virt->ops->define(virt->self, spawn->ctx, spawn->spec, err);
     return virt->ops->start(virt->self, spawn->ctx, spawn->spec, false, err);
 }

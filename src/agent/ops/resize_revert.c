@@ -9,6 +9,7 @@
 #include "agent/notify.h"
 #include "agent/op.h"
 #include "agent/ops/move_files.h"
+#include "agent/ops/move_tpm.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/relaunch.h"
@@ -137,7 +138,8 @@ static bool back_disks(void *self, GError **err)
 {
     Move *move = self;
 
-    return disks_take_back(move->agent->disks, move->ctx, move->uuid, err);
+    return disks_take_back(move->agent->disks, move->ctx, move->uuid, err) &&
+           move_tpm_unpack(move, err);
 }
 
 static bool was_stopped(const Move *move)

@@ -11,6 +11,7 @@
 #include "agent/network_cache.h"
 #include "agent/op.h"
 #include "agent/ops/move_files.h"
+#include "agent/ops/move_tpm.h"
 #include "agent/ops/ops.h"
 #include "agent/ops/outcome.h"
 #include "agent/ops/power_off.h"
@@ -83,7 +84,7 @@ static bool leave_check(void *self, GError **err)
     if (ovo_i64_or(leave->flavor, "root_gb", 0) < ovo_i64_or(now, "root_gb", 0) ||
         ovo_i64_or(leave->flavor, "ephemeral_gb", 0) < ephemeral_gib(bdms, now))
         return dv_fail(err, DV_E_RESIZE, "Resize error: Unable to resize disk down.");
-    return guest_tpm_check_move(move->instance, leave->flavor, move_same_host(move), err);
+    return guest_tpm_check_move(move->instance, leave->flavor, err);
 }
 
 static uint64_t bytes_of(const GPtrArray *disks)
@@ -174,7 +175,8 @@ static bool leave_disks(void *self, GError **err)
     Leave *leave = self;
     const Move *move = &leave->move;
 
-    if (!disks_facts(move->agent->disks, move->uuid, &leave->disks, err))
+    if (!disks_facts(move->agent->disks, move->uuid, &leave->disks, err) ||
+        !move_tpm_pack(move, err))
         return false;
     return leave->way == LEAVE_SENT
                ? disks_rename_aside(move->agent->disks, move->uuid, err)
@@ -189,7 +191,8 @@ static void leave_disks_back(void *self)
 
     if (leave->handed_over && leave->way != LEAVE_HERE)
         return;
-    if (!disks_take_back(move->agent->disks, move->ctx, move->uuid, &err))
+    if (!disks_take_back(move->agent->disks, move->ctx, move->uuid, &err) ||
+        !move_tpm_unpack(move, &err))
         dv_error(move->ctx, "disks not put back: %s", err->message);
 }
 

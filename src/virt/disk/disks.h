@@ -135,9 +135,12 @@ bool disks_facts_aside(Disks *disks, const char *uuid, GPtrArray **out, GError *
 bool disks_set_aside(Disks *disks, const DvCtx *ctx, const char *uuid, GError **err);
 /* Source: the same where the other host has a folder of its own: no copies are made here. */
 bool disks_rename_aside(Disks *disks, const char *uuid, GError **err);
-/* Source: names of the files set aside that move along, in order. NULL-terminated, g_strfreev. */
+/* Source: names of the files set aside that move along, in order, those in folders (of a TPM) with
+ * them. NULL-terminated, g_strfreev. */
 bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err);
 char *disks_aside_dir(Disks *disks, const char *uuid); /* caller frees */
+/* Where the state of the guest's TPM lies on its way, beside the disks; caller frees. */
+char *disks_tpm_dir(Disks *disks, const char *uuid);
 /* Source: disks set aside that stand on a base which the other host cannot have as it is here get a
  * whole copy: all but those on the base of `image_id` (NULL: on none). The base of an ephemeral
  * disk is a file system that each host makes for itself. `facts` (DiskFacts) of these lose their

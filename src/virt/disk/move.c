@@ -15,6 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define TPM_DIR "swtpm" /* nova's name */
+enum { TPM_DEPTH = 3, TPM_DIR_MODE = 0700 };
+
 void disk_facts_free(DiskFacts *facts)
 {
     if (!facts)
@@ -124,6 +127,25 @@ static bool moves_along(const char *name)
            (disk_is_disk_name(name) && !g_strv_contains(left, name));
 }
 
+/* What a TPM remembers lies in folders of its own, not many and not deep; links lead nowhere. */
+static void add_below(GPtrArray *names, const char *aside, const char *below, unsigned depth)
+{
+    g_autofree char *dir = g_build_filename(aside, below, NULL);
+    g_autoptr(GDir) entries = g_dir_open(dir, 0, NULL);
+    const char *name;
+
+    while (entries && (name = g_dir_read_name(entries))) {
+        g_autofree char *inner = g_build_filename(below, name, NULL);
+        g_autofree char *path = g_build_filename(aside, inner, NULL);
+        struct stat st;
+
+        if (lstat(path, &st) == 0 && S_ISREG(st.st_mode))
+            g_ptr_array_add(names, g_steal_pointer(&inner));
+        else if (depth > 1 && S_ISDIR(st.st_mode))
+            add_below(names, aside, inner, depth - 1);
+    }
+}
+
 static int by_name(gconstpointer a, gconstpointer b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -141,6 +163,7 @@ static bool names_in(const char *aside, char ***out, GError **err)
     while ((name = g_dir_read_name(entries)))
         if (moves_along(name))
             g_ptr_array_add(names, g_strdup(name));
+    add_below(names, aside, TPM_DIR, TPM_DEPTH);
     g_ptr_array_sort(names, by_name);
     g_ptr_array_add(names, NULL);
     *out = (char **)g_ptr_array_free(g_steal_pointer(&names), FALSE);
@@ -156,8 +179,9 @@ static bool copy_along(const char *aside, const char *dir, GError **err)
     for (size_t i = 0; names[i]; i++) {
         g_autofree char *from = g_build_filename(aside, names[i], NULL);
         g_autofree char *to = g_build_filename(dir, names[i], NULL);
+        g_autofree char *folder = g_path_get_dirname(to);
 
-        if (!disk_copy_file(from, to, err))
+        if (!dv_mkdirs(folder, TPM_DIR_MODE, err) || !disk_copy_file(from, to, err))
             return dv_within(err, "copying %s", names[i]);
     }
     return true;
@@ -204,6 +228,13 @@ char *disks_aside_dir(Disks *disks, const char *uuid)
     g_autofree char *dir = disks_instance_dir(disks, uuid);
 
     return aside_of(dir);
+}
+
+char *disks_tpm_dir(Disks *disks, const char *uuid)
+{
+    g_autofree char *dir = disks_instance_dir(disks, uuid);
+
+    return g_build_filename(dir, TPM_DIR, NULL);
 }
 
 bool disks_names_aside(Disks *disks, const char *uuid, char ***out, GError **err)

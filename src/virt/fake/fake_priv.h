@@ -156,3 +156,5 @@ GHashTable *fake_hosts_new(void);
 bool fake_send_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
 bool fake_remove_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
 bool fake_fetch_files(void *self, const DvCtx *ctx, const VirtTransfer *what, GError **err);
+bool fake_tpm_save(void *self, const char *uuid, const char *folder, GError **err);
+bool fake_tpm_restore(void *self, const char *uuid, const char *folder, GError **err);

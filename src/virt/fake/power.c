@@ -68,22 +68,6 @@ bool fake_power_off(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid
     return true;
 }
 
-bool fake_tpm_start(FakeVirt *fake, const char *uuid, const char *secret_uuid,
-                    const GuestSecret *secret, GError **err)
-{
-    const char *under = g_hash_table_lookup(fake->tpms, uuid);
-
-    if (!secret || !secret->uuid || !secret->value)
-        return dv_fail(err, DV_E_INVALID, "Refusing to create an emulated TPM with no secret!");
-    if (strcmp(secret->uuid, secret_uuid) != 0)
-        return dv_fail(err, DV_E_HYPERVISOR, "fake: no secret %s", secret_uuid);
-    if (under && strcmp(under, secret->value) != 0)
-        return dv_fail(err, DV_E_HYPERVISOR, "fake: the TPM's state is under another secret");
-    if (!under)
-        g_hash_table_insert(fake->tpms, g_strdup(uuid), g_strdup(secret->value));
-    return true;
-}
-
 bool fake_launch(void *self, const DvCtx *ctx G_GNUC_UNUSED, const char *uuid,
                  const GuestSecret *secret, bool paused, GError **err) DV_NO_ANALYSIS
 {

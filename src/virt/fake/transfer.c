@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A host that tests have named; under the lock of the fake that knows it. */
@@ -116,8 +117,8 @@ bool fake_send_files(void *self, const DvCtx *ctx G_GNUC_UNUSED, const VirtTrans
         return false;
     if (what->need_bytes > way.free_bytes)
         return dv_fail(err, DV_E_NO_SPACE, "fake: no room for the disks");
-    made = !dv_exists(way.folder);
-    ok = dv_mkdirs(way.folder, 0755, err);
+    made = mkdir(way.folder, 0755) == 0; /* as libvirt's pools: no folders above it */
+    ok = made || errno == EEXIST || dv_fail_errno(err, errno, "making", way.folder);
     for (i = 0; ok && i < what->file_count; i++) {
         g_autofree char *to = g_build_filename(way.folder, what->files[i].name, NULL);
 

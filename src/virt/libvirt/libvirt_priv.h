@@ -78,6 +78,11 @@ bool secret_hold(LibvirtDriver *driver, const char *guest_uuid, const GuestSecre
                  virSecretPtr *out, GError **err);
 void secret_drop(LibvirtDriver *driver, virSecretPtr secret); /* NULL: nothing happens */
 
+/* ---- tpm.c ---- */
+
+bool tpm_save(void *self, const char *uuid, const char *folder, GError **err);
+bool tpm_restore(void *self, const char *uuid, const char *folder, GError **err);
+
 /* --- inject.c */
 bool guest_inject_nmi(void *self, const DvCtx *ctx, const char *uuid, GError **err);
 bool guest_set_password(void *self, const DvCtx *ctx, const char *uuid, const char *user,

@@ -2,6 +2,7 @@
  * test driver has neither. Include it after contract.h. */
 #pragma once
 
+#include "util/fs.h"
 #include "virt/driver.h"
 
 #define TPM_SECRET "7f0b7ee4-3c34-4a3b-9d42-5d0a6a0f9a01"
@@ -101,6 +102,62 @@ static void contract_tpm_launches_with_its_secret(void **state)
     destroy(driver, spec);
 }
 
+static char *tpm_folder(void)
+{
+    char *parent = g_dir_make_tmp("tpm-XXXXXX", NULL);
+    char *folder = g_build_filename(parent, "swtpm", NULL);
+
+    g_free(parent);
+    return folder;
+}
+
+static void remove_parent(const char *folder)
+{
+    g_autofree char *parent = g_path_get_dirname(folder);
+
+    assert_true(dv_remove_tree(parent, NULL));
+}
+
+/* The state of a TPM that was taken away is there again: it cannot be read with another secret. */
+static void contract_tpm_is_saved_and_restored(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = tpm_spec(6, "sesame");
+    g_autoptr(GuestSpec) wrong = tpm_spec(6, "mustard");
+    g_autofree char *folder = tpm_folder();
+    g_autofree char *saved = g_build_filename(folder, spec->uuid, "tpm2", "tpm2-00.permall", NULL);
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, true);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->tpm_save(driver->self, spec->uuid, folder, &err), err);
+    must(driver->ops->tpm_save(driver->self, spec->uuid, folder, &err), err);
+    assert_true(dv_exists(saved));
+    destroy(driver, spec);
+    must(driver->ops->tpm_restore(driver->self, spec->uuid, folder, &err), err);
+    must(driver->ops->tpm_restore(driver->self, spec->uuid, folder, &err), err);
+    assert_refuses(driver, wrong, DV_E_HYPERVISOR);
+    start(driver, spec, true);
+    destroy(driver, spec);
+    remove_parent(folder);
+}
+
+static void contract_without_a_tpm_nothing_is_saved(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = contract_spec(7);
+    g_autofree char *folder = tpm_folder();
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, true);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->tpm_save(driver->self, spec->uuid, folder, &err), err);
+    assert_false(dv_exists(folder));
+    must(driver->ops->tpm_restore(driver->self, spec->uuid, folder, &err), err);
+    destroy(driver, spec);
+    remove_parent(folder);
+}
+
 static void contract_guest_without_a_tpm_is_retired(void **state)
 {
     VirtDriver *driver = *state;
@@ -120,5 +177,7 @@ static void contract_guest_without_a_tpm_is_retired(void **state)
         cmocka_unit_test(contract_tpm_is_kept_when_the_guest_is_retired),   \
         cmocka_unit_test(contract_tpm_needs_its_secret),                    \
         cmocka_unit_test(contract_tpm_launches_with_its_secret),            \
+        cmocka_unit_test(contract_tpm_is_saved_and_restored),               \
+        cmocka_unit_test(contract_without_a_tpm_nothing_is_saved),          \
         cmocka_unit_test(contract_guest_without_a_tpm_is_retired)
 /* clang-format on */

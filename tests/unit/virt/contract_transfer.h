@@ -156,6 +156,32 @@ static void contract_the_folder_alone_can_be_made(void **state)
     transfer_case_done(&c);
 }
 
+/* A path that is wrong is not made up. */
+static void contract_a_folder_is_made_in_one_that_is_there(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autofree char *within = NULL;
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GError) none = NULL;
+    TransferCase c;
+
+    transfer_case_init(&c, 69);
+    within = g_build_filename(c.there, "within", NULL);
+    c.what.folder = within;
+    assert_false(driver->ops->send_files(driver->self, NULL, &c.what, &err));
+    assert_false(dv_exists(c.there));
+    c.what.folder = c.there;
+    c.what.file_count = 0;
+    must(driver->ops->send_files(driver->self, NULL, &c.what, &none), none);
+    c.what.folder = within;
+    c.what.file_count = 2;
+    must(driver->ops->send_files(driver->self, NULL, &c.what, &none), none);
+    must(driver->ops->remove_files(driver->self, NULL, &c.what, &none), none);
+    assert_false(dv_exists(within));
+    assert_true(dv_exists(c.there));
+    transfer_case_done(&c);
+}
+
 static void contract_a_failed_transfer_leaves_nothing(void **state)
 {
     VirtDriver *driver = *state;
@@ -269,6 +295,7 @@ static void contract_room_is_asked_for_first(void **state)
         cmocka_unit_test(contract_files_arrive_byte_by_byte),                \
         cmocka_unit_test(contract_sent_files_can_be_taken_back),             \
         cmocka_unit_test(contract_the_folder_alone_can_be_made),             \
+        cmocka_unit_test(contract_a_folder_is_made_in_one_that_is_there),    \
         cmocka_unit_test(contract_a_failed_transfer_leaves_nothing),         \
         cmocka_unit_test(contract_a_transfer_can_be_stopped),                \
         cmocka_unit_test(contract_files_can_be_fetched),                     \

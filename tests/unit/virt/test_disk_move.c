@@ -154,6 +154,31 @@ static void copies_are_what_moves_along(void **state)
     assert_true(has(f->aside, "console.log"));
 }
 
+/* In folders of its own; a link, and what lies deeper than swtpm puts anything, stays behind. */
+static void the_state_of_a_tpm_moves_along(void **state)
+{
+    static const char file[] = "swtpm/" UUID "/tpm2/tpm2-00.permall";
+    Fixture *f = *state;
+    g_autofree char *version = in(f->dir, "swtpm/" UUID "/tpm2/deeper");
+    g_autofree char *link = in(f->dir, "swtpm/link");
+    g_auto(GStrv) names = NULL;
+    size_t found = 0;
+
+    assert_true(dv_mkdirs(version, 0755, NULL));
+    put(f->dir, file, "state");
+    put(version, "file", "deeper");
+    assert_int_equal(symlink("/etc", link), 0);
+    set_aside(f);
+    holds(f->dir, file, "state");
+    holds(f->aside, file, "state");
+    assert_false(has(f->dir, "swtpm/" UUID "/tpm2/deeper"));
+    assert_true(disks_names_aside(f->disks, UUID, &names, NULL));
+    for (size_t i = 0; names[i]; i++)
+        found += g_str_has_prefix(names[i], "swtpm/");
+    assert_int_equal(found, 1);
+    assert_true(g_strv_contains((const char *const *)names, file));
+}
+
 static void what_an_earlier_move_left_aside_goes(void **state)
 {
     const Fixture *f = *state;
@@ -379,6 +404,7 @@ int main(void)
         T(facts_come_from_disk_info_and_headers),
         T(a_header_in_a_raw_disk_is_content),
         T(copies_are_what_moves_along),
+        T(the_state_of_a_tpm_moves_along),
         T(what_an_earlier_move_left_aside_goes),
         T(taking_back_undoes_everything),
         T(taking_back_nothing_keeps_what_is_there),

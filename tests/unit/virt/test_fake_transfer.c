@@ -85,6 +85,7 @@ static void folders_are_found_where_the_other_side_has_them(void **state)
     g_autoptr(GError) err = NULL;
     TransferCase c;
 
+    assert_true(dv_mkdirs(there, 0755, NULL));
     transfer_case_init(&c, 71);
     fake_virt_add_host(fake_virt(driver), URI, fake_virt(other), "/elsewhere", there);
     c.what.folder = "/elsewhere/1";
