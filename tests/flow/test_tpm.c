@@ -9,9 +9,7 @@ static int setup_with(void **state, const char *options)
 {
     TpmServer *f = g_new0(TpmServer, 1);
 
-    keys_init(&f->keys);
-    f->fake = fake_agent_new(options);
-    http_server_hook(fake_agent_server(f->fake), keys_hook, &f->keys);
+    tpm_server_init(f, options);
     *state = f;
     return 0;
 }

@@ -14,9 +14,7 @@ static int setup_shared_or_not(void **state, bool shared)
 {
     Moving *m = g_new0(Moving, 1);
 
-    keys_init(&m->server.keys);
-    m->server.fake = fake_agent_new(TPM_OPTIONS);
-    http_server_hook(fake_agent_server(m->server.fake), keys_hook, &m->server.keys);
+    tpm_server_init(&m->server, TPM_OPTIONS);
     boot(&m->server);
     m->pair = pair_of(m->server.fake, OPTIONS, shared);
     *state = m;
@@ -82,15 +80,20 @@ static void assert_arrived(Moving *m)
     assert_unpacked(m->pair->dest);
 }
 
+static void move_there(Moving *m)
+{
+    move(m);
+    settle(m->pair);
+    assert_arrived(m);
+}
+
 /* ---- tests ---- */
 
 static void the_tpm_goes_with_the_disks(void **state)
 {
     Moving *m = *state;
 
-    move(m);
-    settle(m->pair);
-    assert_arrived(m);
+    move_there(m);
     confirm(m->pair, &same);
     assert_row(m->pair, "vm_state", "active");
     assert_false(has_state(m->pair->source));
@@ -102,9 +105,7 @@ static void a_revert_leaves_it_at_the_source(void **state)
 {
     Moving *m = *state;
 
-    move(m);
-    settle(m->pair);
-    assert_arrived(m);
+    move_there(m);
     revert(m->pair, &same);
     assert_row(m->pair, "vm_state", "active");
     assert_row(m->pair, "host", "vm");
@@ -121,9 +122,7 @@ static void a_revert_finds_it_aside(void **state)
     GError *err = NULL;
     VirtDriver *virt = fake_agent(m->pair->source)->virt;
 
-    move(m);
-    settle(m->pair);
-    assert_arrived(m);
+    move_there(m);
     if (!virt->ops->destroy(virt->self, fake_agent_ctx(m->pair->source), UUID, &err))
         fail_msg("%s", err->message);
     assert_false(has_state(m->pair->source));

@@ -11,6 +11,13 @@ typedef struct TpmServer {
     Keys keys;
 } TpmServer;
 
+G_GNUC_UNUSED static void tpm_server_init(TpmServer *f, const char *options)
+{
+    keys_init(&f->keys);
+    f->fake = fake_agent_new(options);
+    http_server_hook(fake_agent_server(f->fake), keys_hook, &f->keys);
+}
+
 /* The recorded boot, of a flavor that asks for these. */
 G_GNUC_UNUSED static void boot_with(TpmServer *f, const char *version, const char *model)
 {
