@@ -93,8 +93,11 @@ def tpm_revert(t):
         check_equal(state(t.dest, guest), None, f"the state of the TPM on {t.dest}")
 
 
+WITH_DROVER = ("dd", "dn", "nd")
+# A nova-compute of Zed that takes back a move of local disks deletes the TPM's secret with them.
+REVERTED_BY_DROVER = ("dd", "nd")
 CASES = {
-    "tpm_cold": (tpm_cold, ("shared", "local")),
-    "tpm_running": (tpm_running, ("shared", "local")),
-    "tpm_revert": (tpm_revert, ("shared", "local")),
+    "tpm_cold": (tpm_cold, ("shared", "local"), WITH_DROVER),
+    "tpm_running": (tpm_running, ("shared", "local"), WITH_DROVER),
+    "tpm_revert": (tpm_revert, ("shared", "local"), REVERTED_BY_DROVER),
 }
