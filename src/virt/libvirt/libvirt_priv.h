@@ -78,8 +78,7 @@ bool secret_hold(LibvirtDriver *driver, const char *guest_uuid, const GuestSecre
                  virSecretPtr *out, GError **err);
 void secret_drop(LibvirtDriver *driver, virSecretPtr secret); /* NULL: nothing happens */
 
-/* ---- tpm.c ---- */
-
+/* --- tpm.c */
 bool tpm_save(void *self, const char *uuid, const char *folder, GError **err);
 bool tpm_restore(void *self, const char *uuid, const char *folder, GError **err);
 
