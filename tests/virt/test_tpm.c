@@ -108,6 +108,35 @@ static void the_older_version_and_the_newer_model_work(void **state)
     destroy(driver, crb);
 }
 
+static unsigned mode_of(const char *path)
+{
+    struct stat st;
+
+    assert_int_equal(stat(path, &st), 0);
+    return st.st_mode & 07777;
+}
+
+/* A nova-compute that takes them elsewhere cannot make them swtpm's own again. */
+static void what_is_saved_can_be_read_by_swtpm_whoever_has_it(void **state)
+{
+    VirtDriver *driver = *state;
+    g_autoptr(GuestSpec) spec = tpm_spec(9, "sesame");
+    g_autofree char *folder = tpm_folder();
+    g_autofree char *guest = g_build_filename(folder, spec->uuid, NULL);
+    g_autofree char *version = g_build_filename(guest, "tpm2", NULL);
+    g_autofree char *path = g_build_filename(version, "tpm2-00.permall", NULL);
+    g_autoptr(GError) err = NULL;
+
+    start(driver, spec, true);
+    must(driver->ops->power_off(driver->self, NULL, spec->uuid, &err), err);
+    must(driver->ops->tpm_save(driver->self, spec->uuid, folder, &err), err);
+    assert_int_equal(mode_of(guest), 0755);
+    assert_int_equal(mode_of(version), 0755);
+    assert_int_equal(mode_of(path), 0644);
+    destroy(driver, spec);
+    remove_parent(folder);
+}
+
 /* What came from another host is not followed anywhere, and does not cost the state that is here.
  */
 static void a_state_that_is_none_is_refused(void **state)
@@ -164,6 +193,7 @@ int main(void)
         VIRT_TEST(a_refused_start_leaves_the_state_alone),
         VIRT_TEST(a_secret_left_in_libvirt_does_not_matter),
         VIRT_TEST(the_older_version_and_the_newer_model_work),
+        VIRT_TEST(what_is_saved_can_be_read_by_swtpm_whoever_has_it),
         VIRT_TEST(a_state_that_is_none_is_refused),
     };
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define TPM_DIR "swtpm" /* nova's name */
-enum { TPM_DEPTH = 3, TPM_DIR_MODE = 0700 };
+enum { TPM_DEPTH = 3, TPM_DIR_MODE = 0755 };
 
 void disk_facts_free(DiskFacts *facts)
 {

@@ -1,9 +1,10 @@
 /* What the TPM of a guest remembers: files of swtpm, which libvirt keeps by the guest's uuid.
  *
  * On a move to another host they go as nova sends them: beside the disks, in a folder by the same
- * name, so that either kind of agent finds them there. They are encrypted with the TPM's secret.
- * Sources    nova virt/libvirt/utils.py save_and_migrate_vtpm_dir, restore_vtpm_dir (Zed);
- *            libvirt src/qemu/qemu_tpm.c (9.0). */
+ * name, so that either kind of agent finds them there. They are encrypted with the TPM's secret,
+ * and everybody can read them on their way: a nova-compute that moves them to another file system
+ * makes them root's, and only their modes stay. Sources    nova virt/libvirt/utils.py
+ * save_and_migrate_vtpm_dir, restore_vtpm_dir (Zed); libvirt src/qemu/qemu_tpm.c (9.0). */
 #include "virt/libvirt/libvirt_priv.h"
 
 #include "util/fs.h"
@@ -19,15 +20,15 @@
 #define STATE_DIR "/var/lib/libvirt/swtpm"
 
 enum { MAX_STATE_BYTES = 4 << 20, MAX_FILES = 16, NAME_BYTES = 4096 };
-enum { FILE_MODE = 0600, DIR_MODE = 0700 };
 
 /* Below the guest's folder, one of each version. */
 static const char *const versions[] = {"tpm1.2", "tpm2", NULL};
 
-/* Whom the copies belong to. */
+/* Whom the copies belong to, and who can read them. */
 typedef struct Owner {
     uid_t user;
     gid_t group;
+    mode_t folder_mode, file_mode;
 } Owner;
 
 static char *state_of(const LibvirtDriver *driver, const char *uuid)
@@ -45,9 +46,9 @@ static bool is_folder(const char *path)
     return lstat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static bool give(int fd, const char *path, const Owner *owner, GError **err)
+static bool give(int fd, const char *path, const Owner *owner, mode_t mode, GError **err)
 {
-    return fchown(fd, owner->user, owner->group) == 0 ||
+    return (fchown(fd, owner->user, owner->group) == 0 && fchmod(fd, mode) == 0) ||
            dv_fail_errno(err, errno, "giving away", path);
 }
 
@@ -55,10 +56,11 @@ static bool make_folder(const char *path, const Owner *owner, GError **err)
 {
     dv_autofd int fd = -1;
 
-    if (!dv_mkdirs(path, DIR_MODE, err))
+    if (!dv_mkdirs(path, owner->folder_mode, err))
         return false;
     fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return fd >= 0 ? give(fd, path, owner, err) : dv_fail_errno(err, errno, "opening", path);
+    return fd >= 0 ? give(fd, path, owner, owner->folder_mode, err)
+                   : dv_fail_errno(err, errno, "opening", path);
 }
 
 static bool read_state(const char *path, char *data, size_t *out_length, GError **err)
@@ -91,10 +93,10 @@ static bool copy_file(const char *from, const char *to, const Owner *owner, GErr
 
     if (!read_state(from, data, &length, err))
         return false;
-    fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+    fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, owner->file_mode);
     if (fd < 0)
         return dv_fail_errno(err, errno, "creating", to);
-    return dv_write_all(fd, data, length, err) && give(fd, to, owner, err) &&
+    return dv_write_all(fd, data, length, err) && give(fd, to, owner, owner->file_mode, err) &&
            (fsync(fd) == 0 || dv_fail_errno(err, errno, "writing", to));
 }
 
@@ -153,7 +155,7 @@ static bool copy_state(const char *from, const char *to, const Owner *owner, GEr
 bool tpm_save(void *self, const char *uuid, const char *folder, GError **err)
 {
     const LibvirtDriver *driver = self;
-    const Owner owner = {geteuid(), getegid()};
+    const Owner owner = {geteuid(), getegid(), 0755, 0644};
     g_autofree char *from = state_of(driver, uuid);
     g_autofree char *to = g_build_filename(folder, uuid, NULL);
 
@@ -176,7 +178,7 @@ static bool find_owner(const LibvirtDriver *driver, Owner *out, GError **err)
         !found_user || !group ||
         getgrnam_r(group, &gr, group_text, sizeof(group_text), &found_group) != 0 || !found_group)
         return dv_fail(err, DV_E_BAD_CONFIG, "[libvirt] swtpm_user, swtpm_group: unknown here");
-    *out = (Owner){pw.pw_uid, gr.gr_gid};
+    *out = (Owner){pw.pw_uid, gr.gr_gid, 0700, 0600};
     return true;
 }
 
