@@ -234,8 +234,10 @@ class MoveBench(lib.Bench):
 
     def testify(self):
         """What the hypervisors say of the guests of a case that failed, before they are deleted."""
-        return [f"{host}: {guest.uuid} {host.describe(guest.uuid)}" for guest in self.servers for host in self.hosts
+        said = [f"{host}: {guest.uuid} {host.describe(guest.uuid)}" for guest in self.servers for host in self.hosts
                 if lib.pid_of(host.name + "/libvirtd") and host.state(guest.uuid)]
+        words = [(guest.uuid, guest.console_log.other_words()) for guest in self.servers]
+        return said + [f"the console of {uuid} says besides: {text}" for uuid, text in words if text]
 
     def clean(self):
         trouble = super().clean()

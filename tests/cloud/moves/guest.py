@@ -108,6 +108,11 @@ class Console:
                 found[int(match.group(1))] = int(match.group(2))
         return found
 
+    def other_words(self, most=6):
+        """The last lines that are neither a counter nor a record: a kernel that dies says so there."""
+        lines = [line for _, _, line in self.lines() if line and not re.match(r"[TW] \d+ ", line)]
+        return " | ".join(line[:120] for line in lines[-most:])
+
     def counter(self):
         ticks = self.ticks()
         return ticks[-1][2] if ticks else 0
