@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <limits.h>
+#include <string.h>
 
 #define CLASS "LibvirtLiveMigrateData"
 #define DELEGATION "os_vif_delegation" /* a member of the profile */
@@ -34,6 +35,21 @@ void migrate_data_set_vifs(Ovo *data, NovaRelease release, const NetworkInfo *so
         ovo_set_str(vif, "source_vif", text);
         ovo_set_str(vif, "profile_json", "{\"" DELEGATION "\": true}");
         ovo_append(data, "vifs", vif);
+    }
+}
+
+void migrate_data_renew_vifs(Ovo *data, const NetworkInfo *source)
+{
+    for (size_t i = 0; i < ovo_count(data, "vifs"); i++) {
+        g_autoptr(Ovo) vif = ovo_at(data, "vifs", i);
+        const char *id = vif ? ovo_str_or(vif, "port_id", "") : "";
+
+        for (size_t j = 0; j < network_info_count(source); j++) {
+            g_autofree char *text = text_of(network_info_json_at(source, j));
+
+            if (strcmp(network_info_at(source, j)->id, id) == 0)
+                ovo_set_str(vif, "source_vif", text);
+        }
     }
 }
 

@@ -19,6 +19,8 @@ Ovo *migrate_data_new(NovaRelease release);
 /* One entry (VIFMigrateData) a port: what it is on the source, and that this host makes OVS ports
  * itself. The binding on the destination comes from conductor. */
 void migrate_data_set_vifs(Ovo *data, NovaRelease release, const NetworkInfo *source);
+/* What the ports are on the source, anew, in the entries that there are for them. */
+void migrate_data_renew_vifs(Ovo *data, const NetworkInfo *source);
 bool migrate_data_has_vifs(const Ovo *data);
 /* The ports as they are on the destination: the source's with the destination's binding. NULL with
  * err when one of them has none. */

@@ -226,6 +226,44 @@ static void a_failing_job_is_taken_back(void **state)
     assert_int_equal(fake_virt_calls(fake_agent_virt(cloud->dest), "unplug"), 1);
 }
 
+/* As a nova-compute stores them that reads them while it hands the guest over. */
+static void lose_bridges(Cloud *cloud)
+{
+    FakeConductor *conductor = fake_agent_conductor(cloud->source);
+    g_autofree char *cache = fake_conductor_field(conductor, UUID, "info_cache");
+    json_t *object = json_loads(cache, 0, NULL);
+    json_t *vifs = json_loads(json_string_value(json_object_get(data_of(object), "network_info")),
+                              0, NULL);
+    char *text;
+    json_t *vif;
+    size_t i;
+
+    json_array_foreach(vifs, i, vif)
+    {
+        json_object_set_new(vif, "type", json_string("unbound"));
+        json_object_set_new(json_object_get(vif, "network"), "bridge", json_null());
+    }
+    text = json_dumps(vifs, 0);
+    json_object_set_new(data_of(object), "network_info", json_string(text));
+    fake_conductor_set_json(conductor, UUID, "info_cache", object);
+    free(text);
+    json_decref(vifs);
+}
+
+static void ports_that_were_nowhere_are_read_anew(void **state)
+{
+    Cloud *cloud = *state;
+    VirtDriver *there = fake_agent(cloud->dest)->virt;
+    g_autofree char *xml = NULL;
+
+    lose_bridges(cloud);
+    migrate(cloud, "null");
+    assert_runs_on(cloud, cloud->dest);
+    assert_true(there->ops->describe(there->self, UUID, &xml, NULL));
+    if (!strstr(xml, "brq"))
+        fail_msg("no bridge in %s", xml);
+}
+
 /* The destination did it, and does it once more without harm. */
 static void a_lost_hand_over_is_asked_for_again(void **state)
 {
@@ -722,6 +760,7 @@ int main(void)
         CASE(what_a_lost_answer_has_made_goes, local),
         CASE(a_folder_that_was_there_stays, local),
         CASE(a_failing_job_is_taken_back, local),
+        CASE(ports_that_were_nowhere_are_read_anew, shared),
         CASE(a_lost_hand_over_is_asked_for_again, shared),
         CASE(the_record_follows_the_guest, shared),
         CASE(a_failing_activation_is_tried_again, shared),

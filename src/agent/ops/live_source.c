@@ -158,16 +158,34 @@ static void carry_ports(const Live *live, const NetworkInfo *network)
     live_ticket_set_ports(live->ticket, text);
 }
 
+/* A nova-compute that the guest has just come from may have stored its ports as they were when
+ * neutron had them nowhere, and another one makes of that what they are to be on the destination.
+ */
+static bool find_ports(Live *live, NetworkInfo **out, GError **err)
+{
+    g_autoptr(NetworkInfo) network = network_cache_read(live->instance, err);
+
+    if (network && network_cache_unbound(network)) {
+        g_clear_pointer(&network, network_info_free);
+        if (!network_cache_refresh(live->agent, live->ctx, live->instance, &network, err))
+            return false;
+        migrate_data_renew_vifs(live->data, network);
+    }
+    *out = g_steal_pointer(&network);
+    return *out != NULL;
+}
+
 /* Before the destination is asked: an event that nobody waits for is lost. */
 static bool prepare_waits(void *self, GError **err)
 {
     Prepare *prepare = self;
-    const Live *live = prepare->live;
-    g_autoptr(NetworkInfo) network = network_cache_read(live->instance, err);
-    g_autoptr(GPtrArray) ports = network ? ports_to_plug(network) : NULL;
+    Live *live = prepare->live;
+    g_autoptr(NetworkInfo) network = NULL;
+    g_autoptr(GPtrArray) ports = NULL;
 
-    if (!network)
+    if (!find_ports(live, &network, err))
         return false;
+    ports = ports_to_plug(network);
     carry_ports(live, network);
     if (live->agent->config.vif_plugging_timeout_s > 0 && ports->len > 1)
         prepare->plugged = waits_register(live->agent->waits, live->uuid, PLUGGED,

@@ -51,6 +51,27 @@ static void the_kind_of_the_binding_is_the_destinations(void **state G_GNUC_UNUS
     assert_false(network_info_at(here, 0)->delegate_create);
 }
 
+/* A port that was nowhere for a moment has no bridge. */
+static void what_a_port_is_on_the_source_can_be_said_anew(void **state G_GNUC_UNUSED)
+{
+    g_autoptr(Ovo) data = recorded();
+    g_autoptr(NetworkInfo) now = migrate_data_source_network(data, NULL);
+    g_autoptr(Ovo) vif = ovo_at(data, "vifs", 0);
+    g_autofree char *other = g_strdup_printf("{\"id\": \"%s\", \"type\": \"unbound\"}",
+                                             network_info_at(now, 0)->id);
+    g_autoptr(NetworkInfo) there = NULL;
+
+    ovo_set_str(vif, "source_vif", other);
+    migrate_data_renew_vifs(data, now);
+    there = migrate_data_dest_network(data, NULL);
+    assert_string_equal(network_info_at(there, 0)->bridge, network_info_at(now, 0)->bridge);
+    assert_string_equal(network_info_at(there, 0)->type, "bridge");
+    ovo_set_str(vif, "port_id", "another");
+    ovo_set_str(vif, "source_vif", other);
+    migrate_data_renew_vifs(data, now);
+    assert_string_equal(ovo_str_or(vif, "source_vif", NULL), other);
+}
+
 static void a_port_without_a_binding_is_refused(void **state G_GNUC_UNUSED)
 {
     static const char *const needed[] = {"vif_type", "vnic_type", "source_vif"};
@@ -131,6 +152,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_port_is_bound_on_the_destination),
         cmocka_unit_test(the_kind_of_the_binding_is_the_destinations),
+        cmocka_unit_test(what_a_port_is_on_the_source_can_be_said_anew),
         cmocka_unit_test(a_port_without_a_binding_is_refused),
         cmocka_unit_test(a_destination_begins_with_the_sources_ports),
         cmocka_unit_test(serial_ports_are_a_list_of_numbers),
