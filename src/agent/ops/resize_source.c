@@ -178,9 +178,11 @@ static bool leave_disks(void *self, GError **err)
     if (!disks_facts(move->agent->disks, move->uuid, &leave->disks, err) ||
         !move_tpm_pack(move, err))
         return false;
-    return leave->way == LEAVE_SENT
-               ? disks_rename_aside(move->agent->disks, move->uuid, err)
-               : disks_set_aside(move->agent->disks, move->ctx, move->uuid, err);
+    if (leave->way == LEAVE_SENT ? disks_rename_aside(move->agent->disks, move->uuid, err)
+                                 : disks_set_aside(move->agent->disks, move->ctx, move->uuid, err))
+        return true;
+    (void)move_tpm_drop(move, NULL); /* the guest goes on with the one that libvirt has */
+    return false;
 }
 
 static void leave_disks_back(void *self)
