@@ -3,8 +3,10 @@
  * On a move to another host they go as nova sends them: beside the disks, in a folder by the same
  * name, so that either kind of agent finds them there. They are encrypted with the TPM's secret,
  * and everybody can read them on their way: a nova-compute that moves them to another file system
- * makes them root's, and only their modes stay. Sources    nova virt/libvirt/utils.py
- * save_and_migrate_vtpm_dir, restore_vtpm_dir (Zed); libvirt src/qemu/qemu_tpm.c (9.0). */
+ * makes them root's, and only their modes stay.
+ *
+ * Sources    nova virt/libvirt/utils.py save_and_migrate_vtpm_dir, restore_vtpm_dir (Zed);
+ *            libvirt src/qemu/qemu_tpm.c (9.0). */
 #include "virt/libvirt/libvirt_priv.h"
 
 #include "util/fs.h"
