@@ -257,8 +257,10 @@ static void sleep_until(RpcConn *conn, int64_t wake_ms)
     int64_t wait_ms = wake_ms - dv_now_ms();
     uint64_t count;
 
-    if (conn->link)
+    if (conn->link) {
         fds[1].fd = rpc_link_fd(conn->link);
+        fds[1].events = rpc_link_poll_events(conn->link);
+    }
     if (poll(fds, 2, (int)CLAMP(wait_ms, 0, longest_sleep(conn))) < 0)
         return;
     if (fds[0].revents) {

@@ -1,5 +1,5 @@
 /* librabbitmq behind a small interface; see link.h. TLS, login and socket options are in
- * link_open.c. */
+ * link_open.c, publishing in link_publish.c. */
 #include "rpc/link.h"
 
 #include "rpc/link_priv.h"
@@ -52,6 +52,8 @@ static bool channel_closed(RpcLink *link, int channel, const amqp_channel_close_
     link->code = close->reply_code;
     link->channels[channel].open = false;
     rpc_link_assembly_reset(&link->channels[channel]);
+    if (link->unsent.channel == channel)
+        link->unsent = (RpcLinkUnsent){0};
     dv_fail(err, DV_E_UNAVAILABLE, "%s: %s", link->name,
             bytes_dup(close->reply_text, text, sizeof text));
     if (status != AMQP_STATUS_OK)
@@ -244,33 +246,7 @@ bool rpc_link_cancel(RpcLink *link, int channel, unsigned tag, GError **err)
     return answered(link, channel, err) || dv_within(err, "cancelling consumer %u", tag);
 }
 
-/* ---- sending ---- */
-
-bool rpc_link_publish(RpcLink *link, int channel, const RpcPublish *message, GError **err)
-{
-    amqp_basic_properties_t props = {
-        ._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_CONTENT_ENCODING_FLAG |
-                  AMQP_BASIC_HEADERS_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
-                  AMQP_BASIC_PRIORITY_FLAG,
-        .content_type = amqp_cstring_bytes("application/json"),
-        .content_encoding = amqp_cstring_bytes("utf-8"),
-        .headers = amqp_empty_table,
-        .delivery_mode = AMQP_DELIVERY_PERSISTENT,
-        .priority = 0,
-    };
-    char expiration[24];
-    int status;
-
-    if (message->expiration_ms > 0) {
-        g_snprintf(expiration, sizeof expiration, "%" G_GINT64_FORMAT, message->expiration_ms);
-        props._flags |= AMQP_BASIC_EXPIRATION_FLAG;
-        props.expiration = amqp_cstring_bytes(expiration);
-    }
-    status = amqp_basic_publish(link->state, (amqp_channel_t)channel, text_bytes(message->exchange),
-                                text_bytes(message->routing_key), message->mandatory, false, &props,
-                                (amqp_bytes_t){message->length, (void *)message->body});
-    return status == AMQP_STATUS_OK || rpc_link_dead(link, status, err);
-}
+/* ---- receiving ---- */
 
 bool rpc_link_ack(RpcLink *link, int channel, uint64_t delivery_tag, GError **err)
 {
@@ -278,8 +254,6 @@ bool rpc_link_ack(RpcLink *link, int channel, uint64_t delivery_tag, GError **er
 
     return status == AMQP_STATUS_OK || rpc_link_dead(link, status, err);
 }
-
-/* ---- receiving ---- */
 
 void rpc_link_event_done(RpcLinkEvent *event)
 {
@@ -408,8 +382,14 @@ static bool on_connection_method(RpcLink *link, const amqp_method_t *method, Rpc
 
         out->type = RPC_LINK_BLOCKED;
         out->text = bytes_text(blocked->reason);
+        /* It reads nothing for as long as that takes: bytes it does not take are no sign of death
+         * now, its heartbeats tell. */
+        link->blocked = true;
+        rpc_link_user_timeout(link, 0);
     } else if (method->id == AMQP_CONNECTION_UNBLOCKED_METHOD) {
         out->type = RPC_LINK_UNBLOCKED;
+        link->blocked = false;
+        rpc_link_user_timeout(link, link->user_timeout_ms);
     }
     return true;
 }

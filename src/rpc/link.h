@@ -1,4 +1,4 @@
-/* One AMQP connection through librabbitmq; the only file that sees amqp.h.
+/* One AMQP connection through librabbitmq; only its files see amqp.h.
  *
  * Single-threaded by contract: every call from the thread that opened it (rpc/conn.c). Frames are
  * taken one at a time and put together here, so that a body costs one copy and one that is over
@@ -69,8 +69,18 @@ typedef struct RpcPublish {
     bool mandatory;
 } RpcPublish;
 
-/* Sends without waiting for the confirm. False: the connection is gone. */
+/* True when something can be published: the broker does not throttle publishers, the socket has
+ * room, and no message is half-way. */
+bool rpc_link_room(RpcLink *link);
+/* True when the last rpc_link_room was false. */
+bool rpc_link_full(const RpcLink *link);
+/* Sends as much as there is room for, and never waits: neither for the broker to read nor for the
+ * confirm. While rpc_link_publishing, the body must stay, and nothing else may use its channel.
+ * A channel that the broker closes forgets it. False: the connection is gone. */
 bool rpc_link_publish(RpcLink *link, int channel, const RpcPublish *message, GError **err);
+bool rpc_link_publishing(const RpcLink *link);
+/* Sends more of the message that is half-way. False: the connection is gone. */
+bool rpc_link_publish_more(RpcLink *link, GError **err);
 bool rpc_link_ack(RpcLink *link, int channel, uint64_t delivery_tag, GError **err);
 
 typedef enum {
@@ -111,3 +121,6 @@ bool rpc_link_next(RpcLink *link, RpcLinkEvent *out, GError **err);
 /* True when rpc_link_next has something that poll would not tell of: whatever waits for an answer
  * reads other messages on the way and keeps them. */
 bool rpc_link_pending(const RpcLink *link);
+/* What to poll rpc_link_fd for: POLLIN, and POLLOUT when something asked for room since the last
+ * time and there was none. */
+short rpc_link_poll_events(RpcLink *link);

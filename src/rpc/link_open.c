@@ -74,22 +74,29 @@ static bool tls_setup(amqp_socket_t *socket, const RpcConfig *config, GError **e
 
 /* ---- socket ---- */
 
+void rpc_link_user_timeout(RpcLink *link, unsigned timeout_ms)
+{
+    (void)setsockopt(rpc_link_fd(link), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms,
+                     sizeof timeout_ms);
+}
+
 /* A broker that dies without a word is noticed after about the heartbeat timeout even while we
  * wait for it to take our bytes. */
-static void socket_tune(int fd, int64_t heartbeat_s)
+static void socket_tune(RpcLink *link, int64_t heartbeat_s)
 {
+    int fd = rpc_link_fd(link);
     int on = 1;
     int idle_s = 30;
     int interval_s = 10;
     int probes = 3;
-    unsigned user_timeout_ms = (unsigned)(heartbeat_s > 0 ? heartbeat_s * 1000 : 60000);
 
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout_ms, sizeof user_timeout_ms);
+    link->user_timeout_ms = (unsigned)(heartbeat_s > 0 ? heartbeat_s * 1000 : 60000);
+    rpc_link_user_timeout(link, link->user_timeout_ms);
 }
 
 static bool socket_open(RpcLink *link, const RpcLinkOptions *options, const RpcHost *host,
@@ -108,7 +115,7 @@ static bool socket_open(RpcLink *link, const RpcLinkOptions *options, const RpcH
     status = amqp_socket_open_noblock(socket, host->host, host->port, &limit);
     if (status != AMQP_STATUS_OK)
         return dv_fail(err, DV_E_UNAVAILABLE, "%s: %s", link->name, amqp_error_string2(status));
-    socket_tune(amqp_get_sockfd(link->state), config->heartbeat_timeout_s);
+    socket_tune(link, config->heartbeat_timeout_s);
     return true;
 }
 
@@ -199,7 +206,7 @@ void rpc_link_free(RpcLink *link)
 
     if (!link)
         return;
-    if (link->alive) {
+    if (link->alive && rpc_link_room(link)) {
         amqp_set_rpc_timeout(link->state, &limit);
         amqp_connection_close(link->state, AMQP_REPLY_SUCCESS);
     }

@@ -1,7 +1,8 @@
 /* Publishing with confirms; see sender.h.
  *
- * A message is in one of four places: the conn's mailbox, `again` (to be sent before the mailbox),
- * `flying` (sent, in order of delivery tags), or `waiting` (returned, until its next try). */
+ * A message is in one of five places: the conn's mailbox, `again` (to be sent before the mailbox),
+ * `sending` (the broker has a part of it), `flying` (sent, in order of delivery tags), or `waiting`
+ * (returned, until its next try). */
 #include "rpc/sender.h"
 
 #include "rpc/absent.h"
@@ -31,11 +32,11 @@ struct RpcSender {
 
     /* [thread: rpc-send] down to limit */
     GQueue again;
+    RpcOut *sending;
     GQueue flying;
     GQueue waiting;
     size_t flying_bytes;
     uint64_t next_tag;
-    bool blocked;         /* the broker throttles publishers */
     GHashTable *declared; /* exchange and queue names declared on this link */
     GHashTable *as_is;    /* exchanges that exist with other properties */
     RpcAbsent *absent;
@@ -126,20 +127,24 @@ static void sweep_queue(RpcSender *sender, GQueue *queue, int64_t now_ms)
     }
 }
 
+static void tell_when_late(RpcOut *out, int64_t now_ms)
+{
+    if (now_ms < out->deadline_ms || !out->done)
+        return;
+    out->done(out->arg, late_result(out));
+    out->done = NULL;
+    out->once = true;
+}
+
 /* Messages in flight stay: their confirm will still come, and `done` of a late one is no better
  * than an early "unconfirmed". But their waiters must not wait for ever, so those with a deadline
  * are told. */
 static void sweep_flying(RpcSender *sender, int64_t now_ms)
 {
-    for (GList *at = sender->flying.head; at; at = at->next) {
-        RpcOut *out = at->data;
-
-        if (now_ms < out->deadline_ms || !out->done)
-            continue;
-        out->done(out->arg, late_result(out));
-        out->done = NULL;
-        out->once = true;
-    }
+    for (GList *at = sender->flying.head; at; at = at->next)
+        tell_when_late(at->data, now_ms);
+    if (sender->sending)
+        tell_when_late(sender->sending, now_ms);
 }
 
 /* ---- declaring ---- */
@@ -198,6 +203,8 @@ static void requeue_flying(RpcSender *sender)
 {
     RpcOut *out;
 
+    if (sender->sending)
+        g_queue_push_head(&sender->again, g_steal_pointer(&sender->sending));
     while ((out = g_queue_pop_tail(&sender->flying)))
         g_queue_push_head(&sender->again, out);
     sender->flying_bytes = 0;
@@ -229,6 +236,15 @@ static bool channel_restart(RpcSender *sender, RpcLink *link, const char *text, 
         out_done(sender, out, RPC_OUT_REFUSED);
     }
     return channel_setup(sender, link, err);
+}
+
+/* A message that has gone out whole waits for its confirm. */
+static void sending_done(RpcSender *sender, const RpcLink *link)
+{
+    if (!sender->sending || rpc_link_publishing(link))
+        return;
+    sender->flying_bytes += sender->sending->length;
+    g_queue_push_tail(&sender->flying, g_steal_pointer(&sender->sending));
 }
 
 /* Hands one message to the broker. False: the link is gone; the message is kept. */
@@ -264,9 +280,11 @@ static bool send_one(RpcSender *sender, RpcLink *link, RpcOut *out, int64_t now_
     out->tag = sender->next_tag++;
     out->sent = true;
     out->returned = false;
-    g_queue_push_tail(&sender->flying, out);
-    sender->flying_bytes += out->length;
-    return rpc_link_publish(link, SENDER_CHANNEL, &message, err);
+    sender->sending = out;
+    if (!rpc_link_publish(link, SENDER_CHANNEL, &message, err))
+        return false;
+    sending_done(sender, link);
+    return true;
 }
 
 static bool window_open(const RpcSender *sender)
@@ -286,7 +304,10 @@ static RpcOut *next_out(RpcSender *sender)
 static bool send_some(RpcSender *sender, RpcLink *link, int64_t now_ms, bool *out_more,
                       GError **err)
 {
-    for (int i = 0; window_open(sender) && !sender->blocked; i++) {
+    if (!rpc_link_publish_more(link, err))
+        return false;
+    sending_done(sender, link);
+    for (int i = 0; window_open(sender) && rpc_link_room(link); i++) {
         RpcOut *out;
 
         if (i == SENDER_PER_ROUND) {
@@ -366,7 +387,6 @@ static bool sender_up(void *self, RpcLink *link, GError **err)
 {
     RpcSender *sender = self;
 
-    sender->blocked = false;
     return channel_setup(sender, link, err);
 }
 
@@ -388,11 +408,9 @@ static bool sender_event(void *self, RpcLink *link, RpcLinkEvent *event, GError 
         on_returned(sender, event);
         return true;
     case RPC_LINK_BLOCKED:
-        sender->blocked = true;
         dv_error(NULL, "the broker blocks publishers (%s): messages wait here", event->text);
         return true;
     case RPC_LINK_UNBLOCKED:
-        sender->blocked = false;
         dv_info(NULL, "the broker takes messages again");
         return true;
     case RPC_LINK_CLOSED:
@@ -439,7 +457,7 @@ static void sweep(RpcSender *sender, int64_t now_ms, int64_t *wake_ms)
         sweep_queue(sender, &sender->waiting, now_ms);
         sweep_flying(sender, now_ms);
     }
-    if (sender->again.length || sender->waiting.length || sender->flying.length)
+    if (sender->again.length || sender->waiting.length || sender->flying.length || sender->sending)
         *wake_ms = MIN(*wake_ms, sender->next_sweep_ms);
 }
 
@@ -451,7 +469,7 @@ static bool sender_work(void *self, RpcLink *link, int64_t now_ms, int64_t *wake
     wake_waiting(sender, now_ms, wake_ms);
     if (link && !send_some(sender, link, now_ms, &more, err))
         return false;
-    if (!link || sender->blocked)
+    if (!link || rpc_link_full(link))
         pull_mail(sender);
     sweep(sender, now_ms, wake_ms);
     if (more)

@@ -207,6 +207,35 @@ def blocked_publisher_still_hears_and_beats(lab):
     eq(peer.stop(), 0)
 
 
+def blocked_publisher_keeps_large_messages_and_its_connection(lab):
+    """The broker stops in the middle of a message, for longer than TCP_USER_TIMEOUT."""
+    lab.broker.add_vhost("blocked-large")
+    url = lab.url("heartbeat_timeout_threshold=4", "blocked-large")
+    receiver = CPeer(lab.build, url, "sink", "s1", lab.log("blocked-sink"))
+    peer = CPeer(lab.build, url, "blocked", "b3", lab.log("blocked3"))
+    assert "error" not in peer.do(op="cast", topic="sink", server="s1", method="note",
+                                  args={"i": -1}, version="6.0")
+    before = connections_of(lab, peer)
+    lab.broker.ctl("set_vm_memory_high_watermark", "0.0001")
+    try:
+        numbers = [peer.send(op="cast", topic="sink", server="s1", method="note", args={"i": i},
+                             fill=1024 * 1024, version="6.0") for i in range(20)]
+        wait_for(lambda: "blocks publishers" in peer.log_text(), PATIENCE, "blocked notice")
+        time.sleep(15)
+        eq(connections_of(lab, peer), before)
+    finally:
+        lab.broker.ctl("set_vm_memory_high_watermark", "0.4")
+    for number in numbers:
+        answer = peer.answer(number)
+        assert "error" not in answer, answer
+    got = [receiver.event("note")["args"] for _ in range(21)]
+    eq(sorted(args["i"] for args in got), list(range(-1, 20)))
+    eq({len(args["data"]) for args in got if args["i"] >= 0}, {1024 * 1024})
+    eq(connections_of(lab, peer), before)
+    eq(peer.stop(), 0)
+    eq(receiver.stop(), 0)
+
+
 def blocked_publisher_can_be_stopped(lab):
     peer = CPeer(lab.build, lab.url(), "blocked", "b2", lab.log("blocked2"))
     peer.do(op="cast", topic="conductor", method="note", args={"b": 1}, version="3.0")
@@ -391,6 +420,7 @@ CASES = [connections_tell_who_they_are, queues_are_declared_as_oslo_does,
          tls_with_verified_chain_and_client_certificate, tls_without_ca_verifies_nothing,
          tls_refuses_a_stranger, heartbeats_keep_an_idle_connection,
          dead_first_host_is_passed_over, wrong_password_is_said,
-         blocked_publisher_still_hears_and_beats, blocked_publisher_can_be_stopped,
+         blocked_publisher_still_hears_and_beats, blocked_publisher_keeps_large_messages_and_its_connection,
+         blocked_publisher_can_be_stopped,
          closed_connections_come_back, casts_are_neither_lost_nor_doubled_when_connections_break,
          broker_restarted_in_mid_call, call_made_while_the_broker_is_away_is_sent_later]
