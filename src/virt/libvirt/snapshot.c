@@ -1,9 +1,10 @@
 /* Copying the disk of a running guest, and freezing its file systems.
  *
  * A copy is a block job of QEMU: a mirror into a file that we made. libvirt tells by an event when
- * both sides are the same. The event may be lost with the connection it would come through, so the
- * job is also looked at now and then. A job marked as transient is allowed while the guest has a
- * persistent definition: nothing is undefined for its time.
+ * both sides are the same. An event says when to look at the job, not how it stands: it may be of
+ * an earlier job that has just been ended, and it may be lost with the connection it would come
+ * through, so that the job is also looked at now and then. A job marked as transient is allowed
+ * while the guest has a persistent definition: nothing is undefined for its time.
  * Threads    the event comes on libvirt-ev, which only notes it for the thread that waits.
  * Sources    libvirt virDomainBlockCopy; nova virt/libvirt/driver.py _live_snapshot (Zed). */
 #include "virt/libvirt/libvirt_priv.h"
@@ -17,7 +18,8 @@
 #define LOOK_MS 10000 /* at the job, in case its event was lost */
 #define AWAY_MAX_MS \
     60000 /* a libvirtd that restarts comes back by then, and the job is still there */
-#define NO_STATUS (-1)
+
+typedef enum CopyState { COPY_GOES_ON, COPY_SAME, COPY_GONE } CopyState;
 
 /* One wait; libvirt-ev holds a reference as long as the event is registered. */
 typedef struct CopyWait {
@@ -25,7 +27,7 @@ typedef struct CopyWait {
     char *disk_path; /* [const] */
     DvMutex lock;
     DvCond changed;
-    int status DV_GUARDED_BY(lock); /* virConnectDomainEventBlockJobStatus */
+    bool told DV_GUARDED_BY(lock); /* something has happened to a job of the disk */
 } CopyWait;
 
 /* ---- the event ---- */
@@ -38,7 +40,6 @@ static CopyWait *copy_wait_new(const char *disk_path)
     wait->disk_path = g_strdup(disk_path);
     dv_mutex_init(&wait->lock);
     dv_cond_init(&wait->changed);
-    wait->status = NO_STATUS;
     return wait;
 }
 
@@ -55,14 +56,14 @@ static void copy_wait_unref(void *arg)
 }
 
 static void on_block_job(virConnectPtr conn G_GNUC_UNUSED, virDomainPtr domain G_GNUC_UNUSED,
-                         const char *disk, int type, int status, void *arg)
+                         const char *disk, int type, int status G_GNUC_UNUSED, void *arg)
 {
     CopyWait *wait = arg;
 
     if (type != VIR_DOMAIN_BLOCK_JOB_TYPE_COPY || g_strcmp0(disk, wait->disk_path) != 0)
         return;
     dv_lock(&wait->lock);
-    wait->status = status;
+    wait->told = true;
     dv_cond_broadcast(&wait->changed);
     dv_unlock(&wait->lock);
 }
@@ -81,23 +82,26 @@ static int listen_for(CopyWait *wait, virConnectPtr conn, virDomainPtr domain)
     return id;
 }
 
-static int wait_for_status(CopyWait *wait, int64_t timeout_ms)
+/* True: there is reason to look at the job. */
+static bool wait_for_event(CopyWait *wait, int64_t timeout_ms)
 {
     int64_t deadline = dv_now_ms() + timeout_ms;
-    int status;
+    bool told;
 
     dv_lock(&wait->lock);
-    while (wait->status == NO_STATUS && dv_cond_wait_until(&wait->changed, &wait->lock, deadline))
+    while (!wait->told && dv_cond_wait_until(&wait->changed, &wait->lock, deadline))
         ;
-    status = wait->status;
+    told = wait->told;
+    wait->told = false;
     dv_unlock(&wait->lock);
-    return status;
+    return told;
 }
 
 /* ---- the job ---- */
 
-/* The files of a job are the same when its cursor is at its end and libvirt has written so into the
- * disk's mirror element, as nova looks at it. */
+/* The files of a job are the same from when libvirt has written so into the disk's mirror element.
+ * Its cursor does not tell: it is at its end before that, and off it again whenever the guest
+ * writes. */
 static bool mirror_is_ready(virDomainPtr domain, const char *disk_path)
 {
     char *text = virDomainGetXMLDesc(domain, 0);
@@ -119,9 +123,8 @@ static bool mirror_is_ready(virDomainPtr domain, const char *disk_path)
     return ready;
 }
 
-/* Looks at the job itself. NO_STATUS: it goes on. */
 static bool look_at_job(LibvirtDriver *driver, const char *uuid, const char *disk_path,
-                        int *out_status, GError **err)
+                        CopyState *out, GError **err)
 {
     g_auto(virDomainPtr) domain = NULL;
     virDomainBlockJobInfo info = {0};
@@ -135,11 +138,11 @@ static bool look_at_job(LibvirtDriver *driver, const char *uuid, const char *dis
         return virt_conn_last_code() == VIR_ERR_NO_DOMAIN
                    ? dv_fail(err, DV_E_INSTANCE_NOT_FOUND, "guest %s is gone", uuid)
                    : virt_conn_fail(err, "looking at the copy");
-    *out_status = NO_STATUS;
+    *out = COPY_GOES_ON;
     if (found == 0)
-        *out_status = VIR_DOMAIN_BLOCK_JOB_FAILED;
-    else if (info.end > 0 && info.cur == info.end && mirror_is_ready(domain, disk_path))
-        *out_status = VIR_DOMAIN_BLOCK_JOB_READY;
+        *out = COPY_GONE;
+    else if (mirror_is_ready(domain, disk_path))
+        *out = COPY_SAME;
     return true;
 }
 
@@ -158,16 +161,17 @@ static bool wait_until_same(LibvirtDriver *driver, const char *uuid, const VirtB
     int64_t look_at_ms = dv_now_ms() + (listening ? LOOK_MS : WAKE_MS);
 
     for (;;) {
-        int status = wait_for_status(wait, WAKE_MS);
+        bool told = wait_for_event(wait, WAKE_MS);
+        CopyState state = COPY_GOES_ON;
         g_autoptr(GError) cause = NULL;
 
         if (copy->stop && copy->stop(copy->stop_arg))
             return dv_fail(err, DV_E_CANCELLED, "copying the disk: stopped");
-        if (status == NO_STATUS && dv_now_ms() >= look_at_ms) {
-            bool ok = look_at_job(driver, uuid, copy->disk_path, &status, &cause);
+        if (told || dv_now_ms() >= look_at_ms) {
+            bool ok = look_at_job(driver, uuid, copy->disk_path, &state, &cause);
             int64_t now_ms = dv_now_ms();
 
-            look_at_ms = now_ms + (listening ? LOOK_MS : WAKE_MS);
+            look_at_ms = now_ms + (ok && listening ? LOOK_MS : WAKE_MS);
             if (ok)
                 away_since_ms = 0;
             else if (!away_since_ms)
@@ -177,9 +181,9 @@ static bool wait_until_same(LibvirtDriver *driver, const char *uuid, const VirtB
                 return false;
             }
         }
-        if (status == VIR_DOMAIN_BLOCK_JOB_READY)
+        if (state == COPY_SAME)
             return true;
-        if (status != NO_STATUS)
+        if (state == COPY_GONE)
             return copy_failed(driver, uuid, err);
     }
 }

@@ -329,6 +329,43 @@ static void a_copy_that_nobody_ended_gives_way(void **state)
     assert_false(end_copy(f, NULL));
 }
 
+typedef struct Hold {
+    Fixture *f;
+    gint held; /* [atomic] */
+} Hold;
+
+/* Holds up libvirt-ev, and so all events, until the job is gone and the next is listened for. */
+static void hold_events(int timer, void *arg)
+{
+    Hold *hold = arg;
+    g_auto(virDomainPtr) domain = NULL;
+    virDomainBlockJobInfo info;
+
+    virEventUpdateTimeout(timer, -1);
+    assert_true(guest_find(hold->f->driver->self, hold->f->spec->uuid, &domain, NULL));
+    g_atomic_int_set(&hold->held, 1);
+    while (virDomainGetBlockJobInfo(domain, hold->f->disk, &info, 0) > 0)
+        g_usleep(100);
+    g_usleep(10000);
+}
+
+/* What is said of a job that was ended is not taken for the next one's end. */
+static void an_earlier_copy_that_is_told_of_late_is_not_the_next(void **state)
+{
+    Fixture *f = running(state);
+    Hold hold = {.f = f};
+    int timer;
+
+    copy_to(f, f->first);
+    timer = virEventAddTimeout(0, hold_events, &hold, NULL);
+    assert_true(timer >= 0);
+    while (!g_atomic_int_get(&hold.held))
+        g_usleep(1000);
+    copy_to(f, f->second);
+    assert_true(end_copy(f, NULL));
+    virEventRemoveTimeout(timer);
+}
+
 static bool at_once(void *arg)
 {
     ++*(unsigned *)arg;
@@ -387,6 +424,7 @@ int main(void)
     const struct CMUnitTest with_qemu[] = {
         Q(a_copy_is_the_disk),
         Q(a_copy_that_nobody_ended_gives_way),
+        Q(an_earlier_copy_that_is_told_of_late_is_not_the_next),
         Q(a_stopped_copy_leaves_no_job),
         Q(a_file_that_is_not_there_is_refused),
         Q(a_guest_without_an_agent_is_not_frozen),
