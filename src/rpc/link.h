@@ -35,7 +35,7 @@ typedef struct RpcLinkOptions {
 /* Connects, negotiates and logs in; blocks for at most about options->connect_ms. */
 bool rpc_link_open(const RpcLinkOptions *options, const RpcHost *host, const char *vhost,
                    RpcLink **out, GError **err);
-/* Says good-bye when the connection is alive (at most a second), then frees. */
+/* Says good-bye when the connection is alive and takes it (at most a second), then frees. */
 void rpc_link_free(RpcLink *link);
 bool rpc_link_alive(const RpcLink *link);
 int rpc_link_fd(const RpcLink *link);
@@ -72,7 +72,7 @@ typedef struct RpcPublish {
 /* True when something can be published: the broker does not throttle publishers, the socket has
  * room, and no message is half-way. */
 bool rpc_link_room(RpcLink *link);
-/* True when the last rpc_link_room was false. */
+/* True when the last rpc_link_room was false; asks nobody. For before rpc_link_poll_events. */
 bool rpc_link_full(const RpcLink *link);
 /* Sends as much as there is room for, and never waits: neither for the broker to read nor for the
  * confirm. While rpc_link_publishing, the body must stay, and nothing else may use its channel.

@@ -10,7 +10,10 @@
 
 #include <poll.h>
 
-enum { PIECE_BYTES = 16 * 1024 };
+enum {
+    PIECE_BYTES = 16 * 1024,
+    FRAME_OVERHEAD_BYTES = 8, /* type, channel, size and the end's mark */
+};
 
 /* ---- room ---- */
 
@@ -42,18 +45,13 @@ short rpc_link_poll_events(RpcLink *link)
 
 /* ---- messages ---- */
 
-static amqp_bytes_t text_bytes(const char *text)
-{
-    return amqp_cstring_bytes(text);
-}
-
 /* Method and header; the body follows. */
 static int send_head(RpcLink *link, int channel, const RpcPublish *message,
                      amqp_basic_properties_t *props)
 {
     amqp_basic_publish_t method = {
-        .exchange = text_bytes(message->exchange),
-        .routing_key = text_bytes(message->routing_key),
+        .exchange = amqp_cstring_bytes(message->exchange),
+        .routing_key = amqp_cstring_bytes(message->routing_key),
         .mandatory = message->mandatory,
     };
     amqp_frame_t header = {
@@ -72,16 +70,15 @@ static int send_head(RpcLink *link, int channel, const RpcPublish *message,
 static int send_piece(RpcLink *link)
 {
     RpcLinkUnsent *unsent = &link->unsent;
-    size_t length = MIN(unsent->length, (size_t)amqp_get_frame_max(link->state) - 8);
+    size_t most = MIN(PIECE_BYTES, (size_t)amqp_get_frame_max(link->state) - FRAME_OVERHEAD_BYTES);
+    size_t length = MIN(unsent->length, most);
     amqp_frame_t frame = {
         .frame_type = AMQP_FRAME_BODY,
         .channel = (amqp_channel_t)unsent->channel,
+        .payload.body_fragment = {length, (void *)unsent->body},
     };
-    int status;
+    int status = amqp_send_frame(link->state, &frame);
 
-    length = MIN(length, PIECE_BYTES);
-    frame.payload.body_fragment = (amqp_bytes_t){length, (void *)unsent->body};
-    status = amqp_send_frame(link->state, &frame);
     unsent->body += length;
     unsent->length -= length;
     if (!unsent->length)
@@ -126,17 +123,16 @@ bool rpc_link_publish(RpcLink *link, int channel, const RpcPublish *message, GEr
         props._flags |= AMQP_BASIC_EXPIRATION_FLAG;
         props.expiration = amqp_cstring_bytes(expiration);
     }
-    /* One piece: librabbitmq puts its frames into one packet. */
-    if (message->length <= PIECE_BYTES)
-        status = amqp_basic_publish(link->state, (amqp_channel_t)channel,
-                                    text_bytes(message->exchange), text_bytes(message->routing_key),
-                                    message->mandatory, false, &props,
-                                    (amqp_bytes_t){message->length, (void *)message->body});
-    else
-        status = send_head(link, channel, message, &props);
+    if (message->length <= PIECE_BYTES) { /* librabbitmq puts its frames into one packet */
+        status = amqp_basic_publish(
+            link->state, (amqp_channel_t)channel, amqp_cstring_bytes(message->exchange),
+            amqp_cstring_bytes(message->routing_key), message->mandatory, false, &props,
+            (amqp_bytes_t){message->length, (void *)message->body});
+        return status == AMQP_STATUS_OK || rpc_link_dead(link, status, err);
+    }
+    status = send_head(link, channel, message, &props);
     if (status != AMQP_STATUS_OK)
         return rpc_link_dead(link, status, err);
-    if (message->length > PIECE_BYTES)
-        link->unsent = (RpcLinkUnsent){channel, message->body, message->length};
+    link->unsent = (RpcLinkUnsent){channel, message->body, message->length};
     return rpc_link_publish_more(link, err);
 }

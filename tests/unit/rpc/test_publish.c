@@ -129,6 +129,15 @@ static void publish(Fixture *f, size_t length)
     assert_true(rpc_link_publish(f->link, CHANNEL, &message, &err));
 }
 
+/* The broker has a part of a message that no socket holds. */
+static void begin_half_way(Fixture *f, void (*script)(Broker *broker))
+{
+    begin(f, script);
+    link_up(f);
+    publish(f, LARGE);
+    assert_true(rpc_link_publishing(f->link));
+}
+
 /* The next thing the broker says; what is half-way goes on meanwhile. */
 static RpcLinkEventType hear(Fixture *f, uint64_t *out_tag)
 {
@@ -157,10 +166,7 @@ static void a_notice_is_heard_in_the_middle_of_a_message(void **state G_GNUC_UNU
     uint64_t tag;
     g_autoptr(GError) err = NULL;
 
-    begin(&f, stops_and_says_so);
-    link_up(&f);
-    publish(&f, LARGE);
-    assert_true(rpc_link_publishing(f.link));
+    begin_half_way(&f, stops_and_says_so);
     assert_int_equal(hear(&f, &tag), RPC_LINK_BLOCKED);
     assert_false(rpc_link_room(f.link));
     assert_true(rpc_link_publish_more(f.link, &err));
@@ -179,10 +185,7 @@ static void a_channel_that_closes_forgets_its_message(void **state G_GNUC_UNUSED
     uint64_t tag;
     g_autoptr(GError) err = NULL;
 
-    begin(&f, closes_the_channel);
-    link_up(&f);
-    publish(&f, LARGE);
-    assert_true(rpc_link_publishing(f.link));
+    begin_half_way(&f, closes_the_channel);
     broker_go(&f.broker);
     assert_int_equal(hear(&f, &tag), RPC_LINK_CLOSED);
     assert_false(rpc_link_publishing(f.link));
@@ -230,16 +233,28 @@ static int wait_end(atomic_int *end)
     return atomic_load(end);
 }
 
+/* Connected. */
+static RpcSender *sender_up(Fixture *f)
+{
+    RpcSender *sender = rpc_sender_new(&f->config, f->url);
+    int64_t deadline_ms = dv_now_ms() + PATIENCE_MS;
+    g_autoptr(GError) err = NULL;
+
+    assert_true(rpc_sender_start(sender, &err));
+    while (!rpc_sender_ready(sender) && dv_now_ms() < deadline_ms)
+        g_usleep(1000);
+    assert_true(rpc_sender_ready(sender));
+    return sender;
+}
+
 static void what_waits_behind_a_message_meets_its_deadline(void **state G_GNUC_UNUSED)
 {
     Fixture f;
     Ends ends;
     RpcSender *sender;
-    g_autoptr(GError) err = NULL;
 
     begin(&f, stops_without_a_word);
-    sender = rpc_sender_new(&f.config, f.url);
-    assert_true(rpc_sender_start(sender, &err));
+    sender = sender_up(&f);
     post(sender, &ends.of[0], g_steal_pointer(&f.body), LARGE, PATIENCE_MS);
     post(sender, &ends.of[1], g_strdup("xxx"), 3, 100);
     post(sender, &ends.of[2], g_strdup("zzz"), 3, PATIENCE_MS);
@@ -260,12 +275,10 @@ a_message_that_is_half_way_is_told_of_its_deadline_and_of_the_end(void **state G
     Ends ends;
     RpcSender *sender;
     int64_t began_ms;
-    g_autoptr(GError) err = NULL;
 
     begin(&f, stops_for_good);
-    sender = rpc_sender_new(&f.config, f.url);
-    assert_true(rpc_sender_start(sender, &err));
-    post(sender, &ends.of[0], g_steal_pointer(&f.body), LARGE, 1000);
+    sender = sender_up(&f);
+    post(sender, &ends.of[0], g_steal_pointer(&f.body), LARGE, 2000);
     post(sender, &ends.of[1], g_strdup("xxx"), 3, PATIENCE_MS);
     assert_int_equal(wait_end(&ends.of[0]), RPC_OUT_UNCONFIRMED);
     /* Nobody had to cut the thread's socket for it to end. */

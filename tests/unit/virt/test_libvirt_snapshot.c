@@ -330,7 +330,8 @@ static void a_copy_that_nobody_ended_gives_way(void **state)
 }
 
 typedef struct Hold {
-    Fixture *f;
+    virDomainPtr domain;
+    const char *disk;
     gint held; /* [atomic] */
 } Hold;
 
@@ -338,13 +339,11 @@ typedef struct Hold {
 static void hold_events(int timer, void *arg)
 {
     Hold *hold = arg;
-    g_auto(virDomainPtr) domain = NULL;
     virDomainBlockJobInfo info;
 
     virEventUpdateTimeout(timer, -1);
-    assert_true(guest_find(hold->f->driver->self, hold->f->spec->uuid, &domain, NULL));
     g_atomic_int_set(&hold->held, 1);
-    while (virDomainGetBlockJobInfo(domain, hold->f->disk, &info, 0) > 0)
+    while (virDomainGetBlockJobInfo(hold->domain, hold->disk, &info, 0) > 0)
         g_usleep(100);
     g_usleep(10000);
 }
@@ -353,10 +352,13 @@ static void hold_events(int timer, void *arg)
 static void an_earlier_copy_that_is_told_of_late_is_not_the_next(void **state)
 {
     Fixture *f = running(state);
-    Hold hold = {.f = f};
+    g_auto(virDomainPtr) domain = NULL;
+    Hold hold;
     int timer;
 
     copy_to(f, f->first);
+    assert_true(guest_find(f->driver->self, f->spec->uuid, &domain, NULL));
+    hold = (Hold){.domain = domain, .disk = f->disk};
     timer = virEventAddTimeout(0, hold_events, &hold, NULL);
     assert_true(timer >= 0);
     while (!g_atomic_int_get(&hold.held))
